@@ -7,6 +7,7 @@
 #define PLUMBLINE_MAPS_H
 
 #include "plumbline.h"
+#include "types.h"
 #include <bpf/bpf_helpers.h>
 
 /* The commit record. Written by the loader's one store, read once by each packet. */

@@ -128,7 +128,9 @@ struct pl_flow {
  */
 #define PL_WORD_GENERATION 0x000000000fffffffULL
 #define PL_WORD_ENDPOINT_SHIFT 28
+#define PL_WORD_ENDPOINT (0xffffULL << PL_WORD_ENDPOINT_SHIFT)
 #define PL_WORD_TAG_SHIFT 44
+#define PL_WORD_TAG (0xffffULL << PL_WORD_TAG_SHIFT)
 #define PL_WORD_INITIATOR (1ULL << 60) /* the map's container began it */
 #define PL_WORD_FIN_OUT (1ULL << 61)
 #define PL_WORD_FIN_IN (1ULL << 62)
@@ -137,13 +139,18 @@ struct pl_flow {
 /* Delivered by the host's stack. */
 #define PL_ENDPOINT_STACK 0xffff
 
+/* `ingress` of a peer that may come in by any interface. */
+#define PL_INGRESS_ANY 0xffffffff
+
 struct pl_connection {
 	__u64 word;
 	__u32 expires; /* low half of jiffies64 */
-	union {
-		__u32 acknowledges; /* half-open: the number that proves the handshake; 0: no SYN-ACK yet */
-		__u32 ports; /* fragment: source and destination port as they lie in the packet */
-	};
+	__u32 ingress; /* interface the peer's packets come in by; 0: they are the host's own */
+	__u32 acknowledges; /* half-open: the number that proves the handshake */
+	__be16 peer_port; /* fragment: the datagram's */
+	__be16 own_port; /* the same */
+	__u8 answered; /* half-open: `acknowledges` is known */
+	__u8 unused[7];
 };
 
 /* Seconds until an idle entry expires. */
@@ -165,10 +172,10 @@ struct pl_constants {
 	__u8 v6[16];
 	__u8 v4[4];
 	__u8 mac[6];
+	__u8 gateway_mac[6]; /* of the host-side interface */
+	__u16 endpoint;
 	__u8 has_v4;
 	__u8 has_v6;
-	__u16 endpoint;
-	__u8 unused[2];
 };
 
 /* ---- Drops. ---- */
@@ -181,8 +188,8 @@ enum pl_reason {
 	PL_SPOOFED_MAC, /* source MAC is not the container's */
 	PL_SPOOFED_SOURCE, /* source address is not the sender's */
 	PL_NOT_FOR_CONTAINER, /* destination address is not the container's */
-	PL_ARP, /* ARP other than a question for the gateway */
-	PL_NEIGHBOUR_DISCOVERY, /* ND, router discovery or MLD other than a question for the gateway */
+	PL_ARP, /* ARP other than a question for another's address */
+	PL_NEIGHBOUR_DISCOVERY, /* ND, router discovery or MLD other than such a question */
 	PL_IP_OPTIONS, /* IPv4 source routing */
 	PL_EXTENSION_HEADERS, /* more or other IPv6 extension headers than are judged */
 	PL_V4_MAPPED, /* an IPv4-mapped IPv6 address on the wire */
@@ -196,6 +203,7 @@ enum pl_reason {
 	PL_QUOTA, /* connection map is full */
 	PL_MISSED_BLOCK, /* a tail call found no block */
 	PL_MISSED_MAP, /* a table or connection map is missing */
+	PL_RACED, /* an entry changed hands while the packet was judged */
 	PL_TRIAL, /* the trial packet of an apply reached the judge */
 	PL_REASONS,
 };
@@ -220,20 +228,40 @@ enum pl_block {
 
 struct pl_scratch {
 	__u64 commit; /* the commit record as read at entry */
-	__u8 source[16];
+	__u8 source[16]; /* of the outermost IP header; IPv4 in the first four bytes */
 	__u8 destination[16];
-	struct pl_flow flow; /* key in the maps of `endpoint` */
+	struct pl_flow flow; /* key in the maps of `endpoint`; of an error, its inner packet's */
 	__u32 sequence; /* TCP, host order */
 	__u32 acknowledgement; /* the same */
-	__u32 own_address; /* fold of the container's own address, for the tag */
-	__u32 fragment; /* identification, where `fragmented` */
+	__be32 identification; /* of a fragment */
 	__u16 endpoint; /* the container whose program runs */
-	__u8 tcp_flags;
+	__u16 inner; /* of an ICMP error: offset of the packet it is about */
+	__u8 gateway_mac[6];
+	__u8 tcp_flags; /* of enum pl_tcp_flags; 0 where it is not TCP */
 	__u8 starts; /* may start a flow */
-	__u8 error; /* an ICMP error: the flow is its inner packet's */
-	__u8 trial;
-	__u8 fragmented; /* the first fragment of several */
-	__u8 icmp; /* shorter expiry */
+	__u8 class; /* enum pl_class */
+	__u8 fragment; /* enum pl_fragment */
+	__u8 unused[6];
+};
+
+/* What kind of packet it is, as far as the judge must know. */
+enum pl_class {
+	PL_PLAIN = 0,
+	PL_ERROR = 1, /* an ICMP error */
+	PL_TRIED = 2, /* the trial packet */
+};
+
+enum pl_fragment {
+	PL_WHOLE = 0,
+	PL_FIRST = 1,
+	PL_LATER = 2,
+};
+
+enum pl_tcp_flags {
+	PL_TCP_FIN = 0x01,
+	PL_TCP_SYN = 0x02,
+	PL_TCP_RST = 0x04,
+	PL_TCP_ACK = 0x10,
 };
 
 #endif

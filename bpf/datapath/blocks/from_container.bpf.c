@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Entry, on ingress of the host-side interface: what a container sends. Its source is checked
+ * against constants, an established flow is delivered after one lookup, and all else goes to the
+ * judge.
+ */
+#include "../action/deliver.h"
+#include "../action/drop.h"
+#include "../lookup/connections.h"
+#include "../lookup/scratch.h"
+#include "../packet/parse.h"
+
+const volatile struct pl_constants pl_self[2] = {};
+const volatile __u32 pl_transition = 0;
+const volatile __u32 pl_hz = 250;
+const volatile char bpf_metadata_build[72] = {};
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* Whether the packet's source is the container's own. */
+static __always_inline bool pl_is_own_source(const struct pl_scratch *s,
+					     const volatile struct pl_constants *self)
+{
+	if (s->flow.family == 4)
+		return self->has_v4 &&
+		       pl_word_of(s->source, 0) == pl_word_of((const void *)self->v4, 0);
+	return self->has_v6 && pl_same16(s->source, (const void *)self->v6);
+}
+
+/* A flow that the present generation has judged: the word of its entry, or 0. */
+static __always_inline __u64 pl_established(struct pl_scratch *s)
+{
+	struct pl_connection *entry;
+	__u32 now = pl_now();
+	__u64 word;
+
+	if (s->class != PL_PLAIN || s->fragment != PL_WHOLE)
+		return 0;
+	if (s->flow.protocol == IPPROTO_TCP) {
+		if (s->tcp_flags & (PL_TCP_SYN | PL_TCP_FIN | PL_TCP_RST))
+			return 0;
+		entry = bpf_map_lookup_elem(&established, &s->flow);
+	} else {
+		entry = bpf_map_lookup_elem(&datagrams, &s->flow);
+	}
+	word = pl_judged(entry, s, pl_fold(s->source), now);
+	if (word)
+		pl_refresh(entry, now, pl_expiry_s(word, s->flow.protocol));
+	return word;
+}
+
+SEC("tc")
+int from_container(struct __sk_buff *skb)
+{
+	struct pl_scratch *s = pl_scratch_record();
+	const volatile struct pl_constants *self = &pl_self[0];
+	struct ethhdr *eth = pl_at(skb, 0, sizeof(*eth));
+	enum pl_reason reason;
+	bool absent;
+	__u64 word;
+	int action;
+
+	if (!s || !eth)
+		return pl_drop(PL_MALFORMED);
+	s->commit = pl_read_commit();
+	if (pl_transition && pl_slot_of(s->commit))
+		self = &pl_self[1];
+	if (!pl_same_mac(eth->h_source, (const void *)self->mac))
+		return pl_drop(PL_SPOOFED_MAC);
+	s->endpoint = self->endpoint;
+	memcpy(s->gateway_mac, (const void *)self->gateway_mac, ETH_ALEN);
+	reason = pl_parse(skb, s, PL_OUT);
+	if (reason == PL_ARP || reason == PL_NEIGHBOUR_DISCOVERY) {
+		bpf_tail_call(skb, &blocks, PL_BLOCK_NEIGHBOUR);
+		return pl_drop(PL_MISSED_BLOCK);
+	}
+	if (reason != PL_PASS)
+		return pl_drop(reason);
+	if (s->class != PL_TRIED && !pl_is_own_source(s, self))
+		return pl_drop(PL_SPOOFED_SOURCE);
+	word = pl_established(s);
+	if (!word) {
+		bpf_tail_call(skb, &blocks, PL_BLOCK_JUDGE_OUT);
+		return pl_drop(PL_MISSED_BLOCK);
+	}
+	action = pl_deliver(skb, pl_slot_of(s->commit), pl_endpoint_of(word), s->gateway_mac,
+			    &absent);
+	return absent ? pl_drop(PL_ABSENT) : action;
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The slow path, shared by all containers: a new flow, a known one under a new generation, and
+ * whatever changes a connection's state. A local pair is judged here once, by its sender's
+ * program, for both sides.
+ */
+#include "../action/deliver.h"
+#include "../action/drop.h"
+#include "../lookup/flow.h"
+#include "../lookup/fragments.h"
+#include "../lookup/handshake.h"
+#include "../packet/inner.h"
+
+const volatile __u32 pl_hz = 250;
+const volatile char bpf_metadata_build[72] = {};
+
+char LICENSE[] SEC("license") = "GPL";
+
+/*
+ * Whether the source of a packet from the host's stack may be what it says. The host's own packets
+ * have no ingress interface. A local container's come in by its own interface alone. One that bears
+ * an address of the host but came in by an interface was translated by the host if that interface
+ * is a container's, for there the source was checked on entry; from anywhere else it is spoofed.
+ */
+static __always_inline bool pl_is_source_true(struct pl_case *c, struct pl_party *source,
+					      __u32 ifindex)
+{
+	if (source->owner == PL_LOCAL)
+		return ifindex && source->ifindex == ifindex;
+	if (source->owner == PL_HOST && ifindex)
+		return pl_is_container_interface(c->slot, ifindex);
+	if (!ifindex)
+		source->owner = PL_HOST;
+	return true;
+}
+
+/* By which interface the peer's packets come to the container. */
+static __always_inline __u32 pl_ingress_of(struct pl_case *c, __u32 ifindex)
+{
+	if (c->peer.owner == PL_ELSEWHERE)
+		return PL_INGRESS_ANY;
+	if (!c->out)
+		return ifindex;
+	return c->peer.owner == PL_LOCAL ? c->peer.ifindex : 0;
+}
+
+/* Who the two ends are, and their maps. */
+static __always_inline enum pl_reason pl_open_case(struct __sk_buff *skb, struct pl_case *c)
+{
+	struct pl_scratch *s = c->s;
+	const __u8 *own = c->out ? s->source : s->destination;
+	__u32 ifindex = skb->ingress_ifindex;
+
+	c->slot = pl_slot_of(s->commit);
+	c->now = pl_now();
+	if (!pl_endpoint_row(c->slot, s->endpoint))
+		return PL_ABSENT;
+	if (s->class == PL_TRIED)
+		return PL_TRIAL;
+	if (!pl_party_of(&c->own, c->slot, s->flow.family, (void *)own) || c->own.endpoint != s->endpoint)
+		return PL_ABSENT;
+	if (!c->out && s->class == PL_ERROR) {
+		struct pl_party router;
+
+		if (!pl_party_of(&router, c->slot, s->flow.family, (void *)s->source))
+			return PL_ABSENT;
+		if (!pl_is_source_true(c, &router, ifindex))
+			return PL_SPOOFED_SOURCE;
+	}
+	if (s->class == PL_ERROR && !pl_parse_inner(skb, s, c->out ? PL_OUT : PL_IN))
+		return PL_ICMP_ERROR;
+	if (!pl_party_of(&c->peer, c->slot, s->flow.family, (void *)s->flow.peer))
+		return PL_ABSENT;
+	if (!c->out && s->class != PL_ERROR && !pl_is_source_true(c, &c->peer, ifindex))
+		return PL_SPOOFED_SOURCE;
+	if (!c->out)
+		c->peer.endpoint = PL_ENDPOINT_STACK;
+	c->ingress = pl_ingress_of(c, ifindex);
+	c->pair = c->out && c->peer.owner == PL_LOCAL;
+	c->mine.own_fold = pl_fold(own);
+	if (!pl_take_maps(&c->mine, s->endpoint))
+		return PL_MISSED_MAP;
+	if (s->fragment == PL_LATER && !pl_fragment_recall(c))
+		return PL_FRAGMENT;
+	c->mine.key = s->flow;
+	if (c->pair) {
+		pl_mirror(&c->theirs.key, &s->flow, own);
+		c->theirs.own_fold = pl_fold(s->flow.peer);
+		if (!pl_take_maps(&c->theirs, c->peer.endpoint))
+			return PL_MISSED_MAP;
+	}
+	return PL_PASS;
+}
+
+/* A flow that begins with this packet, over a closed connection at most. */
+static __always_inline enum pl_reason pl_begin(struct pl_case *c)
+{
+	enum pl_reason reason;
+	__u64 word;
+
+	if (!c->s->starts)
+		return c->s->class == PL_ERROR ? PL_ICMP_ERROR : PL_STRAY;
+	reason = pl_case_verdict(c, c->out);
+	if (reason != PL_PASS)
+		return reason;
+	word = pl_case_word(c, c->out);
+	if (c->s->flow.protocol != IPPROTO_TCP)
+		return pl_case_make(c, c->mine.datagrams, c->theirs.datagrams, word,
+				    pl_expiry_s(word, c->s->flow.protocol));
+	pl_case_forget(c);
+	return pl_case_make(c, c->mine.half_open, c->theirs.half_open, word,
+			    PL_EXPIRY_HALF_OPEN_S);
+}
+
+/* Brings an entry under the present generation, or forgets the flow. */
+static __always_inline enum pl_reason pl_judge_again(struct pl_case *c, struct pl_found *found,
+						     __u64 *word)
+{
+	__u64 tag = pl_tag(&c->mine.key, c->mine.own_fold);
+	enum pl_reason reason = pl_case_verdict(c, *word & PL_WORD_INITIATOR);
+	__u64 set = pl_generation_of(c->s->commit) |
+		    (__u64)c->peer.endpoint << PL_WORD_ENDPOINT_SHIFT;
+
+	if (reason != PL_PASS) {
+		pl_case_forget(c);
+		return reason;
+	}
+	if (!found->entry ||
+	    !pl_change(found->entry, tag, PL_WORD_GENERATION | PL_WORD_ENDPOINT, set))
+		return PL_RACED;
+	*word = (*word & ~(PL_WORD_GENERATION | PL_WORD_ENDPOINT)) | set;
+	return PL_PASS;
+}
+
+/* The peer's packets come in by another interface than before: an entry like the old one. */
+static __always_inline void pl_move(struct pl_case *c, struct pl_found *found)
+{
+	struct pl_connection moved = *found->entry;
+
+	moved.ingress = c->ingress;
+	bpf_map_update_elem(found->map, &c->mine.key, &moved, BPF_EXIST);
+	found->entry = pl_find(found->map, &c->mine, c->now);
+}
+
+/* A packet of a flow that has an entry. */
+static __always_inline enum pl_reason pl_go_on(struct pl_case *c, struct pl_found *found,
+					       __u64 word)
+{
+	struct pl_scratch *s = c->s;
+	bool initiator_sends = !(word & PL_WORD_INITIATOR) == !c->out;
+	enum pl_reason reason = PL_PASS;
+
+	if (s->class == PL_PLAIN && s->flow.protocol == IPPROTO_TCP && s->starts &&
+	    !initiator_sends)
+		/* The responder opens over it: judged as a new flow; the entry stays as it is. */
+		return pl_case_verdict(c, c->out);
+	if ((word ^ pl_generation_of(s->commit)) & PL_WORD_GENERATION)
+		reason = pl_judge_again(c, found, &word);
+	if (reason != PL_PASS || s->class == PL_ERROR)
+		return reason;
+	if (!c->out && found->entry && found->entry->ingress != c->ingress)
+		pl_move(c, found);
+	if (s->flow.protocol == IPPROTO_TCP && found->half_open) {
+		reason = pl_case_handshake(c, found, word, initiator_sends);
+		if (reason != PL_PASS)
+			return reason;
+	}
+	if (!found->entry)
+		return PL_RACED;
+	if (s->tcp_flags & (PL_TCP_FIN | PL_TCP_RST))
+		pl_case_close(c, found);
+	else
+		pl_refresh(found->entry, c->now,
+			   found->half_open ? PL_EXPIRY_HALF_OPEN_S :
+					      pl_expiry_s(word, s->flow.protocol));
+	return PL_PASS;
+}
+
+static __always_inline int pl_judge(struct __sk_buff *skb, bool out)
+{
+	struct pl_case c = { .s = pl_scratch_record(), .out = out };
+	struct pl_found found;
+	enum pl_reason reason;
+	bool absent;
+	int action;
+	__u64 word;
+
+	if (!c.s)
+		return TC_ACT_SHOT;
+	reason = pl_open_case(skb, &c);
+	if (reason != PL_PASS)
+		return pl_drop_at(c.s->endpoint, reason);
+	pl_case_look(&c, &found);
+	word = found.entry ? *(volatile __u64 *)&found.entry->word : 0;
+	if (!found.entry || (c.s->starts && c.s->flow.protocol == IPPROTO_TCP && pl_is_closed(word)))
+		reason = pl_begin(&c);
+	else
+		reason = pl_go_on(&c, &found, word);
+	if (reason == PL_PASS && c.s->fragment == PL_FIRST && !pl_fragment_remember(&c))
+		reason = PL_QUOTA;
+	if (reason != PL_PASS)
+		return pl_drop_at(c.s->endpoint, reason);
+	if (!out)
+		return TC_ACT_OK;
+	action = pl_deliver(skb, c.slot, c.peer.endpoint, c.s->gateway_mac, &absent);
+	return absent ? pl_drop_at(c.s->endpoint, PL_ABSENT) : action;
+}
+
+SEC("tc")
+int judge_out(struct __sk_buff *skb)
+{
+	return pl_judge(skb, true);
+}
+
+SEC("tc")
+int judge_in(struct __sk_buff *skb)
+{
+	return pl_judge(skb, false);
+}

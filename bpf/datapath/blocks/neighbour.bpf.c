@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ARP (RFC 826) and neighbour discovery (RFC 4861) of a container. Its gateway is a permanent
+ * neighbour, so it need not ask; should it ask all the same, for any address but its own, the
+ * answer is the host-side interface. Everything else is dropped, so nobody learns anything from
+ * anybody.
+ */
+#include "../action/drop.h"
+#include "../lookup/scratch.h"
+#include "../packet/address.h"
+#include "../packet/at.h"
+#include <linux/in6.h>
+#include <linux/ipv6.h>
+
+#define PL_ARP_ETHERNET 1 /* RFC 826 */
+#define PL_ARP_REQUEST 1
+#define PL_ARP_REPLY 2
+#define PL_ADVERTISE_FLAGS bpf_htonl(0x60000000) /* solicited, override */
+#define PL_SOLICITATION 135
+#define PL_ADVERTISEMENT 136
+#define PL_OPTION_SOURCE 1
+#define PL_OPTION_TARGET 2
+
+struct pl_arp {
+	__be16 hardware;
+	__be16 protocol;
+	__u8 hardware_length;
+	__u8 protocol_length;
+	__be16 operation;
+	__u8 sender_mac[ETH_ALEN];
+	__u8 sender[4];
+	__u8 target_mac[ETH_ALEN];
+	__u8 target[4];
+} __attribute__((packed));
+
+/* A solicitation with the one option that hosts send (RFC 4861, section 4.3). */
+struct pl_solicitation {
+	struct ipv6hdr ip;
+	__u8 type;
+	__u8 code;
+	__be16 checksum;
+	__be32 flags;
+	__u8 target[16];
+	__u8 option;
+	__u8 option_length;
+	__u8 mac[ETH_ALEN];
+} __attribute__((packed));
+
+/* Back where it came from, under the gateway's MAC. */
+static __always_inline int pl_send_back(struct __sk_buff *skb, struct ethhdr *eth,
+					const struct pl_scratch *s)
+{
+	__u32 ifindex = skb->ifindex;
+
+	memcpy(eth->h_dest, eth->h_source, ETH_ALEN);
+	memcpy(eth->h_source, s->gateway_mac, ETH_ALEN);
+	return bpf_redirect_peer(ifindex, 0);
+}
+
+static __always_inline int pl_answer_arp(struct __sk_buff *skb, struct pl_scratch *s)
+{
+	struct ethhdr *eth = pl_at(skb, 0, sizeof(*eth) + sizeof(struct pl_arp));
+	struct pl_arp *arp = (void *)(eth + 1);
+	__u8 sender[4];
+
+	if (!eth || arp->hardware != bpf_htons(PL_ARP_ETHERNET) ||
+	    arp->protocol != bpf_htons(ETH_P_IP) || arp->hardware_length != ETH_ALEN ||
+	    arp->protocol_length != 4 || arp->operation != bpf_htons(PL_ARP_REQUEST) ||
+	    !pl_same_mac(arp->sender_mac, eth->h_source))
+		return pl_drop_at(s->endpoint, PL_ARP);
+	/* A question for its own address asks for duplicates; a sender of 0 is a probe. */
+	if (!__builtin_memcmp(arp->sender, arp->target, 4) ||
+	    !(arp->sender[0] | arp->sender[1] | arp->sender[2] | arp->sender[3]))
+		return pl_drop_at(s->endpoint, PL_ARP);
+	arp->operation = bpf_htons(PL_ARP_REPLY);
+	memcpy(sender, arp->sender, 4);
+	memcpy(arp->sender, arp->target, 4);
+	memcpy(arp->target, sender, 4);
+	memcpy(arp->target_mac, arp->sender_mac, ETH_ALEN);
+	memcpy(arp->sender_mac, s->gateway_mac, ETH_ALEN);
+	return pl_send_back(skb, eth, s);
+}
+
+static __always_inline __u16 pl_checksum(struct pl_solicitation *p)
+{
+	__u32 length = sizeof(*p) - sizeof(p->ip);
+	__be32 pseudo[2] = { bpf_htonl(length), bpf_htonl(IPPROTO_ICMPV6) };
+	__s64 sum;
+
+	sum = bpf_csum_diff(NULL, 0, pseudo, sizeof(pseudo), 0);
+	sum = bpf_csum_diff(NULL, 0, (void *)&p->ip.saddr, 32, sum);
+	sum = bpf_csum_diff(NULL, 0, (void *)&p->type, 32, sum);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+static __always_inline int pl_answer_solicitation(struct __sk_buff *skb, struct pl_scratch *s)
+{
+	struct ethhdr *eth = pl_at(skb, 0, sizeof(*eth) + sizeof(struct pl_solicitation));
+	struct pl_solicitation *p = (void *)(eth + 1);
+
+	/* From an address that is not its own (DAD asks from ::), or anything but a solicitation. */
+	if (!eth || p->ip.nexthdr != IPPROTO_ICMPV6 || p->type != PL_SOLICITATION || p->code ||
+	    p->ip.hop_limit != 255 || p->option != PL_OPTION_SOURCE || p->option_length != 1 ||
+	    p->ip.payload_len != bpf_htons(sizeof(*p) - sizeof(p->ip)) ||
+	    !pl_same_mac(p->mac, eth->h_source) || pl_same16(p->target, &p->ip.saddr) ||
+	    pl_is_any16(&p->ip.saddr))
+		return pl_drop_at(s->endpoint, PL_NEIGHBOUR_DISCOVERY);
+	pl_copy16(&p->ip.daddr, &p->ip.saddr);
+	pl_copy16(&p->ip.saddr, p->target);
+	p->type = PL_ADVERTISEMENT;
+	p->flags = PL_ADVERTISE_FLAGS;
+	p->option = PL_OPTION_TARGET;
+	memcpy(p->mac, s->gateway_mac, ETH_ALEN);
+	p->checksum = 0;
+	p->checksum = pl_checksum(p);
+	return pl_send_back(skb, eth, s);
+}
+
+SEC("tc")
+int neighbour(struct __sk_buff *skb)
+{
+	struct pl_scratch *s = pl_scratch_record();
+
+	if (!s)
+		return TC_ACT_SHOT;
+	if (skb->protocol == bpf_htons(ETH_P_ARP))
+		return pl_answer_arp(skb, s);
+	return pl_answer_solicitation(skb, s);
+}

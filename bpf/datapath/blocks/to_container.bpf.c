@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Entry, on egress of the host-side interface: what the host's stack sends to a container, its own
+ * packets (ingress interface 0) and those that it forwards. Packets of a local pair that their
+ * sender's program delivered do not come by here.
+ */
+#include "../action/drop.h"
+#include "../lookup/connections.h"
+#include "../lookup/scratch.h"
+#include "../packet/parse.h"
+
+/* Whether the packet is for the container's own address. */
+static __always_inline bool pl_is_own_destination(const struct pl_scratch *s,
+						  const volatile struct pl_constants *self)
+{
+	if (s->flow.family == 4)
+		return self->has_v4 &&
+		       pl_word_of(s->destination, 0) == pl_word_of((const void *)self->v4, 0);
+	return self->has_v6 && pl_same16(s->destination, (const void *)self->v6);
+}
+
+/*
+ * Whether an entry lets the packet in as it is: judged by the present generation, and from the
+ * interface by which its peer's packets come.
+ */
+static __always_inline bool pl_is_established(struct __sk_buff *skb, struct pl_scratch *s)
+{
+	struct pl_connection *entry;
+	__u32 now = pl_now();
+	__u64 word;
+
+	if (s->class != PL_PLAIN || s->fragment != PL_WHOLE)
+		return false;
+	if (s->flow.protocol == IPPROTO_TCP) {
+		if (s->tcp_flags & (PL_TCP_SYN | PL_TCP_FIN | PL_TCP_RST))
+			return false;
+		entry = bpf_map_lookup_elem(&established, &s->flow);
+	} else {
+		entry = bpf_map_lookup_elem(&datagrams, &s->flow);
+	}
+	word = pl_judged(entry, s, pl_fold(s->destination), now);
+	if (!word)
+		return false;
+	if (entry->ingress != PL_INGRESS_ANY && entry->ingress != skb->ingress_ifindex)
+		return false;
+	pl_refresh(entry, now, pl_expiry_s(word, s->flow.protocol));
+	return true;
+}
+
+SEC("tc")
+int to_container(struct __sk_buff *skb)
+{
+	struct pl_scratch *s = pl_scratch_record();
+	const volatile struct pl_constants *self = &pl_self[0];
+	enum pl_reason reason;
+
+	if (!s)
+		return pl_drop(PL_MALFORMED);
+	s->commit = pl_read_commit();
+	if (pl_transition && pl_slot_of(s->commit))
+		self = &pl_self[1];
+	s->endpoint = self->endpoint;
+	reason = pl_parse(skb, s, PL_IN);
+	if (reason != PL_PASS)
+		return pl_drop(reason);
+	if (s->class != PL_TRIED && !pl_is_own_destination(s, self))
+		return pl_drop(PL_NOT_FOR_CONTAINER);
+	if (pl_is_established(skb, s))
+		return TC_ACT_OK;
+	bpf_tail_call(skb, &blocks, PL_BLOCK_JUDGE_IN);
+	return pl_drop(PL_MISSED_BLOCK);
+}
