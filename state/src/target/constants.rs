@@ -16,4 +16,6 @@ pub struct Constants {
     pub v6: Option<Ipv6Addr>,
     /// The MAC address of its own interface.
     pub mac: Mac,
+    /// The MAC address of the host-side interface.
+    pub gateway_mac: Mac,
 }
