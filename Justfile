@@ -1,0 +1,60 @@
+# One line each: what needs more is a script in .ci/. Type ./dev RECIPE, which brings the tools.
+
+set positional-arguments
+
+target := env_var_or_default("CARGO_TARGET_DIR", "target")
+
+_recipes:
+    @./dev
+
+# build everything, the datapath's bytecode included
+build:
+    cargo build --workspace
+
+# compile everything, tests and benches too, without making binaries
+check:
+    cargo check --workspace --all-targets
+
+# run the tests, as root on the real kernel (arguments go to nextest)
+test *arguments:
+    .ci/test "$@"
+
+# run the end-to-end tests alone
+e2e *arguments:
+    .ci/test -E 'binary(e2e)' "$@"
+
+# clippy and shellcheck, every warning an error
+lint:
+    cargo clippy --workspace --all-targets --quiet -- -D warnings
+    shellcheck dev .ci/as-root .ci/run .ci/stages .ci/test
+
+# format Rust and C
+fmt:
+    cargo fmt --all
+    find bpf/datapath -name '*.[ch]' -exec clang-format -i {} +
+
+# say what fmt would change
+fmt-check:
+    cargo fmt --all --check
+    find bpf/datapath -name '*.[ch]' -exec clang-format --dry-run -Werror {} +
+
+# the style as a test: imports, sizes, dead files, banned words
+tidy:
+    cargo nextest run --workspace --test tidy
+
+# the documentation, private items too, every warning an error
+doc:
+    RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet
+
+# licences and sources of what we depend on
+deny:
+    cargo deny --locked --log-level error check licenses bans sources
+
+# everything that must hold before a change lands, with the time of each stage
+ci:
+    .ci/stages fmt-check lint doc deny tidy
+
+# the main job in a minute: a commit becomes policy on real traffic, in namespaces of its own
+demo:
+    cargo build --workspace --bins --quiet
+    .ci/as-root {{target}}/debug/demo
