@@ -17,3 +17,5 @@ pub mod words;
 pub mod documents;
 pub mod target;
 pub mod live;
+pub mod diff;
+pub mod plan;

@@ -1,0 +1,102 @@
+//! What stands in the way and is not ours: found in the plan, before anything is touched.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::live::Live;
+use crate::target::Target;
+use crate::words::names::FullName;
+
+/// Something of others that has what a container is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Collision {
+    /// A network namespace of that name exists.
+    Namespace {
+        /// Which container wants it.
+        container: FullName,
+        /// Its name.
+        name: String,
+    },
+    /// An interface of that name exists.
+    Interface {
+        /// Which container wants it.
+        container: FullName,
+        /// Its name.
+        name: String,
+    },
+    /// The host has the address itself.
+    HostAddress {
+        /// Which container wants it.
+        container: FullName,
+        /// The address.
+        address: IpAddr,
+    },
+    /// The host has a route to exactly that address.
+    Route {
+        /// Which container wants it.
+        container: FullName,
+        /// The address.
+        address: IpAddr,
+    },
+}
+
+impl fmt::Display for Collision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Namespace { container, name } => write!(
+                f,
+                "{container}: network namespace {name} exists and is not ours; delete it \
+                 (ip netns delete {name}) or name the container otherwise"
+            ),
+            Self::Interface { container, name } => write!(
+                f,
+                "{container}: interface {name} exists and is not ours; rename or delete it"
+            ),
+            Self::HostAddress { container, address } => write!(
+                f,
+                "{container}: address {address} is the host's own; give the container another"
+            ),
+            Self::Route { container, address } => write!(
+                f,
+                "{container}: the host has a route of others to {address}; remove it or give the \
+                 container another address"
+            ),
+        }
+    }
+}
+
+/// All of them.
+pub fn collisions(target: &Target, live: &Live) -> Vec<Collision> {
+    let host = &live.host;
+    let mut list = Vec::new();
+    for (name, container) in &target.containers {
+        let network = &container.network;
+        let container = || name.clone();
+        if host.foreign_namespaces.contains(&network.namespace) {
+            list.push(Collision::Namespace {
+                container: container(),
+                name: network.namespace.clone(),
+            });
+        }
+        if host.foreign_interfaces.contains(&network.interface) {
+            list.push(Collision::Interface {
+                container: container(),
+                name: network.interface.clone(),
+            });
+        }
+        for address in &network.addresses {
+            if host.addresses.contains(address) {
+                list.push(Collision::HostAddress {
+                    container: container(),
+                    address: *address,
+                });
+            } else if host.foreign_routes.contains(address) {
+                list.push(Collision::Route {
+                    container: container(),
+                    address: *address,
+                });
+            }
+        }
+    }
+    list
+}

@@ -1,0 +1,175 @@
+//! The operations: everything that `apply` can do.
+
+use crate::diff::Delta;
+use crate::target::constants::Constants;
+use crate::target::host::Network;
+use crate::target::programs::BuildHash;
+use crate::target::tables::EndpointIndex;
+use crate::words::generation::{CommitRecord, Generation, Slot};
+use crate::words::names::FullName;
+
+/// The phases of the commit protocol, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Everything that changes no verdict yet.
+    Prepare,
+    /// The prepared slot is read back.
+    Verify,
+    /// The one store.
+    Commit,
+    /// What was done is read back; what fails here swings back.
+    Check,
+    /// What the tree no longer has is taken down.
+    Settle,
+}
+
+/// One operation in its phase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// When.
+    pub phase: Phase,
+    /// What.
+    pub operation: Operation,
+}
+
+/// One operation. Each is idempotent: a run that died is completed by the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Mount a bpffs, mode 0700, where the base directory belongs.
+    MountBpffs,
+    /// Make the base directory, the maps that all share, the blocks and the timer that reclaims.
+    CreateBase,
+    /// Load the blocks anew into a new block table.
+    ReplaceBlocks,
+    /// Wait until no packet is in an old program or reads an old slot.
+    Barrier,
+    /// Write a sysctl.
+    SetSysctl {
+        /// Below `/proc/sys`.
+        path: String,
+        /// What it is, if it is there.
+        from: Option<String>,
+        /// What it is to be.
+        to: String,
+    },
+    /// Make or complete a network namespace, its veth pair, addresses, routes and neighbours.
+    EnsureNetwork {
+        /// Whose.
+        container: FullName,
+        /// As it is to be.
+        network: Network,
+        /// What is missing, in words; empty where all of it is.
+        faults: Vec<String>,
+    },
+    /// Make and register a container's connection maps and counters.
+    CreateConnections {
+        /// Whose.
+        container: FullName,
+        /// Under which index.
+        endpoint: EndpointIndex,
+        /// Quota of established TCP connections.
+        quota: u32,
+    },
+    /// Move a container's established connections into a map of another size.
+    ResizeConnections {
+        /// Whose.
+        container: FullName,
+        /// Under which index.
+        endpoint: EndpointIndex,
+        /// From this quota.
+        from: u32,
+        /// To this one.
+        to: u32,
+    },
+    /// Load a container's programs and attach them first in their chains, the guard behind them.
+    Attach {
+        /// Whose.
+        container: FullName,
+        /// The constants.
+        constants: Constants,
+        /// The build.
+        build: BuildHash,
+    },
+    /// Load a container's programs anew and swap them in under the same links.
+    Swap {
+        /// Whose.
+        container: FullName,
+        /// The constants for packets of the live slot, where they differ: a transition build.
+        from: Option<Constants>,
+        /// The constants.
+        constants: Constants,
+        /// The build.
+        build: BuildHash,
+    },
+    /// Mark the slot that is not live as being written.
+    MarkPreparing {
+        /// Which.
+        slot: Slot,
+        /// For which generation.
+        generation: Generation,
+    },
+    /// Write the rows that differ into it.
+    WriteSlot {
+        /// Which.
+        slot: Slot,
+        /// The rows.
+        delta: Delta,
+    },
+    /// Read it back and compare, then mark it ready with commit and tree.
+    VerifySlot {
+        /// Which.
+        slot: Slot,
+        /// For which generation.
+        generation: Generation,
+    },
+    /// The commit: one 64-bit store.
+    Store {
+        /// The record.
+        record: CommitRecord,
+    },
+    /// Read back links, record and host state, and send a trial packet through a container's
+    /// programs.
+    Check {
+        /// Whose.
+        container: FullName,
+    },
+    /// Remove what a container's network has and should not.
+    TrimNetwork {
+        /// Whose.
+        container: FullName,
+        /// As it is to be.
+        network: Network,
+    },
+    /// Take a container down: interface first, then pins, then maps.
+    Remove {
+        /// Whose.
+        container: FullName,
+    },
+    /// Mark the live slot settled.
+    MarkSettled {
+        /// Which.
+        slot: Slot,
+    },
+    /// Write another commit's name to the live slot: its target is the same.
+    NameCommit {
+        /// Which.
+        slot: Slot,
+    },
+}
+
+impl Operation {
+    /// The container it is about, if it is about one.
+    pub fn container(&self) -> Option<&FullName> {
+        match self {
+            Self::EnsureNetwork { container, .. }
+            | Self::CreateConnections { container, .. }
+            | Self::ResizeConnections { container, .. }
+            | Self::Attach { container, .. }
+            | Self::Swap { container, .. }
+            | Self::Check { container }
+            | Self::TrimNetwork { container, .. }
+            | Self::Remove { container } => Some(container),
+            _ => None,
+        }
+    }
+}
