@@ -1,1 +1,4 @@
-//! What we do.
+//! What we do: read sources and the kernel, plan, apply, report. The only crate with a clock, a
+//! network and git.
+
+pub mod report;

@@ -1,0 +1,8 @@
+//! Values to text and JSON. Nothing here asks the kernel or a source anything.
+
+pub mod escape;
+pub mod exit;
+pub mod words;
+pub mod view;
+pub mod text;
+pub mod json;
