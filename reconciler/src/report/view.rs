@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use state::plan::{Kind, Operation, Plan};
+use state::target::Constants;
+use state::target::programs::BuildHash;
 use state::words::names::FullName;
 use state::words::verdict::Direction;
 
@@ -106,11 +108,12 @@ pub fn view(plan: &Plan, old: &Words, new: &Words) -> View {
     for (container, lines) in words::changes(old, new) {
         let object = objects.of(Action::Update, "policy", container.to_string());
         for line in lines {
-            if line.added {
-                object.added.push(line.text)
+            let list = if line.added {
+                &mut object.added
             } else {
-                object.removed.push(line.text)
-            }
+                &mut object.removed
+            };
+            list.push(line.text);
         }
     }
     let list: Vec<Object> = objects.map.into_values().collect();
@@ -275,17 +278,7 @@ impl Objects {
                 build,
                 from,
                 constants,
-            } => {
-                self.counts.programs += 2;
-                if let Some(from) = from {
-                    for (old, new) in constants_in_words(from, constants) {
-                        self.container(container, Action::Update, format!("{old} -> {new}"));
-                    }
-                } else {
-                    let detail = format!("swap in programs {}", short(&build.to_string()));
-                    self.container(container, Action::Update, detail);
-                }
-            }
+            } => self.take_swap(container, *build, from.as_ref(), constants),
             Operation::TrimNetwork { container, .. } => {
                 self.container(
                     container,
@@ -302,11 +295,27 @@ impl Objects {
     }
 }
 
+impl Objects {
+    fn take_swap(
+        &mut self,
+        container: &FullName,
+        build: BuildHash,
+        from: Option<&Constants>,
+        constants: &Constants,
+    ) {
+        self.counts.programs += 2;
+        let Some(from) = from else {
+            let detail = format!("swap in programs {}", short(&build.to_string()));
+            return self.container(container, Action::Update, detail);
+        };
+        for (old, new) in constants_in_words(from, constants) {
+            self.container(container, Action::Update, format!("{old} -> {new}"));
+        }
+    }
+}
+
 /// What differs between two sets of constants.
-fn constants_in_words(
-    from: &state::target::Constants,
-    to: &state::target::Constants,
-) -> Vec<(String, String)> {
+fn constants_in_words(from: &Constants, to: &Constants) -> Vec<(String, String)> {
     fn pair<T: ToString + PartialEq>(
         what: &str,
         a: Option<T>,
