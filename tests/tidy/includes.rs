@@ -9,8 +9,9 @@ const DATAPATH: &str = "bpf/datapath/";
 /// Headers in angle brackets are the kernel's or libbpf's, and free.
 const LAYERS: &[(&str, &[&str])] = &[
     ("plumbline.h", &[]),
+    ("types.h", &["plumbline.h"]),
     ("constants.h", &["plumbline.h"]),
-    ("maps.h", &["plumbline.h"]),
+    ("maps.h", &["plumbline.h", "types.h"]),
     ("packet/", &["plumbline.h"]),
     (
         "lookup/",
