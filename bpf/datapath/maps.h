@@ -120,7 +120,7 @@ struct {
 	__array(values, struct pl_inner_rulesets);
 } rulesets SEC(".maps") __weak;
 
-/* ---- By container: its programs' own, and in a registry by endpoint for the shared blocks. ---- */
+/* ---- By container: its programs' own, and in a registry by endpoint for shared blocks. ---- */
 
 /* Established TCP: allocates on demand, its size is the container's quota. */
 struct pl_inner_established {

@@ -212,7 +212,7 @@ struct pl_counters {
 	__u64 drops[32]; /* by enum pl_reason */
 };
 
-/* The trial packet's EtherType (IEEE 802 local experimental 1): judged as far as the slot, dropped. */
+/* The trial packet's EtherType (IEEE 802 local experimental 1): judged to its slot and dropped. */
 #define PL_ETHERTYPE_TRIAL 0x88b5
 
 /* ---- Blocks: indices of the block table. ---- */

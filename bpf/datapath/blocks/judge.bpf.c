@@ -57,7 +57,8 @@ static __always_inline enum pl_reason pl_open_case(struct __sk_buff *skb, struct
 		return PL_ABSENT;
 	if (s->class == PL_TRIED)
 		return PL_TRIAL;
-	if (!pl_party_of(&c->own, c->slot, s->flow.family, (void *)own) || c->own.endpoint != s->endpoint)
+	if (!pl_party_of(&c->own, c->slot, s->flow.family, (void *)own) ||
+	    c->own.endpoint != s->endpoint)
 		return PL_ABSENT;
 	if (!c->out && s->class == PL_ERROR) {
 		struct pl_party router;
@@ -108,8 +109,7 @@ static __always_inline enum pl_reason pl_begin(struct pl_case *c)
 		return pl_case_make(c, c->mine.datagrams, c->theirs.datagrams, word,
 				    pl_expiry_s(word, c->s->flow.protocol));
 	pl_case_forget(c);
-	return pl_case_make(c, c->mine.half_open, c->theirs.half_open, word,
-			    PL_EXPIRY_HALF_OPEN_S);
+	return pl_case_make(c, c->mine.half_open, c->theirs.half_open, word, PL_EXPIRY_HALF_OPEN_S);
 }
 
 /* Brings an entry under the present generation, or forgets the flow. */
@@ -118,8 +118,8 @@ static __always_inline enum pl_reason pl_judge_again(struct pl_case *c, struct p
 {
 	__u64 tag = pl_tag(&c->mine.key, c->mine.own_fold);
 	enum pl_reason reason = pl_case_verdict(c, *word & PL_WORD_INITIATOR);
-	__u64 set = pl_generation_of(c->s->commit) |
-		    (__u64)c->peer.endpoint << PL_WORD_ENDPOINT_SHIFT;
+	__u64 set = pl_generation_of(c->s->commit) | (__u64)c->peer.endpoint
+							     << PL_WORD_ENDPOINT_SHIFT;
 
 	if (reason != PL_PASS) {
 		pl_case_forget(c);
@@ -192,7 +192,8 @@ static __always_inline int pl_judge(struct __sk_buff *skb, bool out)
 		return pl_drop_at(c.s->endpoint, reason);
 	pl_case_look(&c, &found);
 	word = found.entry ? *(volatile __u64 *)&found.entry->word : 0;
-	if (!found.entry || (c.s->starts && c.s->flow.protocol == IPPROTO_TCP && pl_is_closed(word)))
+	if (!found.entry ||
+	    (c.s->starts && c.s->flow.protocol == IPPROTO_TCP && pl_is_closed(word)))
 		reason = pl_begin(&c);
 	else
 		reason = pl_go_on(&c, &found, word);

@@ -100,7 +100,7 @@ static __always_inline int pl_answer_solicitation(struct __sk_buff *skb, struct 
 	struct ethhdr *eth = pl_at(skb, 0, sizeof(*eth) + sizeof(struct pl_solicitation));
 	struct pl_solicitation *p = (void *)(eth + 1);
 
-	/* From an address that is not its own (DAD asks from ::), or anything but a solicitation. */
+	/* From an address that is not its own (DAD asks from ::), or no solicitation at all. */
 	if (!eth || p->ip.nexthdr != IPPROTO_ICMPV6 || p->type != PL_SOLICITATION || p->code ||
 	    p->ip.hop_limit != 255 || p->option != PL_OPTION_SOURCE || p->option_length != 1 ||
 	    p->ip.payload_len != bpf_htons(sizeof(*p) - sizeof(p->ip)) ||

@@ -40,8 +40,7 @@ static __always_inline enum pl_reason pl_case_verdict(struct pl_case *c, bool ow
 /* A fresh entry's word on the container's own side. */
 static __always_inline __u64 pl_case_word(struct pl_case *c, bool own_began)
 {
-	return pl_generation_of(c->s->commit) |
-	       (__u64)c->peer.endpoint << PL_WORD_ENDPOINT_SHIFT |
+	return pl_generation_of(c->s->commit) | (__u64)c->peer.endpoint << PL_WORD_ENDPOINT_SHIFT |
 	       (own_began ? PL_WORD_INITIATOR : 0);
 }
 

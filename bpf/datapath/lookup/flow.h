@@ -53,8 +53,7 @@ static __always_inline void pl_case_look(struct pl_case *c, struct pl_found *fou
 	map = c->mine.key.protocol != IPPROTO_TCP ? c->mine.datagrams :
 	      found->half_open			  ? c->mine.half_open :
 						    c->mine.established;
-	word = pl_mirror_word(like->word) |
-	       (__u64)c->peer.endpoint << PL_WORD_ENDPOINT_SHIFT;
+	word = pl_mirror_word(like->word) | (__u64)c->peer.endpoint << PL_WORD_ENDPOINT_SHIFT;
 	if (!map || !pl_make(map, &c->mine, like, word, c->ingress, like->expires))
 		return;
 	found->map = map;

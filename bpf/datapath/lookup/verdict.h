@@ -67,12 +67,10 @@ static __always_inline enum pl_reason pl_verdict(__u32 slot, const struct pl_par
 	    initiator->endpoint == responder->endpoint)
 		return PL_PASS;
 	if (initiator->owner == PL_LOCAL &&
-	    !pl_permits(slot, initiator->subject, PL_EGRESS, responder->identity,
-			protocol_port))
+	    !pl_permits(slot, initiator->subject, PL_EGRESS, responder->identity, protocol_port))
 		return PL_DENIED_EGRESS;
 	if (responder->owner == PL_LOCAL &&
-	    !pl_permits(slot, responder->subject, PL_INGRESS, initiator->identity,
-			protocol_port))
+	    !pl_permits(slot, responder->subject, PL_INGRESS, initiator->identity, protocol_port))
 		return PL_DENIED_INGRESS;
 	return PL_PASS;
 }

@@ -35,7 +35,8 @@ static __always_inline bool pl_inner_ports(struct __sk_buff *skb, struct pl_scra
 
 		if (type == (four ? PL_ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST) ||
 		    type == (four ? PL_ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY))
-			pl_echo(s, way, type == (four ? PL_ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST), head[2]);
+			pl_echo(s, way, type == (four ? PL_ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST),
+				head[2]);
 		s->starts = 0;
 		return true;
 	}
@@ -73,8 +74,7 @@ static __always_inline bool pl_parse_inner_v4(struct __sk_buff *skb, struct pl_s
 	pl_set_v4(destination, ip.daddr);
 	if (!pl_inner_addresses(s, error_way, source, destination))
 		return false;
-	return pl_inner_ports(skb, s, error_way == PL_OUT ? PL_IN : PL_OUT,
-			      s->inner + ip.ihl * 4);
+	return pl_inner_ports(skb, s, error_way == PL_OUT ? PL_IN : PL_OUT, s->inner + ip.ihl * 4);
 }
 
 static __always_inline bool pl_parse_inner_v6(struct __sk_buff *skb, struct pl_scratch *s,

@@ -59,9 +59,8 @@ static __always_inline enum pl_reason pl_parse_tcp(struct __sk_buff *skb, struct
 	return PL_PASS;
 }
 
-static __always_inline enum pl_reason pl_parse_datagram(struct __sk_buff *skb,
-							struct pl_scratch *s, enum pl_way way,
-							__u32 offset)
+static __always_inline enum pl_reason pl_parse_datagram(struct __sk_buff *skb, struct pl_scratch *s,
+							enum pl_way way, __u32 offset)
 {
 	bool sctp = s->flow.protocol == IPPROTO_SCTP;
 	/* SCTP: twelve bytes of common header, then the first chunk. */

@@ -1,8 +1,8 @@
 //! The 64-bit content hashes that policy tables are keyed by.
 //!
 //! Each is made from content alone, so hosts that read the same commit agree without talking, and
-//! an edit changes only the rows whose content it changes. Two different contents with one hash
-//! are found at compile time and refused. 0 is never the hash of a content: see [`IdentityId::ANY`].
+//! an edit changes only the rows whose content it changes. Two different contents with one hash are
+//! found at compile time and refused. 0 is never the hash of a content: see [`IdentityId::ANY`].
 
 use std::fmt;
 
