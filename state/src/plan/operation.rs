@@ -52,7 +52,8 @@ pub enum Operation {
         /// What it is to be.
         to: String,
     },
-    /// Make or complete a network namespace, its veth pair, addresses, routes and neighbours.
+    /// Make or complete a network namespace, its veth pair and its addresses; what is made is
+    /// closed still.
     EnsureNetwork {
         /// Whose.
         container: FullName,
@@ -60,6 +61,13 @@ pub enum Operation {
         network: Network,
         /// What is missing, in words; empty where all of it is.
         faults: Vec<String>,
+    },
+    /// Open it, now that programs judge what passes: both ends up, routes and neighbours.
+    OpenNetwork {
+        /// Whose.
+        container: FullName,
+        /// As it is to be.
+        network: Network,
     },
     /// Make and register a container's connection maps and counters.
     CreateConnections {
@@ -162,6 +170,7 @@ impl Operation {
     pub fn container(&self) -> Option<&FullName> {
         match self {
             Self::EnsureNetwork { container, .. }
+            | Self::OpenNetwork { container, .. }
             | Self::CreateConnections { container, .. }
             | Self::ResizeConnections { container, .. }
             | Self::Attach { container, .. }

@@ -3,7 +3,8 @@
 //! - A barrier comes first where the last run died before it settled: packets may still read the
 //!   slot that is about to be written.
 //! - Networks before programs: a program needs its interface, and the interface's index goes into
-//!   the rows. A new interface is closed, for the live slot has no row of its endpoint.
+//!   the rows. It stays down until they are attached, and then closed, for the live slot has no
+//!   row of its endpoint.
 //! - Connection maps before programs, which hold them.
 //! - Programs before the store, with a barrier after the last swap: no packet may still be in an
 //!   old program when the record changes.
@@ -112,18 +113,19 @@ fn container_prepare(
     let container = || name.clone();
     let endpoint = target.constants.endpoint;
     let mut list = Vec::new();
-    match &difference.network {
-        NetworkDifference::None => {}
-        NetworkDifference::Missing => list.push(Operation::EnsureNetwork {
-            container: container(),
-            network: target.network.clone(),
-            faults: Vec::new(),
-        }),
-        NetworkDifference::Faults(faults) => list.push(Operation::EnsureNetwork {
-            container: container(),
-            network: target.network.clone(),
-            faults: faults.clone(),
-        }),
+    let network = || target.network.clone();
+    let faults = match &difference.network {
+        NetworkDifference::None => None,
+        NetworkDifference::Missing => Some(Vec::new()),
+        NetworkDifference::Faults(faults) => Some(faults.clone()),
+    };
+    if let Some(faults) = faults.clone() {
+        let (container, network) = (container(), network());
+        list.push(Operation::EnsureNetwork {
+            container,
+            network,
+            faults,
+        });
     }
     match difference.connections {
         ConnectionsDifference::None => {}
@@ -155,6 +157,10 @@ fn container_prepare(
             constants,
             build,
         }),
+    }
+    if faults.is_some() {
+        let (container, network) = (container(), network());
+        list.push(Operation::OpenNetwork { container, network });
     }
     list
 }
