@@ -2,7 +2,9 @@
 
 pub mod escape;
 pub mod exit;
+pub mod out;
 pub mod words;
+pub mod explanation;
 pub mod view;
 pub mod text;
 pub mod json;

@@ -1,0 +1,28 @@
+//! Commit: one 64-bit store. Every verdict changes here and nowhere else.
+
+use bpf::KernelError;
+use state::plan::{Operation, Phase};
+
+use super::Apply;
+use super::verify::Verified;
+
+/// The record says the new generation.
+pub struct Committed<'a> {
+    pub(super) apply: Apply<'a>,
+}
+
+impl<'a> Verified<'a> {
+    /// Executes the plan's third phase.
+    ///
+    /// # Errors
+    ///
+    /// The record is not there to be stored to. Live is unchanged.
+    pub fn commit(mut self) -> Result<Committed<'a>, KernelError> {
+        let operations: Vec<&Operation> = self.apply.plan.phase(Phase::Commit).collect();
+        for operation in operations {
+            let Operation::Store { record } = operation else { continue };
+            self.apply.kernel()?.store(*record)?;
+        }
+        Ok(Committed { apply: self.apply })
+    }
+}

@@ -1,0 +1,171 @@
+//! `reconcile`, without a subcommand: plan, and apply it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use state::plan::guards::Allowed;
+use state::plan::{Kind, Plan};
+
+use super::arguments::{ApplyArguments, Global};
+use super::{failure, request};
+use crate::apply::{Apply, Stop};
+use crate::pipeline::{self, Failure, Planned, Request, Understood};
+use crate::report::escape::escape;
+use crate::report::exit::Exit;
+use crate::report::out::Out;
+use crate::report::view::{View, short, view};
+use crate::report::{json, problem, text};
+use crate::run::applied;
+use crate::run::journal::{self, Entry};
+use crate::run::lock::Lock;
+
+/// Runs it.
+pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit {
+    let request = match request(global) {
+        Ok(request) => request,
+        Err(message) => {
+            out.error(&message);
+            return Exit::Usage;
+        }
+    };
+    if !rustix::process::geteuid().is_root() {
+        out.error("the kernel's maps and programs can be read and written by root alone: use sudo");
+        return Exit::Failed;
+    }
+    let allowed = Allowed { max_prune: arguments.max_prune, empty: arguments.allow_empty };
+    if arguments.dry_run {
+        return dry_run(&request, arguments, allowed, out);
+    }
+    let lock = match Lock::take(&request.dirs) {
+        Ok(lock) => lock,
+        Err(error) => {
+            out.error(&escape(&error.to_string()));
+            return if error.is_busy() { Exit::Refused } else { Exit::Failed };
+        }
+    };
+    let exit = locked(&request, arguments, allowed, out);
+    drop(lock);
+    exit
+}
+
+fn dry_run(request: &Request, arguments: &ApplyArguments, allowed: Allowed, out: Out) -> Exit {
+    let planned = match pipeline::make_plan(request, allowed) {
+        Ok(planned) => planned,
+        Err(failure) => return refused(request, &failure, out),
+    };
+    if let Err(exit) = show(request, &planned, out) {
+        return exit;
+    }
+    pending(&planned.plan, arguments)
+}
+
+fn pending(plan: &Plan, arguments: &ApplyArguments) -> Exit {
+    if arguments.detailed_exitcode && !plan.is_empty() { Exit::Pending } else { Exit::Done }
+}
+
+/// A plan that a guard refuses is shown all the same: it says what would be lost.
+fn refused(request: &Request, failure: &Failure, out: Out) -> Exit {
+    if let Failure::Refused { planned, .. } = failure
+        && let Err(exit) = show(request, planned, out)
+    {
+        return exit;
+    }
+    failure::tell(failure, out)
+}
+
+fn locked(request: &Request, arguments: &ApplyArguments, allowed: Allowed, out: Out) -> Exit {
+    let planned = match pipeline::make_plan(request, allowed) {
+        Ok(planned) => planned,
+        Err(failure) => return refused(request, &failure, out),
+    };
+    if let Err(exit) = show(request, &planned, out) {
+        return exit;
+    }
+    let plan = &planned.plan;
+    if plan.is_empty() {
+        return Exit::Done;
+    }
+    let now_s = now_s();
+    let settled = match Apply::new(&planned, &request.dirs, now_s).and_then(Apply::run) {
+        Ok(settled) => settled,
+        Err(stop) => return stopped(&stop, out),
+    };
+    let mut left = settled.left;
+    if let Err(error) = keep(request, &planned, now_s) {
+        // What is live does not depend on it: history and the diff in words do.
+        left.push(format!("the state directory could not be written: {error}"));
+    }
+    if plan.kind == Kind::Commit && !out.json {
+        let commit = short(&plan.origin.commit);
+        out.say(&format!("{commit} is live: generation {}\n", plan.to.generation));
+    }
+    for line in &left {
+        out.error(&escape(&format!("left behind: {line}")));
+    }
+    if !left.is_empty() {
+        return Exit::Attention;
+    }
+    pending(plan, arguments)
+}
+
+fn stopped(stop: &Stop, out: Out) -> Exit {
+    out.error(&escape(&stop.to_string()));
+    match stop {
+        Stop::Before(_) => Exit::Failed,
+        Stop::SwungBack(_) => Exit::SwungBack,
+    }
+}
+
+/// Prints the plan, with what the work tree has and the commit has not.
+fn show(request: &Request, planned: &Planned, out: Out) -> Result<(), Exit> {
+    tell_uncommitted(&planned.tree, out);
+    let warnings = &planned.tree.problems;
+    problem::print(warnings, &planned.tree.source.tree, out.without_json());
+    let view = view_of(request, planned);
+    if out.json {
+        let text = json::document(&view).map_err(|error| {
+            out.error(&error.to_string());
+            Exit::Failed
+        })?;
+        out.data(&text);
+    } else {
+        out.say(&text::plan(&view, out.data));
+    }
+    Ok(())
+}
+
+/// The plan in words: of the live tree where it can be read, else by rule ids on both sides.
+fn view_of(request: &Request, planned: &Planned) -> View {
+    let words = applied::words(request, planned);
+    let mut view = view(&planned.plan, &words.old, &words.new);
+    view.warnings.extend(words.note);
+    view
+}
+
+/// Names what the commit that is read does not hold.
+pub(crate) fn tell_uncommitted(tree: &Understood, out: Out) {
+    for change in &tree.source.uncommitted {
+        let mark = out.notes.paint(33, "warning:");
+        out.note(&format!("{mark} {}: ignored\n", escape(&change.to_string())));
+    }
+}
+
+/// The journal, and the copy of a directory.
+fn keep(request: &Request, planned: &Planned, now_s: u64) -> Result<(), applied::KeepError> {
+    applied::keep(&request.dirs, &planned.tree.source)?;
+    let plan = &planned.plan;
+    let entry = Entry {
+        time_s: now_s,
+        generation: plan.to.generation.0,
+        commit: plan.origin.commit.clone(),
+        tree: plan.origin.tree.clone(),
+        containers: planned.target.containers.len(),
+        steps: plan.steps.len(),
+    };
+    journal::append(&request.dirs.state, &entry)?;
+    Ok(())
+}
+
+/// Seconds since 1970; 0 for a clock that stands before.
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

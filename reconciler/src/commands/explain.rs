@@ -1,0 +1,116 @@
+//! `reconcile explain`: the verdict on a flow, and the rules that give it with file and line.
+
+use std::collections::BTreeSet;
+
+use state::desired::{self, Desired};
+use state::target::{self, Located, Target, compile};
+use state::words::verdict::Verdict;
+
+use super::arguments::{ExplainArguments, Global};
+use super::{dirs, failure, request};
+use crate::live::{self, Reading};
+use crate::pipeline::{self, Request, Understood};
+use crate::report::escape::escape;
+use crate::report::exit::Exit;
+use crate::report::explanation::{Explanation, FlowView};
+use crate::report::out::Out;
+use crate::report::{explanation, json, problem};
+use crate::run::applied;
+
+mod question;
+
+use question::Question;
+
+/// Runs it.
+pub(crate) fn run(global: &Global, arguments: &ExplainArguments, out: Out) -> Exit {
+    let told = match of(global, arguments, out) {
+        Ok(explanation) => explanation,
+        Err((exit, message)) => {
+            if let Some(message) = message {
+                out.error(&escape(&message));
+            }
+            return exit;
+        }
+    };
+    if !out.json {
+        out.data(&explanation::text(&told, out.data));
+        return Exit::Done;
+    }
+    match json::document(&told) {
+        Ok(text) => out.data(&text),
+        Err(error) => {
+            out.error(&error.to_string());
+            return Exit::Failed;
+        }
+    }
+    Exit::Done
+}
+
+/// What ends a run early: its exit, and what is still to be said.
+type Stop = (Exit, Option<String>);
+
+fn of(global: &Global, arguments: &ExplainArguments, out: Out) -> Result<Explanation, Stop> {
+    let request = request(global).map_err(|message| (Exit::Usage, Some(message)))?;
+    if arguments.live {
+        return of_live(&request, global, arguments);
+    }
+    let tree = pipeline::understand(&request.source, &request.host)
+        .map_err(|error| (failure::source(&error, out), None))?;
+    if !tree.is_valid() {
+        problem::print(&tree.problems, &tree.source.tree, out);
+        return Err((Exit::Invalid, None));
+    }
+    let located = Located::default();
+    let target = compile(&tree.desired, &located, &bpf::datapath())
+        .map_err(|error| (Exit::Invalid, Some(error.to_string())))?;
+    explain(&tree, &target, &located, arguments)
+}
+
+/// The same asked of the tables that packets are judged by, with the commit's own tree for names.
+fn of_live(
+    request: &Request,
+    global: &Global,
+    arguments: &ExplainArguments,
+) -> Result<Explanation, Stop> {
+    let failed = |message: String| (Exit::Failed, Some(message));
+    let Reading { live, located } =
+        live::read(&dirs(global)).map_err(|error| failed(error.to_string()))?;
+    let base = live.base.as_ref().ok_or_else(|| failed("nothing is live on this host".into()))?;
+    let commit = &base.live_slot().commit;
+    let tree = applied::understand(request, commit).map_err(|error| {
+        failed(format!("the tree of the live commit {commit} cannot be read: {error}"))
+    })?;
+    let mut target = compile(&tree.desired, &located, &bpf::datapath())
+        .map_err(|error| failed(error.to_string()))?;
+    target.tables = base.live_slot().tables.clone();
+    explain(&tree, &target, &located, arguments)
+}
+
+fn explain(
+    tree: &Understood,
+    target: &Target,
+    located: &Located,
+    arguments: &ExplainArguments,
+) -> Result<Explanation, Stop> {
+    let usage = |message| (Exit::Usage, Some(message));
+    let question = Question::of(&tree.desired, arguments).map_err(usage)?;
+    let mut flows = Vec::new();
+    for flow in &question.flows {
+        let verdict = target::judge::verdict(&tree.desired, target, flow).ok_or_else(|| {
+            (Exit::Failed, Some(format!("{flow}: the tables name a container that is absent")))
+        })?;
+        flows.push(view(&tree.desired, &located.host_addresses, flow, &verdict));
+    }
+    Ok(Explanation::of(&tree.origin(), arguments.live, flows))
+}
+
+/// One flow: the verdict is the tables'; the tree says which rules allow it.
+fn view(
+    desired: &Desired,
+    host: &BTreeSet<std::net::IpAddr>,
+    flow: &state::words::flow::Flow,
+    verdict: &Verdict,
+) -> FlowView {
+    let rules = desired::judge(desired, host, flow).rules;
+    FlowView::of(desired, flow, verdict, &rules)
+}

@@ -1,0 +1,98 @@
+//! One file for each command. Thin: arguments, one call, report.
+
+use std::io;
+use std::process::ExitCode;
+
+use state::words::names::HostName;
+
+use crate::live::Dirs;
+use crate::pipeline::{self, Request};
+use crate::report::exit::Exit;
+use crate::report::out::Out;
+use crate::source::SourceRequest;
+
+pub mod arguments;
+pub mod failure;
+pub mod apply;
+pub mod validate;
+pub mod explain;
+pub mod status;
+pub mod detach;
+
+use arguments::{Cli, ColorWhen, Command, Global, Output};
+
+/// Runs what was asked for.
+pub fn run(cli: &Cli) -> ExitCode {
+    let global = &cli.global;
+    let colour = match global.color {
+        ColorWhen::Auto => None,
+        ColorWhen::Always => Some(true),
+        ColorWhen::Never => Some(false),
+    };
+    let out = Out::new(global.output == Output::Json, global.quiet, colour);
+    trace(global.verbose, out);
+    let exit = match &cli.command {
+        None => apply::run(global, &cli.apply, out),
+        Some(Command::Validate) => validate::run(global, out),
+        Some(Command::Status) => status::run(global, out),
+        Some(Command::Explain(arguments)) => explain::run(global, arguments, out),
+        Some(Command::Detach) => detach::run(global, out),
+    };
+    exit.into()
+}
+
+/// Reads the command line. Wrong usage exits with its own code; `--help` and `--version` do not.
+pub fn parse() -> Result<Cli, ExitCode> {
+    use clap::Parser;
+    Cli::try_parse().map_err(|error| {
+        // Printing to a closed pipe is nobody's loss.
+        let _ = error.print();
+        if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS }
+    })
+}
+
+/// `-v` tells of stages, `-vv` of each operation, on stderr.
+fn trace(verbose: u8, out: Out) {
+    let level = match verbose {
+        0 => return,
+        1 => tracing::Level::INFO,
+        _ => tracing::Level::DEBUG,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_ansi(out.notes.colour)
+        .with_writer(io::stderr)
+        .init();
+}
+
+/// Where things are pinned and kept.
+pub(crate) fn dirs(global: &Global) -> Dirs {
+    Dirs {
+        pin: global.pin_dir.clone(),
+        run: global.run_dir.clone(),
+        state: global.state_dir.clone(),
+    }
+}
+
+/// What of the command line a run is asked, or why it cannot be told.
+pub(crate) fn request(global: &Global) -> Result<Request, String> {
+    let directory = pipeline::tree_directory(global.directory.clone()).ok_or(
+        "which tree? Name its directory with -C or RECONCILE_DIR, or go to where its \
+         plumbline.yaml is",
+    )?;
+    Ok(Request {
+        source: SourceRequest { directory, rev: global.rev.clone(), worktree: global.worktree },
+        host: host(global)?,
+        dirs: dirs(global),
+    })
+}
+
+/// `--host`, else the kernel's host name in lower case.
+fn host(global: &Global) -> Result<HostName, String> {
+    if let Some(host) = &global.host {
+        return Ok(host.clone());
+    }
+    let name = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
+    HostName::new(&name)
+        .map_err(|e| format!("this host's name, {name:?}, {e}; name it with --host"))
+}

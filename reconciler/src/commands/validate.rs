@@ -1,0 +1,75 @@
+//! `reconcile validate`: every finding of a tree. No root, no kernel.
+
+use std::fmt::Write;
+
+use state::documents::tree::LeftOut;
+
+use super::arguments::Global;
+use super::{failure, request};
+use crate::pipeline::{self, Understood};
+use crate::report::escape::escape;
+use crate::report::exit::Exit;
+use crate::report::out::Out;
+use crate::report::problem;
+
+/// Runs it.
+pub(crate) fn run(global: &Global, out: Out) -> Exit {
+    let request = match request(global) {
+        Ok(request) => request,
+        Err(message) => {
+            out.error(&message);
+            return Exit::Usage;
+        }
+    };
+    let tree = match pipeline::understand(&request.source, &request.host) {
+        Ok(tree) => tree,
+        Err(error) => return failure::source(&error, out),
+    };
+    super::apply::tell_uncommitted(&tree, out);
+    problem::print(&tree.problems, &tree.source.tree, out);
+    if !out.json {
+        if global.verbose > 0 {
+            out.note(&passed_over(&tree));
+        }
+        out.say(&summary(&tree));
+    }
+    if tree.is_valid() { Exit::Done } else { Exit::Invalid }
+}
+
+fn summary(tree: &Understood) -> String {
+    let documents = &tree.documents;
+    let ignored: usize = documents.ignored.values().sum();
+    let skipped =
+        if ignored == 0 { String::new() } else { format!(", {ignored} documents skipped by kind") };
+    let verdict = if tree.is_valid() { "valid" } else { "invalid" };
+    format!(
+        "{verdict}: {} containers, {} policies, {} namespaces in {} files{skipped}\n",
+        documents.containers.len(),
+        documents.policies.len(),
+        documents.namespaces.len(),
+        tree.source.tree.files.len(),
+    )
+}
+
+/// What was left out, skipped or accepted without effect.
+fn passed_over(tree: &Understood) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    for (path, reason) in &tree.source.tree.left_out {
+        let reason = match reason {
+            LeftOut::DotName => "its name begins with a dot",
+            LeftOut::NotYaml => "not *.yaml or *.yml",
+            LeftOut::Ignored => "'ignore' of plumbline.yaml",
+            LeftOut::NotAFile => "not a file",
+        };
+        let _ = writeln!(text, "left out: {}: {reason}", escape(path));
+    }
+    for (kind, count) in &tree.documents.ignored {
+        let _ = writeln!(text, "skipped: {count} of kind {}", escape(kind));
+    }
+    for (field, place) in &tree.documents.accepted {
+        let place = escape(&place.to_string());
+        let _ = writeln!(text, "no effect: {place}: {}", escape(field));
+    }
+    text
+}

@@ -1,0 +1,147 @@
+//! The design's diagram as functions: the file to read first.
+//!
+//! ```text
+//! source -> documents -> desired -> target --\
+//!                                             diff -> plan
+//! kernel --------------------------> live --/
+//! ```
+
+use std::path::PathBuf;
+
+use bpf::datapath;
+use state::desired::{self, Desired};
+use state::diff::diff;
+use state::documents::{self, Documents};
+use state::plan::collisions::{Collision, collisions};
+use state::plan::guards::{self, Allowed, Refusal};
+use state::plan::{Origin, Plan, plan};
+use state::target::{CompileError, Target, compile};
+use state::live::Live;
+use state::words::names::HostName;
+use state::words::problem::{Problem, Problems, Severity};
+use thiserror::Error;
+
+use crate::live::{self, Dirs, LiveError};
+use crate::source::{self, Source, SourceError, SourceRequest};
+
+/// What a run is asked.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Which tree.
+    pub source: SourceRequest,
+    /// Which host this is.
+    pub host: HostName,
+    /// Where things are pinned and kept.
+    pub dirs: Dirs,
+}
+
+/// A tree that was read and understood, with whatever was found in it.
+#[derive(Debug)]
+pub struct Understood {
+    /// What was read.
+    pub source: Source,
+    /// Its documents.
+    pub documents: Documents,
+    /// What they ask of this host. Not to be compiled where an error is among the problems.
+    pub desired: Desired,
+    /// All findings, in the order of their places.
+    pub problems: Vec<Problem>,
+}
+
+/// A plan and everything it was made from.
+#[derive(Debug)]
+pub struct Planned {
+    /// The tree.
+    pub tree: Understood,
+    /// What the kernel is to hold.
+    pub target: Target,
+    /// What it holds.
+    pub live: Live,
+    /// What is to be done.
+    pub plan: Plan,
+}
+
+/// Why there is no plan.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// The tree cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The tree is invalid.
+    #[error("the tree is invalid")]
+    Invalid(Box<Understood>),
+    /// It cannot be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// The kernel or the host cannot be read.
+    #[error(transparent)]
+    Live(#[from] LiveError),
+    /// Something of others stands in the way.
+    #[error("something that is not ours stands in the way")]
+    Collisions(Vec<Collision>),
+    /// A guard refuses it. The plan is there to be shown.
+    #[error("{refusal}")]
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// What was refused.
+        planned: Box<Planned>,
+    },
+}
+
+/// Reads a tree and everything that is to be found in it.
+pub fn understand(request: &SourceRequest, host: &HostName) -> Result<Understood, SourceError> {
+    let mut source = source::read(request)?;
+    let (documents, mut problems) = documents::parse(&mut source.tree);
+    let kept = source.problems.iter().filter(|p| !source.tree.is_ignored(&p.place.file));
+    let mut of_paths = Problems::default();
+    kept.for_each(|problem| of_paths.push(problem.clone()));
+    problems.extend(of_paths);
+    let (desired, of_desired) = desired::resolve(&documents, host);
+    problems.extend(of_desired);
+    Ok(Understood { source, documents, desired, problems: problems.sorted() })
+}
+
+impl Understood {
+    /// Whether it may be compiled.
+    pub fn is_valid(&self) -> bool {
+        self.problems.iter().all(|p| p.severity != Severity::Error)
+    }
+
+    /// What slots and the journal call it.
+    pub fn origin(&self) -> Origin {
+        let id = &self.source.id;
+        Origin { commit: id.commit().to_owned(), tree: id.tree().to_owned() }
+    }
+}
+
+/// From source and kernel to plan. Changes nothing.
+pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure> {
+    let tree = understand(&request.source, &request.host)?;
+    if !tree.is_valid() {
+        return Err(Failure::Invalid(Box::new(tree)));
+    }
+    let datapath = datapath();
+    let read = live::read(&request.dirs)?;
+    let target = compile(&tree.desired, &read.located, &datapath)?;
+    let collisions = collisions(&target, &read.live);
+    if !collisions.is_empty() {
+        return Err(Failure::Collisions(collisions));
+    }
+    let differences = diff(&target, &read.live, &datapath);
+    let plan = plan(&target, &read.live, &differences, &tree.origin());
+    let refusal = guards::check(&plan, &target, &read.live, allowed).err();
+    let planned = Planned { tree, target, live: read.live, plan };
+    match refusal {
+        None => Ok(planned),
+        Some(refusal) => Err(Failure::Refused { refusal, planned: Box::new(planned) }),
+    }
+}
+
+/// The tree's directory: `-C`, else the working directory where it holds `plumbline.yaml`.
+pub fn tree_directory(given: Option<PathBuf>) -> Option<PathBuf> {
+    given.or_else(|| {
+        let here = PathBuf::from(".");
+        here.join(documents::tree::Tree::CONFIG).is_file().then_some(here)
+    })
+}

@@ -1,0 +1,197 @@
+//! Why a flow is allowed or denied, for people and for programs.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+use state::desired::{Desired, words};
+use state::plan::Origin;
+use state::words::flow::Flow;
+use state::words::identity::RuleId;
+use state::words::verdict::{ByDirection, Direction, Permit, Verdict};
+
+use super::escape::escape;
+use super::text::Style;
+use super::view::short;
+
+/// The answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    /// `allowed` where every flow asked about is, else `denied`.
+    pub verdict: &'static str,
+    /// The commit that says so, whole.
+    pub commit: String,
+    /// Whether the tables in the kernel were asked, and not the tree.
+    pub live: bool,
+    /// The flows: one for each address family.
+    pub flows: Vec<FlowView>,
+}
+
+/// One flow.
+#[derive(Clone, Debug, Serialize)]
+pub struct FlowView {
+    /// `allowed` or `denied`.
+    pub verdict: &'static str,
+    /// Who begins.
+    pub from: End,
+    /// With whom.
+    pub to: End,
+    /// The protocol's name, or its number.
+    pub protocol: String,
+    /// The port; 0 where the protocol has none.
+    pub port: u16,
+    /// What the initiator's egress says.
+    pub egress: Side,
+    /// What the responder's ingress says.
+    pub ingress: Side,
+}
+
+/// One end of a flow.
+#[derive(Clone, Debug, Serialize)]
+pub struct End {
+    /// `namespace/name`, where it is a container of the tree.
+    pub container: Option<String>,
+    /// Its address.
+    pub address: String,
+}
+
+/// What one side says.
+#[derive(Clone, Debug, Serialize)]
+pub struct Side {
+    /// In words.
+    pub says: String,
+    /// The first policy, by name, that isolates it, where it denies.
+    pub policy: Option<String>,
+    /// The rules that allow it, the one it is attributed to first.
+    pub rules: Vec<RuleView>,
+}
+
+/// One rule.
+#[derive(Clone, Debug, Serialize)]
+pub struct RuleView {
+    /// Its id.
+    pub id: String,
+    /// Its policy.
+    pub policy: String,
+    /// In words.
+    pub rule: String,
+    /// The file it stands in.
+    pub file: String,
+    /// The line.
+    pub line: u32,
+}
+
+impl Explanation {
+    /// From its flows.
+    pub fn of(origin: &Origin, live: bool, flows: Vec<FlowView>) -> Self {
+        let allowed = flows.iter().all(|flow| flow.verdict == ALLOWED);
+        let verdict = if allowed { ALLOWED } else { DENIED };
+        Self { verdict, commit: origin.commit.clone(), live, flows }
+    }
+}
+
+const ALLOWED: &str = "allowed";
+const DENIED: &str = "denied";
+
+impl FlowView {
+    /// From a verdict and all rules that allow the flow.
+    pub fn of(
+        desired: &Desired,
+        flow: &Flow,
+        verdict: &Verdict,
+        rules: &ByDirection<Vec<RuleId>>,
+    ) -> Self {
+        let end = |address| End {
+            container: desired.container_at(address).map(|c| c.name.to_string()),
+            address: address.to_string(),
+        };
+        let side = |direction| side(desired, verdict, direction, rules.get(direction));
+        Self {
+            verdict: if matches!(verdict, Verdict::Allow { .. }) { ALLOWED } else { DENIED },
+            from: end(flow.source),
+            to: end(flow.destination),
+            protocol: protocol(flow.protocol),
+            port: flow.port,
+            egress: side(Direction::Egress),
+            ingress: side(Direction::Ingress),
+        }
+    }
+}
+
+fn protocol(number: u8) -> String {
+    use state::words::ports::Protocol;
+    match (Protocol::from_number(number), number) {
+        (Some(protocol), _) => protocol.to_string(),
+        (None, 1) => "ICMP".to_owned(),
+        (None, 58) => "ICMPv6".to_owned(),
+        (None, number) => number.to_string(),
+    }
+}
+
+fn side(desired: &Desired, verdict: &Verdict, direction: Direction, rules: &[RuleId]) -> Side {
+    let rules = rules.iter().filter_map(|id| rule(desired, *id)).collect();
+    let permit = match verdict {
+        Verdict::Allow { egress, ingress } => match direction {
+            Direction::Egress => *egress,
+            Direction::Ingress => *ingress,
+        },
+        Verdict::Deny { direction: denying, container, policy } => {
+            if *denying != direction {
+                return Side { says: "was not decisive".to_owned(), policy: None, rules };
+            }
+            let says = format!("{container} is isolated by {policy}, and no rule allows it");
+            return Side { says, policy: Some(policy.to_string()), rules };
+        }
+    };
+    let says = match permit {
+        Permit::NoPolicy => "no container of this host: not judged here",
+        Permit::Open => "no policy isolates it",
+        Permit::Itself => "a container reaches itself",
+        Permit::Host => "a container and its host reach each other",
+        Permit::Rule(_) => "a rule allows it",
+    };
+    Side { says: says.to_owned(), policy: None, rules }
+}
+
+fn rule(desired: &Desired, id: RuleId) -> Option<RuleView> {
+    let (policy, rule) = desired.policies.rule(id)?;
+    Some(RuleView {
+        id: id.to_string(),
+        policy: policy.name.to_string(),
+        rule: words::rule_in_words(desired, rule),
+        file: rule.place.file.to_string(),
+        line: rule.place.line,
+    })
+}
+
+/// For people.
+pub fn text(explanation: &Explanation, style: Style) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    for flow in &explanation.flows {
+        let colour = if flow.verdict == ALLOWED { 32 } else { 31 };
+        let verdict = style.paint(colour, flow.verdict);
+        let (from, to) = (end(&flow.from), end(&flow.to));
+        let port = match flow.port {
+            0 => flow.protocol.clone(),
+            port => format!("{port}/{}", flow.protocol),
+        };
+        let _ = writeln!(out, "{verdict}: {from} -> {to} {port}");
+        for (name, side) in [("egress", &flow.egress), ("ingress", &flow.ingress)] {
+            let _ = writeln!(out, "  {name}: {}", escape(&side.says));
+            for rule in &side.rules {
+                let place = escape(&format!("{}:{}", rule.file, rule.line));
+                let _ = writeln!(out, "    {place}: {} ({})", escape(&rule.rule), rule.policy);
+            }
+        }
+    }
+    let which = if explanation.live { "live tables, commit" } else { "commit" };
+    let _ = writeln!(out, "by {which} {}", short(&explanation.commit));
+    out
+}
+
+fn end(end: &End) -> String {
+    match &end.container {
+        Some(name) => format!("{name} ({})", end.address),
+        None => end.address.clone(),
+    }
+}

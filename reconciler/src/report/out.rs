@@ -1,0 +1,66 @@
+//! Data on stdout, diagnostics on stderr. A reader that has gone away is no error of ours.
+
+use std::io::{self, IsTerminal, Write};
+
+use super::text::Style;
+
+/// Where output goes, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Out {
+    /// JSON in place of text.
+    pub json: bool,
+    /// Nothing but errors.
+    pub quiet: bool,
+    /// How to write data for people.
+    pub data: Style,
+    /// How to write diagnostics.
+    pub notes: Style,
+}
+
+impl Out {
+    /// From what was asked for. `colour`: always, never, or as the terminals and `NO_COLOR`
+    /// (any value but the empty one) say.
+    pub fn new(json: bool, quiet: bool, colour: Option<bool>) -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let on = |terminal: bool| Style {
+            colour: colour.unwrap_or(wanted && terminal),
+        };
+        let (data, notes) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        Self {
+            json,
+            quiet,
+            data: on(data),
+            notes: on(notes),
+        }
+    }
+
+    /// Writes data.
+    pub fn data(&self, text: &str) {
+        write(&mut io::stdout().lock(), text);
+    }
+
+    /// Writes data for people, unless they asked for quiet.
+    pub fn say(&self, text: &str) {
+        if !self.quiet {
+            self.data(text);
+        }
+    }
+
+    /// Writes a diagnostic, unless quiet was asked for.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            write(&mut io::stderr().lock(), text);
+        }
+    }
+
+    /// Writes an error.
+    pub fn error(&self, text: &str) {
+        let mark = self.notes.paint(31, "error:");
+        write(&mut io::stderr().lock(), &format!("{mark} {text}\n"));
+    }
+}
+
+fn write(to: &mut impl Write, text: &str) {
+    // Whoever closed the pipe has read enough; there is nobody left to tell of other errors.
+    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+}
