@@ -15,6 +15,7 @@
 
 pub mod words;
 pub mod documents;
+pub mod desired;
 pub mod target;
 pub mod live;
 pub mod diff;

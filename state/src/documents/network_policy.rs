@@ -75,7 +75,7 @@ pub struct Port {
 }
 
 /// What a port item says of numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PortNumber {
     /// Every port of the protocol.
     Any,

@@ -1,9 +1,12 @@
 //! What a container's programs hold as constants. Nothing of policy is here: that is in the tables.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::host::{GATEWAY_MAC, container_mac};
 use super::tables::EndpointIndex;
+use crate::desired::Container;
 use crate::words::address::Mac;
+use crate::words::canonical::Canonical;
 
 /// The constants of one container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,4 +21,37 @@ pub struct Constants {
     pub mac: Mac,
     /// The MAC address of the host-side interface.
     pub gateway_mac: Mac,
+}
+
+impl Constants {
+    /// Those of a container.
+    pub fn of(container: &Container, endpoint: EndpointIndex) -> Self {
+        let mut constants = Self {
+            endpoint,
+            v4: None,
+            v6: None,
+            mac: container_mac(&container.name),
+            gateway_mac: GATEWAY_MAC,
+        };
+        for address in &container.addresses {
+            match address {
+                IpAddr::V4(v4) => constants.v4 = Some(*v4),
+                IpAddr::V6(v6) => constants.v6 = Some(*v6),
+            }
+        }
+        constants
+    }
+
+    /// Their content.
+    pub fn write(&self, bytes: &mut Canonical) {
+        bytes.number(self.endpoint.0.into());
+        let addresses = [self.v4.map(IpAddr::from), self.v6.map(IpAddr::from)];
+        for address in addresses {
+            match address {
+                None => bytes.choice(0),
+                Some(address) => bytes.choice(1).address(address),
+            };
+        }
+        bytes.raw(&self.mac.0).raw(&self.gateway_mac.0);
+    }
 }

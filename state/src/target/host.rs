@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::words::address::Mac;
+use super::located::Located;
+use crate::desired::{Container, Desired, Dns};
+use crate::words::address::{Family, Mac};
+pub use crate::words::address::{GATEWAY_V4, GATEWAY_V6};
 use crate::words::names::FullName;
 
 /// The MAC address of every host-side interface of ours. Locally administered; the link ends at
 /// the host, so it may be the same everywhere, and udev has nothing to rewrite.
 pub const GATEWAY_MAC: Mac = Mac([0x02, 0x50, 0x4c, 0x42, 0x00, 0x01]);
-/// The gateway of every container's IPv4 default route (link-local, RFC 3927).
-pub const GATEWAY_V4: std::net::Ipv4Addr = std::net::Ipv4Addr::new(169, 254, 80, 76);
-/// The gateway of every container's IPv6 default route (link-local, RFC 4291 section 2.5.6).
-pub const GATEWAY_V6: std::net::Ipv6Addr =
-    std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x504c, 0x4201);
+/// MTU of a container's interface: Ethernet's.
+pub const MTU: u32 = 1_500;
 /// The name of a container's interface inside.
 pub const INSIDE_NAME: &str = "eth0";
 /// The protocol number that marks routes as ours (`ip route show proto 112`).
@@ -76,4 +76,122 @@ pub struct HostTarget {
     /// Sysctls below `/proc/sys`, by path (`net/ipv4/conf/eth0/forwarding`), and their values.
     /// Interfaces of ours have theirs as part of their [`Network`].
     pub sysctls: BTreeMap<String, String>,
+}
+
+impl Network {
+    /// The network of a managed container.
+    pub fn of(container: &Container, dns: Dns) -> Self {
+        let mut addresses = container.addresses.clone();
+        addresses.sort();
+        Self {
+            namespace: container.name.dotted(),
+            interface: interface_name(&container.name),
+            mac: container_mac(&container.name),
+            addresses,
+            mtu: MTU,
+            resolv_conf: dns == Dns::Host,
+        }
+    }
+}
+
+impl HostTarget {
+    /// What containers of this host need of it: forwarding on its uplinks, for the families that
+    /// they have addresses of, unless the tree says `forwarding: false`.
+    ///
+    /// IPv6 has no forwarding by interface: `conf/all` turns it on, and an interface that forwards
+    /// forgets what routers advertise unless its `accept_ra` is 2 (`ip-sysctl.rst` of the kernel).
+    pub fn of(desired: &Desired, located: &Located) -> Self {
+        let mut sysctls = BTreeMap::new();
+        if !desired.config.forwarding {
+            return Self { sysctls };
+        }
+        let has = |family| {
+            let mut addresses = desired.containers_here().flat_map(|c| &c.addresses);
+            addresses.any(|address| Family::of(*address) == family)
+        };
+        let (has_v4, has_v6) = (has(Family::V4), has(Family::V6));
+        for (uplink, found) in &located.uplinks {
+            if has_v4 {
+                sysctls.insert(format!("net/ipv4/conf/{uplink}/forwarding"), "1".to_owned());
+            }
+            if has_v6 && found.learns_routes {
+                sysctls.insert(format!("net/ipv6/conf/{uplink}/accept_ra"), "2".to_owned());
+            }
+        }
+        if has_v6 && !located.uplinks.is_empty() {
+            sysctls.insert("net/ipv6/conf/all/forwarding".to_owned(), "1".to_owned());
+        }
+        Self { sysctls }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::sample::{container, name, resolved};
+    use crate::target::located::Uplink;
+
+    fn sysctls(addresses: &[&str], forwarding: bool, learns_routes: bool) -> Vec<String> {
+        let containers = addresses
+            .iter()
+            .zip(0..)
+            .map(|(addresses, number)| container(&format!("shop/c{number}"), "", addresses));
+        let (mut desired, _) = resolved(containers.collect(), Vec::new());
+        desired.config.forwarding = forwarding;
+        let uplinks = ["eth0", "eth1.7"].map(|name| (name.to_owned(), Uplink { learns_routes }));
+        let located = Located {
+            uplinks: uplinks.into(),
+            ..Located::default()
+        };
+        let target = HostTarget::of(&desired, &located);
+        target
+            .sysctls
+            .into_iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect()
+    }
+
+    #[test]
+    fn forwarding_is_asked_for_by_family_and_interface() {
+        let v4 = [
+            "net/ipv4/conf/eth0/forwarding=1",
+            "net/ipv4/conf/eth1.7/forwarding=1",
+        ];
+        let v6 = ["net/ipv6/conf/all/forwarding=1"];
+        let learnt = [
+            "net/ipv6/conf/eth0/accept_ra=2",
+            "net/ipv6/conf/eth1.7/accept_ra=2",
+        ];
+        assert_eq!(sysctls(&[], true, true), [""; 0]);
+        assert_eq!(sysctls(&["10.0.0.1"], true, true), v4);
+        assert_eq!(sysctls(&["fd00::1"], true, false), v6);
+        assert_eq!(
+            sysctls(&["fd00::1"], true, true),
+            [&v6[..], &learnt].concat()
+        );
+        assert_eq!(
+            sysctls(&["10.0.0.1", "fd00::1"], true, false),
+            [&v4[..], &v6].concat()
+        );
+        assert_eq!(sysctls(&["10.0.0.1 fd00::1"], false, true), [""; 0]);
+    }
+
+    #[test]
+    fn a_managed_network_has_names_of_its_container() {
+        let (desired, _) = resolved(
+            vec![container("shop/web.1", "", "fd00::1 10.0.0.1")],
+            Vec::new(),
+        );
+        let web = &desired.containers[&name("shop/web.1")];
+        let network = Network::of(web, Dns::Leave);
+        assert_eq!(network.namespace, "shop.web.1");
+        assert_eq!(
+            (network.interface.len(), &network.interface[..2]),
+            (14, "pl")
+        );
+        assert_eq!(network.mac.0[0] & 3, 2, "locally administered, unicast");
+        let addresses: Vec<IpAddr> = ["10.0.0.1", "fd00::1"].map(|a| a.parse().unwrap()).into();
+        assert_eq!(network.addresses, addresses);
+        assert!(!network.resolv_conf);
+    }
 }

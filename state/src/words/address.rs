@@ -1,7 +1,7 @@
 //! Addresses: IP, CIDR, MAC.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use ipnet::IpNet as Cidr;
 
@@ -44,6 +44,12 @@ impl fmt::Display for Family {
         })
     }
 }
+
+/// The gateway of every container's IPv4 default route (link-local, RFC 3927). No container may
+/// have it.
+pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 80, 76);
+/// The gateway of every container's IPv6 default route (link-local, RFC 4291 section 2.5.6).
+pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x504c, 0x4201);
 
 /// An Ethernet address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

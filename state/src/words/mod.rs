@@ -6,6 +6,8 @@ pub mod names;
 pub mod address;
 pub mod labels;
 pub mod ports;
+pub mod flow;
+pub mod canonical;
 pub mod identity;
 pub mod generation;
 pub mod verdict;

@@ -26,10 +26,45 @@ impl std::fmt::Display for Direction {
     }
 }
 
+/// One value for each direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByDirection<T> {
+    /// That of ingress.
+    pub ingress: T,
+    /// That of egress.
+    pub egress: T,
+}
+
+impl<T> ByDirection<T> {
+    /// Makes each value from its direction.
+    pub fn from_fn(mut make: impl FnMut(Direction) -> T) -> Self {
+        Self {
+            ingress: make(Direction::Ingress),
+            egress: make(Direction::Egress),
+        }
+    }
+
+    /// That of a direction.
+    pub fn get(&self, direction: Direction) -> &T {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+
+    /// The same, to change it.
+    pub fn get_mut(&mut self, direction: Direction) -> &mut T {
+        match direction {
+            Direction::Ingress => &mut self.ingress,
+            Direction::Egress => &mut self.egress,
+        }
+    }
+}
+
 /// Why one side of a flow allows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Permit {
-    /// The side is no container of this tree: it has no policy.
+    /// The side is no container of this host: what it may do is not judged here.
     NoPolicy,
     /// No policy isolates the container in this direction.
     Open,

@@ -1,0 +1,330 @@
+//! What only the whole tree can tell.
+//!
+//! Errors: an address that is the gateway's, a name too long to name a network namespace. (How many
+//! containers fit depends on the datapath: see `target::capacity`.) Warnings: a selector that
+//! selects nobody, a named port that nobody has; both are legal and usually a slip of the pen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::{Desired, Group, Peer, Policy, Port, PortNumber, Rule, Scope, Subject};
+use crate::documents;
+use crate::words::address::{GATEWAY_V4, GATEWAY_V6};
+use crate::words::names::NamespaceName;
+use crate::words::ports::{NamedPort, PortName, Protocol};
+use crate::words::problem::{Problem, Problems};
+use crate::words::verdict::Direction;
+
+/// The longest file name (`NAME_MAX`): a network namespace and a folder of pins are named
+/// `<namespace>.<name>`.
+const DOTTED_NAME_MOST: usize = 255;
+
+/// The code of both warnings about selectors.
+const SELECTS_NOBODY: &str = "selector-selects-nobody";
+
+pub(super) fn problems(desired: &Desired, documents: &[documents::Container]) -> Problems {
+    let mut problems = Problems::default();
+    for container in documents {
+        check_name(container, &mut problems);
+        check_addresses(container, &mut problems);
+    }
+    let tree = WholeTree::of(desired);
+    for (index, policy) in desired.policies.list.iter().enumerate() {
+        if tree.selected[index].is_empty() {
+            problems.push(tree.selects_nobody(policy));
+        }
+        for direction in Direction::ALL {
+            tree.check_rules(index, policy, direction, &mut problems);
+        }
+    }
+    problems
+}
+
+fn check_name(container: &documents::Container, problems: &mut Problems) {
+    let length = container.name.dotted().len();
+    if length > DOTTED_NAME_MOST {
+        let says = format!(
+            "namespace and name together have {length} characters, more than the \
+             {DOTTED_NAME_MOST} that a network namespace's name may have"
+        );
+        let problem = Problem::error(container.place.clone(), "name-too-long", says);
+        problems.push(problem.help("give the container a shorter name"));
+    }
+}
+
+fn check_addresses(container: &documents::Container, problems: &mut Problems) {
+    for (address, place) in &container.addresses {
+        if [IpAddr::V4(GATEWAY_V4), IpAddr::V6(GATEWAY_V6)].contains(address) {
+            let says = format!("{address} is the gateway of every container");
+            let problem = Problem::error(place.clone(), "gateway-address", says);
+            problems.push(problem.help("give the container another address"));
+        }
+    }
+}
+
+/// A port as a rule names it.
+type Name<'a> = (&'a PortName, Protocol);
+
+struct WholeTree<'a> {
+    desired: &'a Desired,
+    /// Namespaces that have containers.
+    inhabited: BTreeSet<&'a NamespaceName>,
+    /// For each policy the subjects that it selects.
+    selected: Vec<Vec<&'a Subject>>,
+    /// For each group that holds no class, what is wrong with it.
+    empty_groups: BTreeMap<usize, String>,
+    /// Addresses of those that have a named port.
+    holders: BTreeMap<Name<'a>, Vec<IpAddr>>,
+}
+
+impl<'a> WholeTree<'a> {
+    fn of(desired: &'a Desired) -> Self {
+        let mut holders: BTreeMap<_, Vec<IpAddr>> = BTreeMap::new();
+        for container in desired.containers.values() {
+            for port in &container.ports {
+                let same = holders.entry((&port.name, port.protocol)).or_default();
+                same.extend(&container.addresses);
+            }
+        }
+        let groups = desired.group_classes.iter().enumerate();
+        let empty_groups = groups
+            .filter(|(_, classes)| classes.is_empty())
+            .map(|(index, _)| {
+                (
+                    index,
+                    holds_nobody(desired, &desired.policies.groups[index]),
+                )
+            })
+            .collect();
+        Self {
+            desired,
+            inhabited: desired
+                .containers
+                .keys()
+                .map(|name| &name.namespace)
+                .collect(),
+            selected: selected(desired),
+            empty_groups,
+            holders,
+        }
+    }
+
+    fn selects_nobody(&self, policy: &Policy) -> Problem {
+        let namespace = &policy.name.namespace;
+        let says = if self.inhabited.contains(namespace) {
+            format!("selects no container of namespace {namespace}: the policy acts on nobody")
+        } else {
+            format!("namespace {namespace} has no container: the policy acts on nobody")
+        };
+        Problem::warning(policy.selects_place.clone(), SELECTS_NOBODY, says)
+    }
+
+    fn check_rules(
+        &self,
+        index: usize,
+        policy: &Policy,
+        direction: Direction,
+        problems: &mut Problems,
+    ) {
+        let rules = self.desired.policies.rules_of(policy, direction);
+        for rule in rules {
+            if let Peer::Group(group) = rule.peer
+                && let Some(says) = self.empty_groups.get(&group)
+            {
+                problems.push(Problem::warning(rule.place.clone(), SELECTS_NOBODY, says));
+            }
+        }
+        // A policy that acts on nobody was found already: that its subjects lack a port is no news.
+        if direction == Direction::Ingress && self.selected[index].is_empty() {
+            return;
+        }
+        for item in rules.chunk_by(|a, b| a.item == b.item) {
+            for port in item[0].ports.iter().flat_map(|ports| ports.iter()) {
+                if let PortNumber::Named(name) = &port.number
+                    && !self.has_destination((name, port.protocol), index, item)
+                {
+                    problems.push(nobody_has(name, port, direction));
+                }
+            }
+        }
+    }
+
+    /// Whether a container with that port may be the destination of an item's rules.
+    fn has_destination(&self, name: Name, policy: usize, item: &[Rule]) -> bool {
+        let Some(holders) = self.holders.get(&name) else {
+            return false;
+        };
+        let has = |ports: &[NamedPort]| ports.iter().any(|p| (&p.name, p.protocol) == name);
+        if item[0].direction == Direction::Ingress {
+            let contents = self.selected[policy]
+                .iter()
+                .filter_map(|s| s.content.as_ref());
+            return contents.into_iter().any(|content| has(&content.ports));
+        }
+        item.iter().any(|rule| match rule.peer {
+            Peer::Anyone => true,
+            Peer::Group(group) => {
+                let classes = self.desired.group_classes[group].iter();
+                classes
+                    .into_iter()
+                    .any(|class| has(&self.desired.classes[*class].ports))
+            }
+            Peer::Block(block) => {
+                let block = &self.desired.policies.blocks[block];
+                holders.iter().any(|address| block.holds(*address))
+            }
+        })
+    }
+}
+
+/// For each policy the subjects that it selects.
+fn selected(desired: &Desired) -> Vec<Vec<&Subject>> {
+    let mut selected = vec![Vec::new(); desired.policies.list.len()];
+    for subject in &desired.subjects {
+        let either = Direction::ALL.map(|direction| subject.policies.get(direction));
+        for policy in either.into_iter().flatten() {
+            selected[*policy].push(subject);
+        }
+    }
+    selected
+}
+
+fn holds_nobody(desired: &Desired, group: &Group) -> String {
+    let mut labels = desired.namespaces.values();
+    match &group.scope {
+        Scope::Own(namespace) => format!("selects no container of namespace {namespace}"),
+        Scope::Selected(selector) if labels.any(|labels| selector.selects(labels)) => {
+            "selects no container of the namespaces that it selects".to_owned()
+        }
+        Scope::Selected(_) => "namespaceSelector selects no namespace".to_owned(),
+    }
+}
+
+fn nobody_has(name: &PortName, port: &Port, direction: Direction) -> Problem {
+    let protocol = port.protocol;
+    let who = match direction {
+        Direction::Ingress => "that the policy selects",
+        Direction::Egress => "that the rule allows",
+    };
+    let says = format!("no container {who} has a port named '{name}' for {protocol}");
+    let problem = Problem::warning(port.place.clone(), "named-port-nobody", says);
+    problem.help("name it under spec.ports of the container, or write its number")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::desired::sample::{
+        block, container, egress, ingress, named, pods, pods_of, resolved, rule,
+    };
+    use crate::documents::{Container, NetworkPolicy};
+
+    fn found(containers: Vec<Container>, policies: Vec<NetworkPolicy>) -> Vec<String> {
+        let (_, problems) = resolved(containers, policies);
+        let found = problems.sorted().into_iter();
+        found
+            .map(|p| format!("{} {}: {}", p.place.line, p.code, p.message))
+            .collect()
+    }
+
+    fn web() -> Container {
+        Container {
+            ports: vec![named("http", 80)],
+            ..container("shop/web", "app=web", "10.0.0.1")
+        }
+    }
+
+    #[test]
+    fn the_gateways_addresses_are_refused() {
+        let containers = vec![container("shop/web", "", "169.254.80.76 fe80::504c:4201")];
+        assert_eq!(
+            found(containers, Vec::new()),
+            [
+                "2 gateway-address: 169.254.80.76 is the gateway of every container",
+                "2 gateway-address: fe80::504c:4201 is the gateway of every container",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_name_that_no_file_can_have_is_refused() {
+        let long = vec!["a".repeat(63); 4].join(".");
+        assert_eq!(long.len(), 255);
+        let fits = container(&format!("a/{}", &long[..253]), "", "10.0.0.1");
+        assert_eq!(found(vec![fits], Vec::new()), [""; 0]);
+        let too_long = container(&format!("ab/{}", &long[..253]), "", "10.0.0.1");
+        assert_eq!(
+            found(vec![too_long], Vec::new()),
+            [
+                "1 name-too-long: namespace and name together have 256 characters, more than the \
+                 255 that a network namespace's name may have"
+            ]
+        );
+    }
+
+    #[test]
+    fn selectors_that_select_nobody_are_named_where_they_stand() {
+        let peers = vec![
+            pods("app=db"),
+            pods_of("", "team=x"),
+            pods_of("app=db", ""),
+            pods(""),
+        ];
+        let policies = vec![
+            ingress("shop/a", "app=db", Vec::new()),
+            ingress("ops/b", "", Vec::new()),
+            ingress("shop/c", "", vec![rule(peers, &[])]),
+        ];
+        assert_eq!(
+            found(vec![web()], policies),
+            [
+                "5 selector-selects-nobody: namespace ops has no container: the policy acts on \
+                 nobody",
+                "5 selector-selects-nobody: selects no container of namespace shop: the policy \
+                 acts on nobody",
+                "7 selector-selects-nobody: namespaceSelector selects no namespace",
+                "7 selector-selects-nobody: selects no container of namespace shop",
+                "7 selector-selects-nobody: selects no container of the namespaces that it selects",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_named_port_is_looked_for_at_its_destination() {
+        let client = container("shop/client", "app=client", "10.0.0.2");
+        let containers = || vec![web(), client.clone()];
+        let nobody = |direction: &str| {
+            let who = match direction {
+                "ingress" => "that the policy selects",
+                _ => "that the rule allows",
+            };
+            vec![format!(
+                "8 named-port-nobody: no container {who} has a port named 'http' for TCP"
+            )]
+        };
+        let from_client = || vec![rule(vec![pods("app=client")], &["http"])];
+        let has = ingress("shop/a", "app=web", from_client());
+        assert_eq!(found(containers(), vec![has]), [""; 0]);
+        let has_not = ingress("shop/a", "app=client", vec![rule(vec![], &["http"])]);
+        assert_eq!(found(containers(), vec![has_not]), nobody("ingress"));
+        // Who acts on nobody is told that, and not what nobody lacks.
+        let acts_on_nobody = ingress("shop/a", "app=x", vec![rule(vec![], &["http"])]);
+        assert_eq!(found(containers(), vec![acts_on_nobody]).len(), 1);
+
+        for (peers, is_found) in [
+            (vec![], false),
+            (vec![pods("app=web")], false),
+            (vec![pods("app=client"), pods("app=web")], false),
+            (vec![pods("app=client")], true),
+            (vec![block("10.0.0.0/31", "")], false),
+            (vec![block("10.0.0.0/24", "10.0.0.0/31")], true),
+        ] {
+            let policy = egress("shop/a", "app=client", vec![rule(peers.clone(), &["http"])]);
+            let expected = if is_found {
+                nobody("egress")
+            } else {
+                Vec::new()
+            };
+            assert_eq!(found(containers(), vec![policy]), expected, "{peers:?}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What a change of the tree may change.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::{Just, Strategy, any};
+use proptest::sample::Index;
+use state::desired::{Desired, resolve};
+use state::documents::network_policy::PortNumber;
+use state::documents::{Documents, NetworkPolicy};
+use state::target::judge::{self, Side};
+use state::target::tables::{Owner, Tables};
+use state::target::{Located, compile};
+use state::words::flow::Flow;
+use state::words::identity::SubjectId;
+use state::words::names::{FullName, HostName};
+use state::words::verdict::Direction;
+
+use super::{compiled, datapath, equal, show};
+use crate::random;
+use crate::random::run::hold;
+
+#[test]
+fn the_order_of_documents_changes_nothing() {
+    let shuffled = random::case(0).prop_flat_map(|case| {
+        let documents = &case.documents;
+        let namespaces = Just(documents.namespaces.clone()).prop_shuffle();
+        let containers = Just(documents.containers.clone()).prop_shuffle();
+        let policies = Just(documents.policies.clone()).prop_shuffle();
+        (Just(case), namespaces, containers, policies)
+    });
+    hold(
+        500,
+        shuffled,
+        |(case, ..)| show(case),
+        |(case, namespaces, containers, policies)| {
+            let other = Documents {
+                namespaces: namespaces.clone(),
+                containers: containers.clone(),
+                policies: policies.clone(),
+                ..case.documents.clone()
+            };
+            let (one, two) = (compiled(&case.documents, case), compiled(&other, case));
+            equal("desired states", &one.0, &two.0)?;
+            equal("targets", &one.1, &two.1)
+        },
+    );
+}
+
+/// The keys `build` and `owner` are named by no selector.
+#[test]
+fn a_label_that_no_selector_names_changes_nothing() {
+    let values = proptest::collection::vec("[a-z]{0,3}", 16);
+    hold(
+        500,
+        (random::case(0), values),
+        |(case, _)| show(case),
+        |(case, values)| {
+            let mut other = case.documents.clone();
+            let containers = other.containers.iter_mut().map(|c| &mut c.labels);
+            let namespaces = other.namespaces.iter_mut().map(|n| &mut n.labels);
+            for (labels, value) in containers.chain(namespaces).zip(values) {
+                labels.insert("owner".into(), value.as_str().into());
+                labels.insert("build".into(), value.as_str().into());
+            }
+            let (one, two) = (compiled(&case.documents, case), compiled(&other, case));
+            equal("targets", &one.1, &two.1)
+        },
+    );
+}
+
+/// Of one whose port nobody names by its name as well.
+#[test]
+fn a_named_port_that_no_rule_names_changes_nothing() {
+    hold(500, random::case(0), show, |case| {
+        let mut other = case.documents.clone();
+        for (number, container) in (1..).zip(&mut other.containers) {
+            container.ports.push(state::words::ports::NamedPort {
+                name: "unheard".into(),
+                port: number,
+                protocol: state::words::ports::Protocol::Tcp,
+            });
+        }
+        let (one, two) = (compiled(&case.documents, case), compiled(&other, case));
+        equal("targets", &one.1, &two.1)
+    });
+}
+
+/// Numbers move by one: whom a policy selects and names stays.
+fn edit_ports(policy: &mut NetworkPolicy) {
+    let rules = [&mut policy.ingress, &mut policy.egress];
+    for rule in rules.into_iter().flatten().flatten() {
+        for port in rule.ports.iter_mut().flatten() {
+            if let PortNumber::Range(first, last) = &mut port.number {
+                *last = last.saturating_add(1);
+                *first = first.saturating_add(1);
+            }
+        }
+    }
+}
+
+fn subjects_of(desired: &Desired, policy: &FullName) -> BTreeSet<SubjectId> {
+    let list = &desired.policies.list;
+    let index = list
+        .iter()
+        .position(|p| p.name == *policy)
+        .expect("it is there");
+    let subjects = desired.subjects.iter();
+    subjects
+        .filter(|s| {
+            Direction::ALL
+                .iter()
+                .any(|d| s.policies.get(*d).contains(&index))
+        })
+        .map(|subject| subject.id)
+        .collect()
+}
+
+/// The subjects of rows that only one of two tables has, or that differ; each row counts once.
+fn changed_rows(one: &Tables, two: &Tables) -> Vec<SubjectId> {
+    let keys: BTreeSet<_> = one.policy.keys().chain(two.policy.keys()).collect();
+    keys.into_iter()
+        .filter(|key| one.policy.get(key) != two.policy.get(key))
+        .map(|key| key.subject)
+        .collect()
+}
+
+#[test]
+fn an_edit_of_ports_changes_only_rows_of_the_subjects_that_the_policy_selects() {
+    hold(
+        500,
+        (random::case(0), any::<Index>()),
+        |(case, _)| show(case),
+        |(case, index)| {
+            let mut other = case.documents.clone();
+            if other.policies.is_empty() {
+                return Ok(());
+            }
+            let policy = index.get_mut(&mut other.policies);
+            edit_ports(policy);
+            let name = policy.name.clone();
+            let (desired, one) = compiled(&case.documents, case);
+            let (_, two) = compiled(&other, case);
+            equal("addresses", &one.tables.addresses, &two.tables.addresses)?;
+            equal("endpoints", &one.tables.endpoints, &two.tables.endpoints)?;
+            equal("containers", &one.containers, &two.containers)?;
+            let selected = subjects_of(&desired, &name);
+            let changed = changed_rows(&one.tables, &two.tables);
+            let foreign = changed
+                .iter()
+                .filter(|subject| !selected.contains(subject))
+                .count();
+            equal("rows of others", &foreign, &0)
+        },
+    );
+}
+
+/// S13. A policy is put in another's place, or added; whoever neither of them selects is judged as
+/// before, in both directions and by the same rules.
+#[test]
+fn s13_a_policy_concerns_nobody_whom_it_does_not_select() {
+    let replaced = (random::case(24), any::<Index>(), random::policy("q"));
+    hold(
+        1_000,
+        replaced,
+        |(case, ..)| show(case),
+        |(case, index, policy)| {
+            let mut other = case.documents.clone();
+            let place = index.index(other.policies.len() + 1);
+            let mut concerned = vec![policy.clone()];
+            if place < other.policies.len() {
+                concerned.push(std::mem::replace(
+                    &mut other.policies[place],
+                    policy.clone(),
+                ));
+            } else {
+                other.policies.push(policy.clone());
+            }
+            let (desired, one) = compiled(&case.documents, case);
+            let (_, two) = compiled(&other, case);
+            for flow in &case.flows {
+                let sides = [
+                    judge::judge(&one.tables, flow),
+                    judge::judge(&two.tables, flow),
+                ];
+                for direction in Direction::ALL {
+                    if concerns(&desired, &concerned, flow, direction) {
+                        continue;
+                    }
+                    let [before, after] = sides.map(|sides| *sides.get(direction));
+                    equal::<Side>(&format!("{direction} of {flow}"), &before, &after)?;
+                }
+            }
+            Ok(())
+        },
+    );
+}
+
+/// Whether one of the policies selects the container whose side of a flow is judged.
+fn concerns(
+    desired: &Desired,
+    policies: &[NetworkPolicy],
+    flow: &Flow,
+    direction: Direction,
+) -> bool {
+    let own = match direction {
+        Direction::Egress => flow.source,
+        Direction::Ingress => flow.destination,
+    };
+    desired.container_at(own).is_some_and(|container| {
+        policies.iter().any(|policy| {
+            policy.name.namespace == container.name.namespace
+                && policy.subject.selects(&container.labels)
+        })
+    })
+}
+
+/// Hosts that read the same tree agree on who is who without talking.
+#[test]
+fn hosts_agree_on_identities() {
+    let beta = HostName::new("beta").expect("a name");
+    hold(500, random::case(0), show, |case| {
+        let [alpha, beta] = [random::host(), beta.clone()].map(|host| {
+            let (desired, _) = resolve(&case.documents, &host);
+            compile(&desired, &Located::default(), &datapath())
+                .expect("it fits")
+                .tables
+        });
+        for address in random::interesting(&case.documents) {
+            let [one, two] = [&alpha, &beta].map(|tables| judge::lookup(tables, address));
+            equal(
+                &format!("identities of {address}"),
+                &one.identity,
+                &two.identity,
+            )?;
+        }
+        Ok(())
+    });
+}
+
+/// A container of another host is a peer only: no endpoint, no rows, nothing made for it.
+#[test]
+fn nothing_is_made_for_a_container_of_another_host() {
+    hold(500, random::case(0), show, |case| {
+        let (desired, target) = compiled(&case.documents, case);
+        let here: BTreeSet<_> = desired.containers_here().map(|c| &c.name).collect();
+        equal("containers", &target.containers.keys().collect(), &here)?;
+        equal("endpoints", &target.tables.endpoints.len(), &here.len())?;
+        let subjects = desired
+            .containers_here()
+            .map(|c| desired.subjects[c.subject].id);
+        let subjects: BTreeSet<SubjectId> = subjects.collect();
+        let rows: BTreeSet<_> = target.tables.policy.keys().map(|key| key.subject).collect();
+        equal("subjects", &rows, &subjects)?;
+        for container in desired.containers.values().filter(|c| !c.here) {
+            for address in &container.addresses {
+                let owner = judge::lookup(&target.tables, *address).owner;
+                if matches!(owner, Owner::Endpoint(_)) {
+                    return Err(format!("{address} has an endpoint here"));
+                }
+            }
+        }
+        Ok(())
+    });
+}
