@@ -1,0 +1,97 @@
+//! Our programs as they are attached, found without a pin: by walking the interfaces of this
+//! network namespace.
+//!
+//! A program holds its maps, so whatever is attached leads back to the commit record and the tables
+//! it reads. Only this namespace's interfaces count: another host's (or another test's) programs
+//! are its own.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::abi::{Shape, maps};
+use crate::fault::{Fault, Object, Of};
+use crate::pins::link_name;
+use crate::sys::{self, Attached, Hook, MapInfo, ProgramInfo};
+
+/// One of our programs on one side of an interface.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) hook: Hook,
+    pub(crate) attached: Attached,
+    pub(crate) program: ProgramInfo,
+}
+
+/// All of them.
+pub(crate) fn everywhere() -> Result<Vec<Found>, Fault> {
+    let mut found = Vec::new();
+    for (ifindex, _) in sys::interfaces().of("read", || Object::Interfaces)? {
+        for hook in [Hook::Ingress, Hook::Egress] {
+            found.extend(at(ifindex, hook)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Those on one side of an interface.
+pub(crate) fn at(ifindex: u32, hook: Hook) -> Result<Vec<Found>, Fault> {
+    let mut found = Vec::new();
+    for attached in chain(ifindex, hook)? {
+        let Some(program) = program(attached.program)? else {
+            continue;
+        };
+        if program.name == link_name(hook) {
+            found.push(Found {
+                hook,
+                attached,
+                program,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// The programs of a side, in order; none where the interface has gone or can have none.
+pub(crate) fn chain(ifindex: u32, hook: Hook) -> Result<Vec<Attached>, Fault> {
+    match sys::chain(ifindex, hook) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENOENT)) => {
+            Ok(Vec::new())
+        }
+        chain => chain.of("list the programs at", || Object::Side(ifindex, hook)),
+    }
+}
+
+/// What the kernel says of a program; `None` where it has gone meanwhile.
+pub(crate) fn program(id: u32) -> Result<Option<ProgramInfo>, Fault> {
+    let object = || Object::Id("program", id);
+    match sys::program_by_id(id) {
+        Ok(fd) => Ok(Some(sys::program_info(fd.as_fd()).of("look at", object)?)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(source) => Err(Fault::new("open", object(), source)),
+    }
+}
+
+/// A map of this shape among those that a program holds.
+pub(crate) fn map_of(
+    program: &ProgramInfo,
+    shape: &Shape,
+) -> Result<Option<(OwnedFd, MapInfo)>, Fault> {
+    for &id in &program.maps {
+        let object = || Object::Id("map", id);
+        let map = sys::map_by_id(id).of("open", object)?;
+        let info = sys::map_info(map.as_fd()).of("look at", object)?;
+        if fits(&info, shape) {
+            return Ok(Some((map, info)));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a map is what its name says. The quota sets the size of one of them.
+pub(crate) fn fits(info: &MapInfo, shape: &Shape) -> bool {
+    let sized = shape.name == maps::ESTABLISHED.name || info.entries == shape.entries;
+    // The kernel adds flags of its own to a map of maps' inner maps, never to these.
+    info.name == shape.name
+        && info.kind == shape.kind
+        && (info.key_size, info.value_size) == (shape.key_size, shape.value_size)
+        && info.flags == shape.flags
+        && sized
+}

@@ -1,0 +1,491 @@
+//! The handle: the maps that a host has once, the commit record and the shared blocks, found or
+//! made.
+//!
+//! They are found by their pins. A map whose pin is lost is found through the programs that are
+//! still attached and hold it, so while one of ours is attached a second commit record is never
+//! made. A record that is made anew starts above every generation that anything stored.
+//!
+//! [`Kernel::open`] changes nothing. [`Kernel::create`] completes whatever is missing, in an order
+//! that leaves every crash to the next run: maps first, the blocks, and the commit record's pin
+//! last, for where that is, everything is.
+//!
+//! Nothing here locks: who calls holds the lock on the base directory.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use state::words::generation::{CommitRecord, Generation, Slot};
+
+use crate::abi::{ConnectionRow, GLOBAL, Shape, SlotRow, TABLES, header, maps};
+use crate::attached::{self, fits};
+use crate::fault::{Fault, Object, Of};
+use crate::object::{self, BlockPrograms, LoadError};
+use crate::pins::{self, BaseError, Listing, PinError, Pins};
+use crate::rodata::Reader;
+use crate::rows::{Rows, Way};
+use crate::slots::ForeignRow;
+use crate::sys::{self, ProgramInfo, Record, Update};
+
+/// Why what is pinned cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The base directory is not ours alone.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// Something else is pinned where a map of ours belongs.
+    #[error(transparent)]
+    Pin(#[from] PinError),
+    /// A map of another shape is pinned under one of our names.
+    #[error(
+        "the map pinned as {name} has another shape than ours: another version's or somebody \
+         else's. Where it is another version's, run that version's `reconcile detach` first"
+    )]
+    Shape {
+        /// The map.
+        name: &'static str,
+    },
+    /// The kernel refused a call.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Why it could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// What is there already cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The kernel does not take the blocks.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The timer that reclaims did not start.
+    #[error("the timer that reclaims expired connections does not start")]
+    Sweep,
+    /// The kernel refused a call.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// A map of ours, open.
+#[derive(Debug)]
+pub(crate) struct Map {
+    pub(crate) fd: OwnedFd,
+    pub(crate) id: u32,
+    pub(crate) entries: u32,
+}
+
+impl Map {
+    pub(crate) fn of(fd: OwnedFd, object: impl Fn() -> Object) -> Result<Self, Fault> {
+        let info = sys::map_info(fd.as_fd()).of("look at", object)?;
+        Ok(Self {
+            fd,
+            id: info.id,
+            entries: info.entries,
+        })
+    }
+}
+
+/// A set of shared blocks, pinned.
+#[derive(Debug)]
+pub(crate) struct BlockSet {
+    pub(crate) name: String,
+    pub(crate) code: [u8; 32],
+    pub(crate) table: Map,
+    pub(crate) guard: OwnedFd,
+}
+
+/// What of ours is in the kernel.
+#[derive(Debug)]
+pub struct Kernel {
+    pub(crate) pins: Pins,
+    maps: BTreeMap<&'static str, Map>,
+    /// Found through attached programs, not pinned.
+    unpinned: Vec<&'static str>,
+    pub(crate) record: Record,
+    pub(crate) blocks: Option<BlockSet>,
+    pub(crate) jiffies_per_second: u32,
+    /// What the last reading of each slot found that no row of ours is.
+    pub(crate) foreign: RefCell<[Vec<ForeignRow>; 2]>,
+}
+
+impl Kernel {
+    /// Finds what is there and changes nothing. `None` where there is no commit record.
+    pub fn open(base: &Path) -> Result<Option<Self>, OpenError> {
+        object::quiet();
+        let pins = Pins::below(base);
+        let gathered = gather(&pins)?;
+        if !gathered.maps.contains_key(maps::COMMIT.name) {
+            return Ok(None);
+        }
+        let mut kernel = Self::over(pins, gathered)?;
+        kernel.blocks = kernel.find_blocks()?;
+        Ok(Some(kernel))
+    }
+
+    /// Finds what is there, and makes or pins what is missing.
+    pub fn create(base: &Path) -> Result<Self, CreateError> {
+        object::quiet();
+        let pins = Pins::below(base);
+        pins.make_base().map_err(OpenError::from)?;
+        let mut gathered = gather(&pins)?;
+        let made = if gathered.maps.len() < GLOBAL.len() {
+            Some(make_missing(&pins, &mut gathered)?)
+        } else {
+            None
+        };
+        let mut kernel = Self::over(pins, gathered)?;
+        kernel.fill_outer_maps()?;
+        if let Some(made) = made {
+            kernel.start_blocks(&made)?;
+        }
+        kernel.pin_maps()?;
+        kernel.blocks = kernel.find_blocks()?;
+        kernel.replace_blocks()?;
+        Ok(kernel)
+    }
+
+    fn over(pins: Pins, gathered: Gathered) -> Result<Self, Fault> {
+        let commit = gathered.maps.get(maps::COMMIT.name).map(|map| map.fd.as_fd());
+        let commit = commit.ok_or_else(|| not_there(maps::COMMIT.name))?;
+        Ok(Self {
+            record: Record::map(commit).of("map", || Object::Map(maps::COMMIT.name))?,
+            pins,
+            maps: gathered.maps,
+            unpinned: gathered.unpinned,
+            blocks: None,
+            jiffies_per_second: sys::jiffies_per_second().of("read", || Object::Clock("jiffies"))?,
+            foreign: RefCell::default(),
+        })
+    }
+
+    /// Loads the embedded blocks into a new, pinned block table. Nothing is done where the table in
+    /// use is whole and of this code. Programs reach the new table once they are swapped.
+    pub fn replace_blocks(&mut self) -> Result<(), CreateError> {
+        if !self.is_whole() {
+            let base = self.pins.base().to_owned();
+            *self = Self::create(&base)?;
+        }
+        if self.blocks.as_ref().is_some_and(|blocks| blocks.code == header::BLOCK_CODE) {
+            return Ok(());
+        }
+        let loaded = object::load_blocks(&self.map_fds(), self.jiffies_per_second)?;
+        self.start_blocks(&loaded)?;
+        self.blocks = self.find_blocks()?;
+        Ok(())
+    }
+
+    /// Every map is there and pinned.
+    fn is_whole(&self) -> bool {
+        self.unpinned.is_empty() && self.maps.len() == GLOBAL.len()
+    }
+
+    /// The commit record.
+    pub fn record(&self) -> CommitRecord {
+        CommitRecord::from_word(self.record.load())
+    }
+
+    /// Hash of the shared blocks' code; zeroes where there is no whole set of them, or a map that
+    /// they share has lost its pin.
+    pub fn block_code(&self) -> [u8; 32] {
+        match &self.blocks {
+            Some(blocks) if self.is_whole() => blocks.code,
+            _ => [0; 32],
+        }
+    }
+
+    /// Maps that were found through attached programs, because their pins are gone.
+    pub fn unpinned(&self) -> &[&'static str] {
+        &self.unpinned
+    }
+
+    /// What exists below the base directory, known or not.
+    pub fn listing(&self) -> Result<Listing, Fault> {
+        self.pins.listing()
+    }
+
+    pub(crate) fn map(&self, shape: &Shape) -> Option<&Map> {
+        self.maps.get(shape.name)
+    }
+
+    /// A map without which nothing can be written.
+    pub(crate) fn need(&self, shape: &Shape) -> Result<&Map, Fault> {
+        self.map(shape).ok_or_else(|| not_there(name_of(shape)))
+    }
+
+    /// The maps that a host has once, for a load.
+    pub(crate) fn map_fds(&self) -> BTreeMap<&str, BorrowedFd<'_>> {
+        self.maps.iter().map(|(name, map)| (*name, map.fd.as_fd())).collect()
+    }
+
+    /// Whether a map is one of those that a host has once.
+    pub(crate) fn is_global(&self, id: u32) -> bool {
+        self.maps.values().any(|map| map.id == id)
+    }
+
+    // ---- The blocks ----
+
+    /// Of several sets the one of the embedded code, else the newest.
+    fn find_blocks(&self) -> Result<Option<BlockSet>, OpenError> {
+        let mut reader = Reader::default();
+        let mut best: Option<BlockSet> = None;
+        for name in self.pins.listing()?.blocks.keys() {
+            let Some(set) = self.open_blocks(name, &mut reader)? else {
+                continue;
+            };
+            let rank = |set: &BlockSet| (set.code == header::BLOCK_CODE, set.table.id);
+            if best.as_ref().is_none_or(|best| rank(&set) > rank(best)) {
+                best = Some(set);
+            }
+        }
+        Ok(best)
+    }
+
+    /// A pinned set, if it is whole and works on the maps we have.
+    fn open_blocks(&self, name: &str, reader: &mut Reader) -> Result<Option<BlockSet>, OpenError> {
+        let path = self.pins.block_table(name);
+        let object = || Object::Path(path.clone());
+        let table = self.pins.open_map(&path)?;
+        let guard = self.pins.open_program(&self.pins.block(name, "guard"))?;
+        let (Some(table), Some(guard)) = (table, guard) else {
+            return Ok(None);
+        };
+        let table = Map::of(table, object)?;
+        let mut code = None;
+        for (index, _) in TABLE {
+            let mut id = [0; 4];
+            if !sys::lookup(table.fd.as_fd(), &index.to_ne_bytes(), &mut id).of("read", object)? {
+                return Ok(None);
+            }
+            let Some(program) = attached::program(u32::from_ne_bytes(id))? else {
+                return Ok(None);
+            };
+            if self.works_on_others(&program)? {
+                return Ok(None);
+            }
+            let constants = reader.read(&program, |id| self.is_global(id))?;
+            code = constants.and_then(|c| read_hash(c.text("bpf_metadata_build")?));
+        }
+        let name = name.to_owned();
+        Ok(code.map(|code| BlockSet {
+            name,
+            code,
+            table,
+            guard,
+        }))
+    }
+
+    /// Whether a program holds a map of one of our names that is not the one we have.
+    fn works_on_others(&self, program: &ProgramInfo) -> Result<bool, Fault> {
+        for &id in program.maps.iter().filter(|id| !self.is_global(**id)) {
+            let object = || Object::Id("map", id);
+            let map = sys::map_by_id(id).of("open", object)?;
+            let info = sys::map_info(map.as_fd()).of("look at", object)?;
+            if GLOBAL.iter().any(|shape| shape.name == info.name) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Pins loaded blocks as a new set and lets them take the timer over.
+    fn start_blocks(&self, loaded: &BlockPrograms) -> Result<(), CreateError> {
+        self.pin_blocks(loaded)?;
+        let sweep = || Object::Program("sweep_start");
+        let program = loaded.programs.get("sweep_start").ok_or_else(|| not_there("sweep"))?;
+        match sys::test_run(program.as_fd(), &[0; 64], 0).of("run", sweep)? {
+            TC_ACT_OK => Ok(()),
+            _ => Err(CreateError::Sweep),
+        }
+    }
+
+    /// Fills the table of loaded blocks and pins it, the table last.
+    fn pin_blocks(&self, loaded: &BlockPrograms) -> Result<(), Fault> {
+        for (index, program) in TABLE {
+            let program = loaded.programs.get(program).ok_or_else(|| not_there("blocks"))?;
+            let number = program.as_raw_fd().to_ne_bytes();
+            sys::update(loaded.table.as_fd(), &index.to_ne_bytes(), &number, Update::Any)
+                .of("fill", || Object::Map(maps::BLOCKS.name))?;
+        }
+        let name = Pins::new_block_set(&header::BLOCK_CODE, &self.pins.listing()?);
+        pins::make_directory(&self.pins.block_set(&name))?;
+        for (program, fd) in &loaded.programs {
+            pins::pin(fd.as_fd(), &self.pins.block(&name, program))?;
+        }
+        pins::pin(loaded.table.as_fd(), &self.pins.block_table(&name))
+    }
+
+    // ---- What is missing ----
+
+    /// Pins every map that is not pinned, the commit record last.
+    fn pin_maps(&mut self) -> Result<(), Fault> {
+        self.unpinned.sort_by_key(|name| *name == maps::COMMIT.name);
+        while let Some(name) = self.unpinned.first() {
+            if let Some(map) = self.maps.get(name) {
+                pins::pin(map.fd.as_fd(), &self.pins.map(name))?;
+            }
+            self.unpinned.remove(0);
+        }
+        Ok(())
+    }
+
+    /// Gives every slot its tables, and the barrier its map, where they are missing.
+    fn fill_outer_maps(&self) -> Result<(), Fault> {
+        for shape in TABLES.into_iter().chain([&maps::BARRIER]) {
+            let (outer, Some(inner)) = (self.need(shape)?, shape.inner) else {
+                continue;
+            };
+            let mut rows = Rows::new(4, 4);
+            let mut made = Vec::new();
+            for index in 0..shape.entries {
+                let mut id = [0; 4];
+                let object = || Object::Map(name_of(shape));
+                if sys::lookup(outer.fd.as_fd(), &index.to_ne_bytes(), &mut id)
+                    .of("read", object)?
+                {
+                    continue;
+                }
+                let map = sys::map_create(inner, inner.entries).of("make", object)?;
+                rows.push(&index.to_ne_bytes(), &map.as_raw_fd().to_ne_bytes());
+                made.push(map);
+            }
+            rows.write(outer.fd.as_fd())
+                .map_err(|stopped| stopped.error)
+                .of("fill", || Object::Map(name_of(shape)))?;
+        }
+        Ok(())
+    }
+}
+
+/// The block table's places.
+const TABLE: [(u32, &str); 3] = [
+    (crate::abi::Block::PL_BLOCK_JUDGE_OUT.0, "judge_out"),
+    (crate::abi::Block::PL_BLOCK_JUDGE_IN.0, "judge_in"),
+    (crate::abi::Block::PL_BLOCK_NEIGHBOUR.0, "neighbour"),
+];
+
+/// `TC_ACT_OK` of linux/pkt_cls.h.
+pub(crate) const TC_ACT_OK: u32 = 0;
+
+/// A hash as metadata has it.
+pub(crate) fn read_hash(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (byte, at) in hash.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
+    }
+    Some(hash)
+}
+
+fn not_there(name: &'static str) -> Fault {
+    let gone = std::io::Error::from_raw_os_error(libc::ENOENT);
+    Fault::new("find", Object::Map(name), gone)
+}
+
+fn name_of(shape: &Shape) -> &'static str {
+    GLOBAL.iter().find(|known| known.name == shape.name).map_or("", |known| known.name)
+}
+
+struct Gathered {
+    maps: BTreeMap<&'static str, Map>,
+    unpinned: Vec<&'static str>,
+}
+
+/// By pins, else through attached programs.
+fn gather(pins: &Pins) -> Result<Gathered, OpenError> {
+    let mut maps = BTreeMap::new();
+    if pins.check_base()? {
+        for shape in GLOBAL {
+            let Some(fd) = pins.open_map(&pins.map(shape.name))? else {
+                continue;
+            };
+            let info = sys::map_info(fd.as_fd()).of("look at", || Object::Map(shape.name))?;
+            if !fits(&info, shape) {
+                return Err(OpenError::Shape { name: shape.name });
+            }
+            maps.insert(shape.name, Map::of(fd, || Object::Map(shape.name))?);
+        }
+    }
+    let mut unpinned = Vec::new();
+    if maps.len() < GLOBAL.len() {
+        for found in attached::everywhere()? {
+            for shape in GLOBAL {
+                if maps.contains_key(shape.name) {
+                    continue;
+                }
+                if let Some((fd, _)) = attached::map_of(&found.program, shape)? {
+                    maps.insert(shape.name, Map::of(fd, || Object::Map(shape.name))?);
+                    unpinned.push(shape.name);
+                }
+            }
+        }
+    }
+    Ok(Gathered { maps, unpinned })
+}
+
+/// Makes the maps that are nowhere, by loading blocks over those that are.
+fn make_missing(pins: &Pins, gathered: &mut Gathered) -> Result<BlockPrograms, CreateError> {
+    let clock = || Object::Clock("jiffies");
+    let jiffies_per_second = sys::jiffies_per_second().of("read", clock)?;
+    let fds = gathered.maps.iter().map(|(name, map)| (*name, map.fd.as_fd())).collect();
+    let mut loaded = object::load_blocks(&fds, jiffies_per_second)?;
+    for shape in GLOBAL {
+        if let Some(fd) = loaded.made.remove(shape.name) {
+            gathered.maps.insert(shape.name, Map::of(fd, || Object::Map(shape.name))?);
+            gathered.unpinned.push(shape.name);
+            if shape.name == maps::COMMIT.name {
+                begin_record(pins, gathered)?;
+            }
+        }
+    }
+    Ok(loaded)
+}
+
+/// A new record is above every generation that a slot or a connection has stored.
+fn begin_record(pins: &Pins, gathered: &Gathered) -> Result<(), CreateError> {
+    let mut highest = 0;
+    if let Some(slots) = gathered.maps.get(maps::SLOTS.name) {
+        for index in 0..maps::SLOTS.entries {
+            let mut bytes = vec![0; maps::SLOTS.value_size as usize];
+            sys::lookup(slots.fd.as_fd(), &index.to_ne_bytes(), &mut bytes)
+                .of("read", || Object::Map(maps::SLOTS.name))?;
+            let row: Option<SlotRow> = sys::value_of(&bytes);
+            highest = highest.max(row.map_or(0, |row| row.generation));
+        }
+    }
+    for container in pins.listing()?.containers.keys() {
+        for shape in [&maps::ESTABLISHED, &maps::HALF_OPEN, &maps::DATAGRAMS] {
+            let path = pins.container_map(container, shape.name);
+            if let Some(map) = pins.open_map(&path).map_err(OpenError::from)? {
+                highest = highest.max(highest_cached(map.as_fd(), shape)?);
+            }
+        }
+    }
+    let generation = Generation(if highest == 0 { 0 } else { highest + 1 });
+    let word = CommitRecord {
+        generation,
+        slot: Slot::A,
+    }
+    .to_word();
+    if let Some(commit) = gathered.maps.get(maps::COMMIT.name) {
+        sys::update(
+            commit.fd.as_fd(),
+            &0_u32.to_ne_bytes(),
+            &word.to_ne_bytes(),
+            Update::Any,
+        )
+        .of("write", || Object::Map(maps::COMMIT.name))?;
+    }
+    Ok(())
+}
+
+/// The highest generation that a connection of this map caches.
+fn highest_cached(map: BorrowedFd<'_>, shape: &'static Shape) -> Result<u64, Fault> {
+    let rows = Rows::read(map, shape.key_size, shape.value_size, Way::Batches)
+        .of("read", || Object::Map(shape.name))?;
+    let cached = rows.iter().filter_map(|(_, value)| sys::value_of::<ConnectionRow>(value));
+    Ok(cached.map(|row| row.word & header::PL_WORD_GENERATION).max().unwrap_or(0))
+}

@@ -1,0 +1,472 @@
+//! The two slots: what each is marked as, its rows read back, and a delta written into the one that
+//! is not live.
+//!
+//! Nothing here touches the live slot's tables, for the kernel may reuse an element at once when it
+//! is deleted, and a reader could see another's row. A table that has no room gets a fresh map of
+//! at least twice the size, filled first and then put in the old one's place.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use state::diff::{Delta, TableDelta};
+use state::live::SlotMark;
+use state::target::tables::{Endpoint, EndpointIndex, Tables};
+use state::words::generation::{Generation, Slot};
+
+use crate::abi::{MarkNumber, Shape, SlotRow, TABLES, header, maps};
+use crate::encode;
+use crate::fault::{Fault, Object, Of};
+use crate::kernel::{Kernel, Map};
+use crate::rows::{self, Rows, Way};
+use crate::sys::{self, Update, bytes_of};
+
+/// Why a slot was not read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SlotError {
+    /// Packets use it.
+    #[error("slot {0} is live and was not written")]
+    Live(Slot),
+    /// It has no such table: the base has not been created whole.
+    #[error("slot {slot} has no table {table}")]
+    NoTable {
+        /// Which.
+        slot: Slot,
+        /// Which of its tables.
+        table: &'static str,
+    },
+    /// A commit's or tree's name is longer than the kernel's record has room for.
+    #[error("{0:?} is too long for the name of a commit: 71 characters are the most")]
+    Name(String),
+    /// The kernel refused a call.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// What a slot was made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlotInfo {
+    /// How far it is.
+    pub mark: SlotMark,
+    /// The generation it was made for.
+    pub generation: Generation,
+    /// The git commit (hex), or the content hash of a directory.
+    pub commit: String,
+    /// The git tree (hex), or the same content hash.
+    pub tree: String,
+    /// When it was committed: seconds since 1970.
+    pub time_s: u64,
+}
+
+/// A row that stands in a table and that nothing of ours writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignRow {
+    /// Which table.
+    pub table: &'static str,
+    /// Its key, as the kernel has it.
+    pub key: Vec<u8>,
+}
+
+/// A slot read back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlotReading {
+    /// Its rows.
+    pub tables: Tables,
+    /// Rows that are no rows of ours, and rows of the interface table that do not follow from the
+    /// endpoints. The next write into the slot removes them.
+    pub foreign: Vec<ForeignRow>,
+}
+
+impl Kernel {
+    // ---- What a slot is marked as ----
+
+    /// What a slot was made from.
+    pub fn slot_info(&self, slot: Slot) -> Result<SlotInfo, SlotError> {
+        let row = self.slot_row(slot)?;
+        Ok(SlotInfo {
+            mark: match MarkNumber(row.mark) {
+                MarkNumber::PL_READY => SlotMark::Ready,
+                MarkNumber::PL_SETTLED => SlotMark::Settled,
+                MarkNumber::PL_EMPTY => SlotMark::Empty,
+                _ => SlotMark::Preparing,
+            },
+            generation: Generation(row.generation),
+            commit: read_name(&row.commit),
+            tree: read_name(&row.tree),
+            time_s: row.time_s,
+        })
+    }
+
+    /// From here on the slot is no rollback: it is being written for this generation.
+    pub fn mark_preparing(&self, slot: Slot, generation: Generation) -> Result<(), SlotError> {
+        self.refuse_live(slot)?;
+        let info = SlotInfo {
+            mark: SlotMark::Preparing,
+            generation,
+            ..SlotInfo::default()
+        };
+        self.write_slot_row(slot, &info)
+    }
+
+    /// The slot has been read back and is right: it may be committed. The mark of `info` is set.
+    pub fn mark_ready(&self, slot: Slot, info: SlotInfo) -> Result<(), SlotError> {
+        self.refuse_live(slot)?;
+        let mark = SlotMark::Ready;
+        self.write_slot_row(slot, &SlotInfo { mark, ..info })
+    }
+
+    /// What the slot's commit removed has been taken down.
+    pub fn mark_settled(&self, slot: Slot) -> Result<(), SlotError> {
+        let mark = SlotMark::Settled;
+        let info = self.slot_info(slot)?;
+        self.write_slot_row(slot, &SlotInfo { mark, ..info })
+    }
+
+    /// Another commit whose target is the same: one write.
+    pub fn name_commit(
+        &self,
+        slot: Slot,
+        commit: &str,
+        tree: &str,
+        time_s: u64,
+    ) -> Result<(), SlotError> {
+        let info = SlotInfo {
+            commit: commit.to_owned(),
+            tree: tree.to_owned(),
+            time_s,
+            ..self.slot_info(slot)?
+        };
+        self.write_slot_row(slot, &info)
+    }
+
+    fn slot_row(&self, slot: Slot) -> Result<SlotRow, Fault> {
+        let mut bytes = vec![0; maps::SLOTS.value_size as usize];
+        if let Some(map) = self.map(&maps::SLOTS) {
+            sys::lookup(map.fd.as_fd(), &slot.index().to_ne_bytes(), &mut bytes)
+                .of("read", || Object::Table(maps::SLOTS.name, slot))?;
+        }
+        Ok(sys::value_of(&bytes).unwrap_or_default())
+    }
+
+    fn write_slot_row(&self, slot: Slot, info: &SlotInfo) -> Result<(), SlotError> {
+        let mark = match info.mark {
+            SlotMark::Empty => MarkNumber::PL_EMPTY,
+            SlotMark::Preparing => MarkNumber::PL_PREPARING,
+            SlotMark::Ready => MarkNumber::PL_READY,
+            SlotMark::Settled => MarkNumber::PL_SETTLED,
+        };
+        let row = SlotRow {
+            generation: info.generation.0,
+            time_s: info.time_s,
+            mark: mark.0,
+            layout: u32::try_from(header::PL_LAYOUT).unwrap_or(u32::MAX),
+            commit: write_name(&info.commit)?,
+            tree: write_name(&info.tree)?,
+        };
+        let map = self.need(&maps::SLOTS)?;
+        let key = slot.index().to_ne_bytes();
+        sys::update(map.fd.as_fd(), &key, bytes_of(&row), Update::Any)
+            .of("write", || Object::Table(maps::SLOTS.name, slot))?;
+        Ok(())
+    }
+
+    fn refuse_live(&self, slot: Slot) -> Result<(), SlotError> {
+        if self.record().slot == slot {
+            return Err(SlotError::Live(slot));
+        }
+        Ok(())
+    }
+
+    // ---- Its rows, read ----
+
+    /// Reads a slot's rows back.
+    pub fn read_slot(&self, slot: Slot) -> Result<SlotReading, SlotError> {
+        let mut reading = SlotReading::default();
+        let tables = &mut reading.tables;
+        let mut interfaces = BTreeMap::new();
+        for shape in TABLES {
+            let Some(rows) = self.table_rows(shape, slot)? else {
+                continue;
+            };
+            for (key, value) in rows.iter() {
+                let taken = match shape.name {
+                    "interfaces" => take_interface(&mut interfaces, key, value),
+                    _ => take_row(tables, shape, key, value),
+                };
+                if taken.is_none() {
+                    reading.foreign.push(ForeignRow {
+                        table: shape.name,
+                        key: key.to_vec(),
+                    });
+                }
+            }
+        }
+        let follow = encode::interfaces(&reading.tables.endpoints);
+        for key in differing(&interfaces, &follow) {
+            reading.foreign.push(ForeignRow {
+                table: maps::INTERFACES.name,
+                key: key.to_ne_bytes().to_vec(),
+            });
+        }
+        self.foreign.borrow_mut()[slot.index() as usize & 1].clone_from(&reading.foreign);
+        Ok(reading)
+    }
+
+    fn table_rows(&self, shape: &'static Shape, slot: Slot) -> Result<Option<Rows>, Fault> {
+        let (Some(table), Some(inner)) = (self.table(shape, slot)?, shape.inner) else {
+            return Ok(None);
+        };
+        let rows = Rows::read(table.fd.as_fd(), inner.key_size, inner.value_size, Way::Batches);
+        rows.of("read", || Object::Table(shape.name, slot)).map(Some)
+    }
+
+    /// A slot's map of one table.
+    fn table(&self, shape: &'static Shape, slot: Slot) -> Result<Option<Map>, Fault> {
+        let object = || Object::Table(shape.name, slot);
+        let Some(outer) = self.map(shape) else {
+            return Ok(None);
+        };
+        let mut id = [0; 4];
+        if !sys::lookup(outer.fd.as_fd(), &slot.index().to_ne_bytes(), &mut id).of("find", object)?
+        {
+            return Ok(None);
+        }
+        let fd = sys::map_by_id(u32::from_ne_bytes(id)).of("open", object)?;
+        Map::of(fd, object).map(Some)
+    }
+
+    // ---- Its rows, written ----
+
+    /// Writes what differs into the slot that is not live. No packet may still use it: a barrier
+    /// has passed since the record left it.
+    pub fn write_delta(&self, slot: Slot, delta: &Delta) -> Result<(), SlotError> {
+        self.refuse_live(slot)?;
+        self.remove_foreign(slot)?;
+        let v4 = |cidr: &&_| matches!(cidr, state::words::address::Cidr::V4(_));
+        for (shape, of_family) in [(&maps::ADDRESSES_V4, true), (&maps::ADDRESSES_V6, false)] {
+            let mut change = Change::new(shape);
+            let addresses = &delta.addresses;
+            for (cidr, address) in addresses.put.iter().filter(|(c, _)| v4(c) == of_family) {
+                change.put(&encode::prefix(cidr), &encode::address(address));
+            }
+            for cidr in addresses.delete.iter().filter(|c| v4(c) == of_family) {
+                change.delete(&encode::prefix(cidr));
+            }
+            self.change(shape, slot, &change)?;
+        }
+        let change = Change::of(&maps::POLICY, &delta.policy, encode::policy_key, |r| {
+            encode::ruleset(*r)
+        });
+        self.change(&maps::POLICY, slot, &change)?;
+        let change = Change::of(&maps::RULESETS, &delta.rulesets, encode::port_key, |r| {
+            encode::rule(*r)
+        });
+        self.change(&maps::RULESETS, slot, &change)?;
+        self.write_endpoints(slot, &delta.endpoints)
+    }
+
+    /// The endpoint table, and the interface table as it follows from it.
+    fn write_endpoints(
+        &self,
+        slot: Slot,
+        delta: &TableDelta<EndpointIndex, Endpoint>,
+    ) -> Result<(), SlotError> {
+        let mut change = Change::new(&maps::ENDPOINTS);
+        for (index, endpoint) in &delta.put {
+            change.put(&encode::index(*index), &encode::endpoint(Some(endpoint)));
+        }
+        for index in &delta.delete {
+            change.put(&encode::index(*index), &encode::endpoint(None));
+        }
+        self.change(&maps::ENDPOINTS, slot, &change)?;
+
+        let mut endpoints = BTreeMap::new();
+        for (key, value) in self.table_rows(&maps::ENDPOINTS, slot)?.unwrap_or_default().iter() {
+            if let (Some(index), Some(Some(endpoint))) =
+                (encode::read_index(key), encode::read_endpoint(value))
+            {
+                endpoints.insert(index, endpoint);
+            }
+        }
+        let follow = encode::interfaces(&endpoints);
+        let mut there = BTreeMap::new();
+        for (key, value) in self.table_rows(&maps::INTERFACES, slot)?.unwrap_or_default().iter() {
+            take_interface(&mut there, key, value);
+        }
+        let mut change = Change::new(&maps::INTERFACES);
+        for ifindex in differing(&there, &follow) {
+            match follow.get(&ifindex) {
+                Some(index) => change.put(&ifindex.to_ne_bytes(), &index.to_ne_bytes()),
+                None => change.delete(&ifindex.to_ne_bytes()),
+            }
+        }
+        self.change(&maps::INTERFACES, slot, &change)
+    }
+
+    /// What the last reading found that no row of ours is.
+    fn remove_foreign(&self, slot: Slot) -> Result<(), SlotError> {
+        let rows = std::mem::take(&mut self.foreign.borrow_mut()[slot.index() as usize & 1]);
+        for shape in TABLES {
+            let mut change = Change::new(shape);
+            for row in rows.iter().filter(|row| row.table == shape.name) {
+                if shape.name == maps::ENDPOINTS.name {
+                    change.put(&row.key, &encode::endpoint(None));
+                } else {
+                    change.delete(&row.key);
+                }
+            }
+            self.change(shape, slot, &change)?;
+        }
+        Ok(())
+    }
+
+    fn change(
+        &self,
+        shape: &'static Shape,
+        slot: Slot,
+        change: &Change,
+    ) -> Result<(), SlotError> {
+        if change.deletes.is_empty() && change.puts.len() == 0 {
+            return Ok(());
+        }
+        let object = || Object::Table(shape.name, slot);
+        let table = self.table(shape, slot)?.ok_or(SlotError::NoTable {
+            slot,
+            table: shape.name,
+        })?;
+        let key_size = shape.inner.map_or(shape.key_size, |inner| inner.key_size);
+        rows::delete(table.fd.as_fd(), key_size, &change.deletes).of("delete rows of", object)?;
+        if change.puts.len() <= table.entries as usize {
+            match change.puts.write(table.fd.as_fd()) {
+                Ok(()) => return Ok(()),
+                Err(stopped) if rows::is_full(&stopped.error) => {}
+                Err(stopped) => return Err(Fault::new("write", object(), stopped.error).into()),
+            }
+        }
+        self.grow(shape, slot, &table, &change.puts)
+    }
+
+    /// A fresh map with at least twice the room, filled and put in the old one's place.
+    fn grow(
+        &self,
+        shape: &'static Shape,
+        slot: Slot,
+        table: &Map,
+        puts: &Rows,
+    ) -> Result<(), SlotError> {
+        let object = || Object::Table(shape.name, slot);
+        let inner = shape.inner.unwrap_or(shape);
+        let there = Rows::read(table.fd.as_fd(), inner.key_size, inner.value_size, Way::Batches)
+            .of("read", object)?;
+        let most = u32::try_from(there.len() + puts.len()).unwrap_or(u32::MAX);
+        let room = most.checked_next_power_of_two().unwrap_or(u32::MAX);
+        let room = room.max(table.entries.saturating_mul(2));
+        let fresh = sys::map_create(inner, room).of("make a larger", object)?;
+        for rows in [&there, puts] {
+            let written = rows.write(fresh.as_fd()).map_err(|stopped| stopped.error);
+            written.of("fill a larger", object)?;
+        }
+        let outer = self.need(shape)?;
+        put_inner(outer.fd.as_fd(), slot.index(), fresh.as_fd()).of("replace", object)?;
+        Ok(())
+    }
+}
+
+/// Puts an inner map in its place; the kernel answers after a grace period.
+fn put_inner(outer: BorrowedFd<'_>, index: u32, inner: BorrowedFd<'_>) -> std::io::Result<()> {
+    let number = inner.as_raw_fd().to_ne_bytes();
+    sys::update(outer, &index.to_ne_bytes(), &number, Update::Any)
+}
+
+/// What to write into one table and what to delete from it.
+struct Change {
+    puts: Rows,
+    deletes: Vec<u8>,
+}
+
+impl Change {
+    fn new(shape: &Shape) -> Self {
+        let inner = shape.inner.unwrap_or(shape);
+        Self {
+            puts: Rows::new(inner.key_size, inner.value_size),
+            deletes: Vec::new(),
+        }
+    }
+
+    fn of<K: Ord, V>(
+        shape: &Shape,
+        delta: &TableDelta<K, V>,
+        key: impl Fn(&K) -> Vec<u8>,
+        value: impl Fn(&V) -> Vec<u8>,
+    ) -> Self {
+        let mut change = Self::new(shape);
+        for (row_key, row_value) in &delta.put {
+            change.put(&key(row_key), &value(row_value));
+        }
+        for row_key in &delta.delete {
+            change.delete(&key(row_key));
+        }
+        change
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.puts.push(key, value);
+    }
+
+    fn delete(&mut self, key: &[u8]) {
+        self.deletes.extend_from_slice(key);
+    }
+}
+
+/// Reads one row into the tables; `None` if it is no row of ours.
+fn take_row(tables: &mut Tables, shape: &Shape, key: &[u8], value: &[u8]) -> Option<()> {
+    match shape.name {
+        "addresses_v4" | "addresses_v6" => {
+            let (key, value) = (encode::read_prefix(key)?, encode::read_address(value)?);
+            tables.addresses.insert(key, value);
+        }
+        "endpoints" => {
+            let (key, value) = (encode::read_index(key)?, encode::read_endpoint(value)?);
+            if let Some(value) = value {
+                tables.endpoints.insert(key, value);
+            }
+        }
+        "policy" => {
+            let (key, value) = (encode::read_policy_key(key)?, encode::read_ruleset(value)?);
+            tables.policy.insert(key, value);
+        }
+        "rulesets" => {
+            let (key, value) = (encode::read_port_key(key)?, encode::read_rule(value)?);
+            tables.rulesets.insert(key, value);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn take_interface(interfaces: &mut BTreeMap<u32, u32>, key: &[u8], value: &[u8]) -> Option<()> {
+    interfaces.insert(sys::value_of(key)?, sys::value_of(value)?);
+    Some(())
+}
+
+/// Keys that are in one only, or have another value in the other.
+fn differing(a: &BTreeMap<u32, u32>, b: &BTreeMap<u32, u32>) -> Vec<u32> {
+    let in_a = a.iter().filter(|(key, value)| b.get(key) != Some(value));
+    let only_in_b = b.keys().filter(|key| !a.contains_key(key));
+    in_a.map(|(key, _)| *key).chain(only_in_b.copied()).collect()
+}
+
+fn read_name(bytes: &[i8; 72]) -> String {
+    let text = bytes.iter().take_while(|byte| **byte != 0).map(|byte| byte.cast_unsigned());
+    String::from_utf8_lossy(&text.collect::<Vec<u8>>()).into_owned()
+}
+
+fn write_name(name: &str) -> Result<[i8; 72], SlotError> {
+    let mut bytes = [0; 72];
+    if name.len() >= bytes.len() {
+        return Err(SlotError::Name(name.to_owned()));
+    }
+    for (to, from) in bytes.iter_mut().zip(name.bytes()) {
+        *to = from.cast_signed();
+    }
+    Ok(bytes)
+}
