@@ -22,4 +22,6 @@ pub mod host;
 pub mod lab;
 pub mod packet;
 pub mod traffic;
+pub mod probe;
+pub mod ids;
 pub mod world;

@@ -11,5 +11,7 @@ mod pair;
 
 mod cleanup;
 mod hosts;
+mod left;
 mod packets;
+mod probes;
 mod sockets;
