@@ -1,1 +1,27 @@
-//! The rig.
+//! The rig: what a test needs to see Plumbline at work on the real kernel, in namespaces of its own.
+//!
+//! ```text
+//! lab      hosts as namespaces, the segment between them, a tree in git, the program under test
+//! traffic  real sockets in a namespace: services that echo, attempts, streams that go on
+//! packet   packets byte by byte, sent and captured on an interface
+//! probe    who can reach whom, against what was expected
+//! ids      what the kernel holds because of a lab; world: everything, when a test fails
+//! ```
+//!
+//! A rig that cannot do its part fails the test that asked, with what it tried and what the kernel
+//! said: so most of it panics, and says so.
+
+#![allow(clippy::expect_used, reason = "see above: the message is the test's")]
+
+pub mod wait;
+pub mod program;
+pub mod netns;
+pub mod tree;
+pub mod repository;
+pub mod host;
+pub mod lab;
+pub mod packet;
+pub mod traffic;
+pub mod probe;
+pub mod ids;
+pub mod world;
