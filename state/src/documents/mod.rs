@@ -1,6 +1,9 @@
 //! Text to documents: every finding of a whole tree at once, each with its place.
 
+pub mod limits;
+pub mod codes;
 pub mod tree;
+pub mod yaml;
 pub mod network_policy;
 pub mod namespace;
 pub mod container;
