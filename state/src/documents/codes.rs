@@ -89,6 +89,8 @@ codes! {
     BAD_PORT = "bad-port";
     /// A policy type that is none.
     BAD_POLICY_TYPE = "bad-policy-type";
+    /// Rules of a direction that the policy does not apply to.
+    WITHOUT_EFFECT = "without-effect";
     /// An address that a container cannot have.
     BAD_ADDRESS = "bad-address";
     /// A number outside its limits.

@@ -160,7 +160,10 @@ mod tests {
             assert_eq!(check_key(key), Err(error), "{key:?}");
         }
         assert_eq!(check_key(&"a".repeat(64)), Err(LabelError::TooLong));
-        assert_eq!(check_key(&format!("{}/a", "a".repeat(254))), Err(LabelError::Prefix));
+        assert_eq!(
+            check_key(&format!("{}/a", "a".repeat(254))),
+            Err(LabelError::Prefix)
+        );
     }
 
     #[test]

@@ -8,11 +8,11 @@ use saphyr_parser::{Event, ScalarStyle, ScanError, Span};
 use crate::documents::{codes, limits};
 use crate::words::problem::{Problem, Problems};
 
-use super::{Budget, Ended};
 use super::node::{Entry, Node, Scalar, Spot, Value};
 use super::scalar::{Kind, Otherwise};
 use super::source::{Oddity, Source};
 use super::syntax;
+use super::{Budget, Ended};
 
 /// Builds the trees of one file.
 pub(super) struct Builder<'a, 't> {
@@ -44,6 +44,7 @@ enum Items<'t> {
 struct Key<'t> {
     text: Cow<'t, str>,
     spot: Spot,
+    ambiguous: bool,
     /// A finding about it has been made, so it is left out with its value.
     refused: bool,
 }
@@ -75,18 +76,22 @@ impl<'a, 't> Builder<'a, 't> {
                 self.scalar(text, style, &span, marked)
             }
             Event::SequenceStart(anchor, tag) => {
-                self.marked(anchor, tag.is_some());
+                let marked = self.marked(anchor, tag.is_some());
                 let spot = self.list_spot();
-                self.open(spot, Items::List(Vec::new()))
+                self.open(spot, &span, marked, Items::List(Vec::new()))
             }
             Event::MappingStart(anchor, tag) => {
-                self.marked(anchor, tag.is_some());
+                let marked = self.marked(anchor, tag.is_some());
                 let spot = self.source.spot(1);
-                self.open(spot, Items::Map(Vec::new(), None))
+                self.open(spot, &span, marked, Items::Map(Vec::new(), None))
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(_) => {
-                self.error(codes::YAML_ALIAS, "aliases are not read", "write the value out");
+                self.error(
+                    codes::YAML_ALIAS,
+                    "aliases are not read",
+                    "write the value out",
+                );
                 self.source.scalar(ScalarStyle::Plain, span.end.index());
                 let spot = self.source.spot(1);
                 self.value(Node {
@@ -100,7 +105,12 @@ impl<'a, 't> Builder<'a, 't> {
 
     /// The parser found no YAML here.
     pub(super) fn syntax_error(&mut self, error: &ScanError, costly: bool) -> Ended {
-        self.problems.push(syntax::problem(self.file, error));
+        let mut problem = syntax::problem(self.file, self.source.text(), error);
+        if error.info().contains("expected ',' or") {
+            let bracket = self.open.iter().rev().find(|open| open.bracketed);
+            problem.related = bracket.map(|open| open.spot.of(self.file));
+        }
+        self.problems.push(problem);
         if costly {
             self.budget.costly(self.file, self.problems)
         } else {
@@ -118,9 +128,12 @@ impl<'a, 't> Builder<'a, 't> {
 
     /// Walks to `index` and tells what is odd on the way.
     pub(super) fn gap(&mut self, index: usize) {
+        let bracketed = self.is_bracketed();
         let (problems, file) = (&mut *self.problems, self.file);
-        self.source.gap(index, |oddity, spot| {
-            problems.push(odd(oddity, spot, file));
+        self.source.gap(index, bracketed, |oddity, spot| {
+            if problems.errors() <= limits::FINDINGS {
+                problems.push(odd(oddity, spot, file));
+            }
         });
     }
 
@@ -156,10 +169,21 @@ impl<'a, 't> Builder<'a, 't> {
         }
     }
 
-    fn open(&mut self, spot: Spot, items: Items<'t>) -> Result<(), Ended> {
+    /// Opens a list or mapping. Only a bracket, or a mark before it, has a length of its own.
+    fn open(
+        &mut self,
+        spot: Spot,
+        span: &Span,
+        marked: bool,
+        items: Items<'t>,
+    ) -> Result<(), Ended> {
         if self.wants_key() {
             let message = "a list or mapping stands where a key is expected";
-            self.error(codes::YAML_KEY, message, "keys are strings; quote it if it is text");
+            self.error(
+                codes::YAML_KEY,
+                message,
+                "keys are strings; quote it if it is text",
+            );
             return Err(self.budget.costly(self.file, self.problems));
         }
         if self.open.len() == limits::DEPTH {
@@ -168,10 +192,12 @@ impl<'a, 't> Builder<'a, 't> {
             self.error(codes::TOO_DEEP, message, help);
             return Err(self.budget.costly(self.file, self.problems));
         }
-        let own = self.source.rest().starts_with(['[', '{']);
+        let own = !marked && !span.is_empty();
         if own {
             let next = self.source.index() + 1;
             self.gap(next);
+        } else if marked {
+            self.source.scalar(ScalarStyle::Plain, span.end.index());
         }
         let bracketed = own || self.is_bracketed();
         self.open.push(Open {
@@ -213,9 +239,10 @@ impl<'a, 't> Builder<'a, 't> {
             Some(Items::List(items)) => items.push(node),
             Some(Items::Map(entries, key)) => match key.take() {
                 Some(key) if key.refused => {}
-                Some(Key { text, spot, .. }) => entries.push(Entry {
-                    key: text,
-                    spot,
+                Some(key) => entries.push(Entry {
+                    key: key.text,
+                    ambiguous: key.ambiguous,
+                    spot: key.spot,
                     value: node,
                 }),
                 // An alias as a key: it has been told of already.
@@ -223,6 +250,7 @@ impl<'a, 't> Builder<'a, 't> {
                     *key = Some(Key {
                         text: Cow::Borrowed(""),
                         spot: node.spot,
+                        ambiguous: false,
                         refused: true,
                     });
                 }
@@ -234,7 +262,11 @@ impl<'a, 't> Builder<'a, 't> {
     fn begin(&mut self, explicit: bool) -> Result<(), Ended> {
         if !explicit && !self.documents.is_empty() {
             let help = "write --- on the line before it";
-            self.error(codes::YAML_SYNTAX, "a second document begins without ---", help);
+            self.error(
+                codes::YAML_SYNTAX,
+                "a second document begins without ---",
+                help,
+            );
         }
         self.source.begun = true;
         self.budget.document(self.file, self.problems)
@@ -323,7 +355,12 @@ impl<'a, 't> Builder<'a, 't> {
         let too_large = scalar.plain && scalar.kind() == Kind::TooLarge;
         if too_large {
             let message = "a number that does not fit 64 bits";
-            self.error_at(spot, codes::YAML_AMBIGUOUS, message, "quote it if it is text");
+            self.error_at(
+                spot,
+                codes::YAML_AMBIGUOUS,
+                message,
+                "quote it if it is text",
+            );
         }
         too_large
     }
@@ -350,6 +387,7 @@ impl<'a, 't> Builder<'a, 't> {
         }
         if let Some(Items::Map(_, key)) = self.open.last_mut().map(|open| &mut open.items) {
             *key = Some(Key {
+                ambiguous: scalar.kind() != Kind::Text,
                 text: scalar.text,
                 spot,
                 refused: marked || finding.is_some(),
@@ -390,7 +428,7 @@ impl<'a, 't> Builder<'a, 't> {
         order.sort_by(|a, b| a.key.cmp(&b.key).then(a.spot.cmp(&b.spot)));
         for pair in order.windows(2) {
             let [first, second] = pair else { continue };
-            if first.key == second.key {
+            if first.key == second.key && self.problems.errors() <= limits::FINDINGS {
                 let message = format!("{} stands twice here", super::shown(&first.key));
                 let problem =
                     Problem::error(second.spot.of(self.file), codes::DUPLICATE_KEY, message)
@@ -423,18 +461,21 @@ fn length(raw: &str) -> u32 {
 fn odd(oddity: Oddity, spot: Spot, file: &Arc<str>) -> Problem {
     let place = spot.of(file);
     match oddity {
-        Oddity::Tab => Problem::error(place, codes::YAML_TAB, "a tab stands between values")
-            .help("use spaces"),
+        Oddity::Tab => {
+            Problem::error(place, codes::YAML_TAB, "a tab stands between values").help("use spaces")
+        }
         Oddity::Directive => {
             Problem::error(place, codes::YAML_DIRECTIVE, "directives are not read")
                 .help("take the line away")
         }
         Oddity::ExplicitKey => Problem::error(place, codes::YAML_KEY, "a key that begins with '?'")
             .help("write the key, a ':' and its value on one line"),
-        Oddity::DocumentEnd => {
-            Problem::error(place, codes::YAML_SYNTAX, "... ends a document before any has begun")
-                .help("take the line away")
-        }
+        Oddity::DocumentEnd => Problem::error(
+            place,
+            codes::YAML_SYNTAX,
+            "... ends a document before any has begun",
+        )
+        .help("take the line away"),
         Oddity::Other(character) => {
             let message = format!("'{character}' stands where YAML readers differ");
             Problem::error(place, codes::YAML_AMBIGUOUS, message).help("quote the value")

@@ -58,12 +58,13 @@ impl Budget {
         self.stopped
     }
 
-    /// One more document, or item of a list of documents.
-    pub(super) fn document(
-        &mut self,
-        file: &Arc<str>,
-        problems: &mut Problems,
-    ) -> Result<(), Ended> {
+    /// One more item of a list of documents. Whether the limit is reached.
+    pub(super) fn item(&mut self, file: &Arc<str>, problems: &mut Problems) -> bool {
+        self.document(file, problems).is_err() || self.check_findings(file, problems).is_err()
+    }
+
+    /// One more document.
+    fn document(&mut self, file: &Arc<str>, problems: &mut Problems) -> Result<(), Ended> {
         self.documents += 1;
         if self.documents > limits::DOCUMENTS {
             let message = format!("the tree has more than {} documents", limits::DOCUMENTS);
@@ -78,6 +79,10 @@ impl Budget {
             let message = format!("the tree has more than {} values", limits::VALUES);
             return Err(self.stop(file, problems, message));
         }
+        self.check_findings(file, problems)
+    }
+
+    fn check_findings(&mut self, file: &Arc<str>, problems: &mut Problems) -> Result<(), Ended> {
         if problems.errors() > limits::FINDINGS {
             let message = format!("more than {} errors were found", limits::FINDINGS);
             return Err(self.stop(file, problems, message));
@@ -126,11 +131,7 @@ pub fn read<'t>(
 }
 
 /// Runs the parser to the end of the text.
-fn drive<'t>(
-    builder: &mut Builder<'_, 't>,
-    text: &'t str,
-    ahead: &ReadAhead,
-) -> Result<(), Ended> {
+fn drive<'t>(builder: &mut Builder<'_, 't>, text: &'t str, ahead: &ReadAhead) -> Result<(), Ended> {
     let mut parser = Parser::new(Limited::new(text, ahead));
     loop {
         ahead.reset();

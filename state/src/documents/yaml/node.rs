@@ -55,6 +55,8 @@ pub enum Value<'t> {
 pub struct Entry<'t> {
     /// The key.
     pub key: Cow<'t, str>,
+    /// Whether the key is a boolean for some readers: `y`, `on`, not quoted.
+    pub ambiguous: bool,
     /// Where the key stands.
     pub spot: Spot,
     /// The value.

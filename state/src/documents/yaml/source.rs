@@ -32,6 +32,8 @@ pub(super) struct Source<'t> {
     line: u32,
     /// Characters before its line.
     line_start: usize,
+    /// Whether nothing but spaces and tabs stands before it on its line.
+    line_is_blank: bool,
     /// The last `-`, `,`, `[` or `{` that was passed.
     pub(super) indicator: Spot,
     /// Whether a document has begun.
@@ -46,6 +48,7 @@ impl<'t> Source<'t> {
             index: 0,
             line: 1,
             line_start: 0,
+            line_is_blank: true,
             indicator: Spot {
                 line: 1,
                 column: 1,
@@ -53,6 +56,11 @@ impl<'t> Source<'t> {
             },
             begun: false,
         }
+    }
+
+    /// All of the text.
+    pub(super) fn text(&self) -> &'t str {
+        self.text
     }
 
     /// The rest of the text.
@@ -77,11 +85,17 @@ impl<'t> Source<'t> {
 
     /// Walks over what stands between values up to `index`, counted in characters, and tells what
     /// is odd there.
-    pub(super) fn gap(&mut self, index: usize, mut tell: impl FnMut(Oddity, Spot)) {
+    pub(super) fn gap(
+        &mut self,
+        index: usize,
+        bracketed: bool,
+        mut tell: impl FnMut(Oddity, Spot),
+    ) {
         let mut in_comment = false;
         let mut in_header = false;
+        let (mut after_dash, mut after_tab) = (false, false);
         while self.index < index {
-            let spot = self.spot(1);
+            let (spot, line_begins) = (self.spot(1), self.line_is_blank);
             let Some(character) = self.step() else {
                 return;
             };
@@ -101,11 +115,30 @@ impl<'t> Source<'t> {
                     tell(Oddity::Directive, spot);
                     in_comment = true;
                 }
-                '\t' => tell(Oddity::Tab, spot),
+                '\t' if !line_begins && (bracketed || (!after_dash && self.line_ends())) => {
+                    continue;
+                }
+                '\t' => {
+                    if !after_tab {
+                        tell(Oddity::Tab, spot);
+                    }
+                    after_tab = true;
+                    continue;
+                }
                 '?' => tell(Oddity::ExplicitKey, spot),
                 other => tell(Oddity::Other(other), spot),
             }
+            if character != ' ' {
+                (after_dash, after_tab) = (character == '-', false);
+            }
         }
+    }
+
+    /// Whether nothing but a comment follows on this line. Looks no further than people do.
+    fn line_ends(&self) -> bool {
+        let mut rest = self.rest().chars().take(64);
+        let next = rest.find(|c| !matches!(c, ' ' | '\t'));
+        matches!(next, Some('\n' | '\r' | '#'))
     }
 
     /// Walks over a scalar, up to `end` in characters or to its closing quote, and returns it as it
@@ -152,9 +185,14 @@ impl<'t> Source<'t> {
         let character = self.rest().chars().next()?;
         self.byte += character.len_utf8();
         self.index += 1;
-        if character == '\n' {
-            self.line += 1;
-            self.line_start = self.index;
+        match character {
+            '\n' => {
+                self.line += 1;
+                self.line_start = self.index;
+                self.line_is_blank = true;
+            }
+            ' ' | '\t' => {}
+            _ => self.line_is_blank = false,
         }
         Some(character)
     }

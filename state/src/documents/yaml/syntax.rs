@@ -1,8 +1,11 @@
 //! The parser's errors, said for people.
+//!
+//! The parser stops where it cannot go on, which is often a line after what is wrong. Where that is
+//! known, the finding stands at the cause.
 
 use std::sync::Arc;
 
-use saphyr_parser::ScanError;
+use saphyr_parser::{Marker, ScanError};
 
 use crate::documents::codes;
 use crate::words::problem::Problem;
@@ -41,12 +44,6 @@ const READINGS: &[Reading] = &[
         codes::TOO_DEEP,
         "lists and mappings stand too deep within each other here",
         "at most 64 may stand within each other",
-    ),
-    reading(
-        "a tab",
-        codes::YAML_TAB,
-        "a tab stands where YAML wants spaces",
-        "indent with spaces",
     ),
     reading(
         "tab",
@@ -175,6 +172,30 @@ const READINGS: &[Reading] = &[
         "compare its indentation with the lines above, or begin a new document with ---",
     ),
     reading(
+        "equal to 0",
+        codes::YAML_SYNTAX,
+        "the indentation of a text block cannot be 0",
+        "write | or > alone",
+    ),
+    reading(
+        "while scanning a block scalar",
+        codes::YAML_SYNTAX,
+        "something stands after the '|' or '>' that begins a text block",
+        "begin the text on the next line, or quote it",
+    ),
+    reading(
+        "hexadecimal number",
+        codes::YAML_SYNTAX,
+        "the text that begins here has a \\x, \\u or \\U without its hexadecimal digits",
+        "\\x has 2 of them, \\u 4 and \\U 8",
+    ),
+    reading(
+        "Unicode character escape",
+        codes::YAML_SYNTAX,
+        "the text that begins here has a \\u or \\U of a character that does not exist",
+        "write the character itself",
+    ),
+    reading(
         "comment",
         codes::YAML_SYNTAX,
         "a comment stands where none can",
@@ -188,17 +209,90 @@ const READINGS: &[Reading] = &[
     ),
 ];
 
-/// The finding for an error of the parser.
-pub(super) fn problem(file: &Arc<str>, error: &ScanError) -> Problem {
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let spot = Spot {
-        line: count(error.marker().line()),
-        column: count(error.marker().col()) + 1,
-        length: 0,
+/// The finding for an error of the parser in `text`.
+pub(super) fn problem(file: &Arc<str>, text: &str, error: &ScanError) -> Problem {
+    let lines = Lines(text);
+    let marker = lines.within(error.marker());
+    let Some(reading) = READINGS.iter().find(|r| error.info().contains(r.says)) else {
+        return Problem::error(marker.of(file), codes::YAML_SYNTAX, error.info());
     };
-    let place = spot.of(file);
-    match READINGS.iter().find(|r| error.info().contains(r.says)) {
-        Some(reading) => Problem::error(place, reading.code, reading.message).help(reading.help),
-        None => Problem::error(place, codes::YAML_SYNTAX, error.info()),
+    let spot = match (reading.code, reading.says) {
+        (codes::YAML_TAB, _) => lines.tab(marker),
+        (_, "simple key") => lines.before(marker),
+        _ => None,
+    };
+    Problem::error(
+        spot.unwrap_or(marker).of(file),
+        reading.code,
+        reading.message,
+    )
+    .help(reading.help)
+}
+
+/// Lines of a text, counted from 1.
+struct Lines<'t>(&'t str);
+
+impl<'t> Lines<'t> {
+    /// So many lines around an error are looked at.
+    const NEAR: usize = 100;
+
+    fn from(&self, line: u32) -> impl Iterator<Item = (u32, &'t str)> {
+        let skipped = usize::try_from(line).unwrap_or(usize::MAX) - 1;
+        (line..).zip(self.0.lines().skip(skipped).take(Self::NEAR))
     }
+
+    /// The place of a marker; the end of the last line where it stands behind all of them.
+    fn within(&self, marker: &Marker) -> Spot {
+        let line = count(marker.line()).max(1);
+        if self.from(line).next().is_some() {
+            return Spot {
+                line,
+                column: count(marker.col()) + 1,
+                length: 0,
+            };
+        }
+        let last = count(self.0.lines().count()).max(1);
+        let text = self.from(last).next().map_or("", |(_, text)| text);
+        Spot {
+            line: last,
+            column: count(text.chars().count()) + 1,
+            length: 0,
+        }
+    }
+
+    /// The first tab in an indentation at the marker or after it.
+    fn tab(&self, marker: Spot) -> Option<Spot> {
+        self.from(marker.line).find_map(|(line, text)| {
+            let indentation = text.len() - text.trim_start_matches([' ', '\t']).len();
+            let column = text[..indentation].find('\t')?;
+            Some(Spot {
+                line,
+                column: count(column) + 1,
+                length: 1,
+            })
+        })
+    }
+
+    /// The last line before the marker that says something.
+    fn before(&self, marker: Spot) -> Option<Spot> {
+        let near = u32::try_from(Self::NEAR).ok()?;
+        let first = marker.line.saturating_sub(near - 1).max(1);
+        let before = |(line, text): &(u32, &str)| {
+            let text = text.trim_start();
+            let earlier = *line < marker.line || marker.column > 1 && *line == marker.line;
+            earlier && !text.is_empty() && !text.starts_with('#')
+        };
+        let (line, text) = self.from(first).filter(before).last()?;
+        let text = text.trim_end();
+        let trimmed = text.trim_start();
+        Some(Spot {
+            line,
+            column: count(text.chars().count() - trimmed.chars().count()) + 1,
+            length: count(trimmed.chars().count()),
+        })
+    }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
