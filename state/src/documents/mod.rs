@@ -1,15 +1,40 @@
 //! Text to documents: every finding of a whole tree at once, each with its place.
+//!
+//! A file's bytes become text, the text one tree of values with places ([`yaml`]), and each document
+//! of it is read by the parser of its kind, field by field; what no parser asks for is unknown and
+//! refused. Parsing never stops at a finding: only a syntax error ends its file, and only a limit
+//! ends the tree. It never panics, and takes time and memory in proportion to the tree
+//! ([`limits`]). Files are read in the order of their paths, so the same tree gives the same
+//! documents and findings.
 
+pub mod limits;
+pub mod codes;
 pub mod tree;
+pub mod yaml;
+mod suggest;
+mod fields;
+mod labels;
+mod metadata;
+mod addresses;
+mod ports;
 pub mod network_policy;
 pub mod namespace;
 pub mod container;
 pub mod config;
+mod kinds;
+
+use std::sync::Arc;
 
 pub use config::Config;
 pub use container::Container;
 pub use namespace::Namespace;
 pub use network_policy::NetworkPolicy;
+
+use crate::words::place::Place;
+use crate::words::problem::{Problem, Problems};
+use kinds::Collection;
+use tree::Tree;
+use yaml::{Contents, Node};
 
 /// All documents of a tree that was found valid document by document.
 #[derive(Clone, Debug, Default)]
@@ -25,5 +50,94 @@ pub struct Documents {
     /// How many documents `ignoreKinds` left out, by kind.
     pub ignored: std::collections::BTreeMap<String, usize>,
     /// What an API server wrote and nothing acts on, for `validate -v`: field and place.
-    pub accepted: Vec<(String, crate::words::place::Place)>,
+    pub accepted: Vec<(String, Place)>,
+}
+
+/// What became of a tree.
+#[derive(Clone, Debug, Default)]
+pub struct Parsed {
+    /// The tree, with what `ignore` names among what is left out.
+    pub tree: Tree,
+    /// The documents in which nothing was wrong. They are the whole tree only if no finding is an
+    /// error.
+    pub documents: Documents,
+    /// Every finding.
+    pub problems: Problems,
+}
+
+/// Reads a tree.
+pub fn parse(mut tree: Tree) -> Parsed {
+    let mut collection = Collection::new();
+    let config_file: Arc<str> = Tree::CONFIG.into();
+    let config_bytes = tree.files.get(&config_file).map(Arc::clone);
+    let config = match &config_bytes {
+        Some(bytes) => read(&mut collection, &config_file, bytes),
+        None => Contents {
+            complete: true,
+            ..Contents::default()
+        },
+    };
+    collection.config_known = config.complete;
+    collection.take_config(&config_file, &config.documents);
+    collection.documents.config.leave_out(&mut tree);
+    if fits(&tree, &mut collection.problems) {
+        for (file, bytes) in &tree.files {
+            if collection.budget.is_stopped() {
+                break;
+            }
+            if *file == config_file {
+                take(&mut collection, file, &config.documents);
+            } else {
+                let contents = read(&mut collection, file, bytes);
+                take(&mut collection, file, &contents.documents);
+            }
+        }
+    }
+    Parsed {
+        tree,
+        documents: collection.documents,
+        problems: collection.problems,
+    }
+}
+
+fn read<'t>(collection: &mut Collection, file: &Arc<str>, bytes: &'t [u8]) -> Contents<'t> {
+    yaml::read(
+        file,
+        bytes,
+        &mut collection.budget,
+        &mut collection.problems,
+    )
+}
+
+fn take(collection: &mut Collection, file: &Arc<str>, nodes: &[Node<'_>]) {
+    for node in nodes {
+        if collection.budget.is_stopped() {
+            return;
+        }
+        collection.take(file, node);
+    }
+}
+
+/// Whether the tree is small enough to be read at all.
+fn fits(tree: &Tree, problems: &mut Problems) -> bool {
+    let bytes: usize = tree.files.values().map(|content| content.len()).sum();
+    let (code, message) = if tree.files.len() > limits::FILES {
+        let most = limits::FILES;
+        (
+            codes::TOO_MANY,
+            format!("the tree has more than {most} files"),
+        )
+    } else if bytes > limits::TREE_BYTES {
+        let most = limits::TREE_BYTES >> 20;
+        (
+            codes::TOO_LARGE,
+            format!("the tree has more than {most} MiB"),
+        )
+    } else {
+        return true;
+    };
+    let place = Place::file(Tree::CONFIG);
+    let help = "leave out what holds no documents by `ignore` in plumbline.yaml";
+    problems.push(Problem::error(place, code, message).help(help));
+    false
 }

@@ -31,12 +31,17 @@ impl fmt::Display for NameError {
 impl std::error::Error for NameError {}
 
 /// Checks one RFC 1123 label: 1 to 63 of `[a-z0-9-]`, beginning and ending with a letter or digit.
-fn check_label(text: &str, offset: usize) -> Result<(), NameError> {
-    if text.is_empty() {
-        return Err(NameError::Empty);
-    }
+fn check_label(text: &str) -> Result<(), NameError> {
     if text.len() > 63 {
         return Err(NameError::TooLong(63));
+    }
+    check_characters(text, 0)
+}
+
+/// The same for a label of any length, which begins at `offset` of the name.
+fn check_characters(text: &str, offset: usize) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty);
     }
     let last = text.len() - 1;
     for (at, byte) in text.bytes().enumerate() {
@@ -60,7 +65,7 @@ impl NamespaceName {
 
     /// Checks and takes a name.
     pub fn new(text: &str) -> Result<Self, NameError> {
-        check_label(text, 0)?;
+        check_label(text)?;
         Ok(Self(text.into()))
     }
 
@@ -83,12 +88,11 @@ impl ObjectName {
         }
         let mut offset = 0;
         for part in text.split('.') {
-            match check_label(part, offset) {
-                Ok(()) | Err(NameError::TooLong(_)) => {}
+            match check_characters(part, offset) {
                 Err(NameError::Empty) if !text.is_empty() => {
                     return Err(NameError::Character(offset));
                 }
-                Err(e) => return Err(e),
+                checked => checked?,
             }
             offset += part.len() + 1;
         }
@@ -216,5 +220,19 @@ mod tests {
         assert_eq!(ObjectName::new("a..b"), Err(NameError::Character(2)));
         assert_eq!(ObjectName::new(""), Err(NameError::Empty));
         assert!(ObjectName::new("a.b-c.d0").is_ok());
+    }
+
+    #[test]
+    fn a_long_part_is_checked_as_well() {
+        let long = "a".repeat(100);
+        assert!(ObjectName::new(&long).is_ok());
+        assert_eq!(
+            ObjectName::new(&format!("{long}/../x")),
+            Err(NameError::Character(100))
+        );
+        assert_eq!(
+            ObjectName::new(&"a".repeat(254)),
+            Err(NameError::TooLong(253))
+        );
     }
 }

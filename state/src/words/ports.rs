@@ -56,3 +56,73 @@ pub struct NamedPort {
     /// The protocol.
     pub protocol: Protocol,
 }
+
+/// Why a port's name is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortNameError {
+    /// It is empty or has more than 15 characters.
+    Length,
+    /// A character may not stand there (the byte offset is given).
+    Character(usize),
+    /// It has no letter, so it could be taken for a number.
+    NoLetter,
+}
+
+impl fmt::Display for PortNameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length => f.write_str("has not 1 to 15 characters"),
+            Self::Character(at) => write!(
+                f,
+                "has a character at offset {at} that may not stand there (lower-case letters, \
+                 digits and single '-' between them may)"
+            ),
+            Self::NoLetter => f.write_str("has no letter"),
+        }
+    }
+}
+
+impl std::error::Error for PortNameError {}
+
+/// Checks and takes a port's name (RFC 6335, section 5.1; in lower case only, as Kubernetes asks).
+pub fn port_name(text: &str) -> Result<PortName, PortNameError> {
+    if text.is_empty() || text.len() > 15 {
+        return Err(PortNameError::Length);
+    }
+    let bytes = text.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        let between = at != 0 && at + 1 != bytes.len() && bytes[at - 1] != b'-';
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' => {}
+            b'-' if between => {}
+            _ => return Err(PortNameError::Character(at)),
+        }
+    }
+    if !bytes.iter().any(u8::is_ascii_lowercase) {
+        return Err(PortNameError::NoLetter);
+    }
+    Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn port_names_are_service_names() {
+        for name in ["http", "a", "8a", "http-alt-2", "abcdefghijklmno"] {
+            assert!(port_name(name).is_ok(), "{name}");
+        }
+        for (name, error) in [
+            ("", PortNameError::Length),
+            ("abcdefghijklmnop", PortNameError::Length),
+            ("HTTP", PortNameError::Character(0)),
+            ("a--b", PortNameError::Character(2)),
+            ("-a", PortNameError::Character(0)),
+            ("a-", PortNameError::Character(1)),
+            ("80", PortNameError::NoLetter),
+        ] {
+            assert_eq!(port_name(name), Err(error), "{name}");
+        }
+    }
+}

@@ -70,10 +70,19 @@ impl Problem {
     }
 }
 
-/// All findings of a tree. Collecting never stops at the first.
+/// All findings of a tree. Collecting never stops at the first, and never fills the memory either:
+/// of each severity [`Problems::MOST`] are kept, and the rest is counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
+    errors: Kept,
+    warnings: Kept,
+}
+
+/// The findings of one severity.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Kept {
     list: Vec<Problem>,
+    found: usize,
 }
 
 impl Problems {
@@ -82,38 +91,127 @@ impl Problems {
 
     /// Adds one.
     pub fn push(&mut self, problem: Problem) {
-        self.list.push(problem);
+        let kept = match problem.severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        kept.found += 1;
+        if kept.list.len() < Self::MOST {
+            kept.list.push(problem);
+        }
     }
 
     /// Adds all of another collection.
     pub fn extend(&mut self, other: Self) {
-        self.list.extend(other.list);
+        self.errors.extend(other.errors);
+        self.warnings.extend(other.warnings);
     }
 
     /// Whether any of them refuses the tree.
     pub fn has_errors(&self) -> bool {
-        self.list.iter().any(|p| p.severity == Severity::Error)
+        self.errors.found > 0
     }
 
     /// Whether there is none at all.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.len() == 0
     }
 
-    /// How many there are.
+    /// How many were found, kept or not.
     pub fn len(&self) -> usize {
-        self.list.len()
+        self.errors.found + self.warnings.found
     }
 
-    /// The findings in the order of their places, errors before warnings of the same place.
-    pub fn sorted(mut self) -> Vec<Problem> {
-        self.list.sort();
-        self.list.dedup();
-        self.list
+    /// How many of them are errors, kept or not.
+    pub fn errors(&self) -> usize {
+        self.errors.found
     }
 
-    /// The findings in the order they were found.
+    /// How many of them are warnings, kept or not.
+    pub fn warnings(&self) -> usize {
+        self.warnings.found
+    }
+
+    /// The findings in the order of their places, errors before warnings of the same place; at most
+    /// [`Problems::MOST`] of them, and warnings only where errors leave room.
+    pub fn sorted(self) -> Vec<Problem> {
+        let room = Self::MOST - self.errors.list.len();
+        let mut list = self.errors.list;
+        list.extend(self.warnings.list.into_iter().take(room));
+        list.sort();
+        list.dedup();
+        list
+    }
+
+    /// The findings that were kept, in the order they were found, errors first.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
-        self.list.iter()
+        self.errors.list.iter().chain(&self.warnings.list)
+    }
+}
+
+impl Kept {
+    fn extend(&mut self, other: Self) {
+        let room = Problems::MOST.saturating_sub(self.list.len());
+        self.list.extend(other.list.into_iter().take(room));
+        self.found += other.found;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(line: u32) -> Problem {
+        let place = Place {
+            file: "a.yaml".into(),
+            line,
+            column: 1,
+            length: 0,
+        };
+        Problem::error(place, "code", "message")
+    }
+
+    #[test]
+    fn the_rest_is_counted() {
+        let mut problems = Problems::default();
+        for line in 0..1_500 {
+            problems.push(error(line));
+            problems.push(Problem {
+                severity: Severity::Warning,
+                ..error(line)
+            });
+        }
+        assert_eq!((problems.errors(), problems.warnings()), (1_500, 1_500));
+        assert_eq!(problems.iter().count(), 2_000);
+        let sorted = problems.sorted();
+        assert_eq!(sorted.len(), Problems::MOST);
+        assert!(sorted.iter().all(|p| p.severity == Severity::Error));
+    }
+
+    #[test]
+    fn extending_keeps_the_counts() {
+        let mut problems = Problems::default();
+        problems.push(error(2));
+        let mut others = Problems::default();
+        for line in 0..1_200 {
+            others.push(error(line));
+        }
+        problems.extend(others);
+        assert_eq!(problems.len(), 1_201);
+        assert_eq!(problems.iter().count(), Problems::MOST);
+    }
+
+    #[test]
+    fn warnings_fill_what_errors_leave() {
+        let mut problems = Problems::default();
+        problems.push(Problem {
+            severity: Severity::Warning,
+            ..error(1)
+        });
+        assert!(!problems.has_errors());
+        problems.push(error(1));
+        let sorted = problems.sorted();
+        assert_eq!(sorted[0].severity, Severity::Error);
+        assert_eq!(sorted[1].severity, Severity::Warning);
     }
 }

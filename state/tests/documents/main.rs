@@ -1,0 +1,92 @@
+//! Trees of documents, and what is found in them.
+
+mod accepted;
+mod corpus;
+mod explained;
+mod files;
+mod hostile;
+mod names;
+mod schema;
+mod second_reader;
+mod semantics;
+mod yaml;
+
+use std::sync::Arc;
+
+use state::documents::tree::Tree;
+use state::documents::{Parsed, parse};
+
+/// A bad input and all that is found in it: `code line:column`, in the order of their places.
+type Row = (&'static str, &'static str);
+
+/// A tree of these files.
+fn tree(files: &[(&str, &str)]) -> Tree {
+    let mut tree = Tree::default();
+    for (path, text) in files {
+        let content: Arc<[u8]> = text.as_bytes().into();
+        tree.files.insert((*path).into(), content);
+    }
+    tree
+}
+
+/// What was found, as `file code line:column`; the file only where it is not `a.yaml`.
+fn found(parsed: &Parsed) -> String {
+    let problems = parsed.problems.clone().sorted();
+    let lines = problems.iter().map(|p| {
+        let file = match &*p.place.file {
+            "a.yaml" => String::new(),
+            other => format!("{other} "),
+        };
+        format!("{file}{} {}:{}", p.code, p.place.line, p.place.column)
+    });
+    lines.collect::<Vec<_>>().join(", ")
+}
+
+/// Reads one file and gives what was found.
+fn found_in(text: &str) -> String {
+    found(&parse(tree(&[("a.yaml", text)])))
+}
+
+/// Checks rows, all of them before it fails.
+fn check(rows: &[Row], whole: impl Fn(&str) -> String) {
+    let mut wrong = Vec::new();
+    for (expected, text) in rows {
+        let text = whole(text);
+        let found = found_in(&text);
+        if found != *expected {
+            wrong.push(format!("{text}\n  expected {expected}\n  found    {found}\n"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// All rows of bad inputs, by class.
+const CLASSES: &[(&str, &[Row])] = &[
+    ("yaml", yaml::ROWS),
+    ("schema", schema::DOCUMENTS),
+    ("schema", schema::POLICY_SPECS),
+    ("schema", schema::CONTAINER_SPECS),
+    ("schema", schema::CONFIGS),
+    ("names", names::METADATA),
+    ("names", names::SELECTORS),
+    ("semantics", semantics::POLICY_SPECS),
+    ("semantics", semantics::CONTAINER_SPECS),
+    ("semantics", semantics::TREES),
+    ("files", files::ROWS),
+];
+
+#[test]
+fn there_are_enough_bad_inputs() {
+    let rows: usize = CLASSES.iter().map(|(_, rows)| rows.len()).sum();
+    assert!(rows >= 200, "{rows} rows");
+}
+
+#[test]
+fn every_code_is_found_somewhere() {
+    let by_hand = ["too-large", "too-many", "not-utf8"];
+    for code in state::documents::codes::ALL {
+        let mut rows = CLASSES.iter().flat_map(|(_, rows)| *rows);
+        let found = rows.any(|(expected, _)| expected.split([' ', ',']).any(|word| word == *code));
+        assert!(found || by_hand.contains(code), "no row finds {code}");
+    }
+}
