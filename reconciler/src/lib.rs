@@ -1,4 +1,5 @@
 //! What we do: read sources and the kernel, plan, apply, report. The only crate with a clock, a
 //! network and git.
 
+pub mod source;
 pub mod report;
