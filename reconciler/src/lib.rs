@@ -2,4 +2,6 @@
 //! network and git.
 
 pub mod source;
+pub mod run;
+pub mod host;
 pub mod report;
