@@ -1,0 +1,205 @@
+//! Interfaces: what there is, and the veth pair of a container.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
+    LinkFlags, LinkInfo, LinkMessage,
+};
+use state::words::address::Mac;
+
+use super::netlink::{Change, Netlink, NetlinkError};
+
+/// An interface as the kernel lists it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) index: u32,
+    pub(super) name: String,
+    pub(super) alias: Option<String>,
+    pub(super) group: u32,
+    pub(super) mac: Option<Mac>,
+    pub(super) mtu: u32,
+    /// Whether it is administratively up.
+    pub(super) up: bool,
+    pub(super) loopback: bool,
+    pub(super) veth: bool,
+    /// Index of the other end of a pair, in its own namespace.
+    pub(super) peer: Option<u32>,
+    /// Whether it gives itself a link-local IPv6 address.
+    pub(super) generates_addresses: bool,
+}
+
+/// A veth pair to be made.
+pub(super) struct Pair<'a> {
+    /// Name of the host-side end.
+    pub(super) name: &'a str,
+    pub(super) group: u32,
+    pub(super) mac: Mac,
+    /// The namespace of the other end, its name and MAC address there.
+    pub(super) namespace: BorrowedFd<'a>,
+    pub(super) inside_name: &'a str,
+    pub(super) inside_mac: Mac,
+    pub(super) mtu: u32,
+}
+
+/// All interfaces of the socket's namespace.
+pub(super) fn list(netlink: &Netlink) -> Result<Vec<Link>, NetlinkError> {
+    let message = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    let found = netlink.list("list the interfaces", &message)?;
+    Ok(found
+        .into_iter()
+        .filter_map(|message| match message {
+            RouteNetlinkMessage::NewLink(link) => Some(read(link)),
+            _ => None,
+        })
+        .collect())
+}
+
+/// The interface of a name.
+pub(super) fn find(netlink: &Netlink, name: &str) -> Result<Option<Link>, NetlinkError> {
+    let mut message = LinkMessage::default();
+    message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+    let request = format!("look up the interface {name}");
+    let found = netlink.get(&request, RouteNetlinkMessage::GetLink(message))?;
+    Ok(match found {
+        Some(RouteNetlinkMessage::NewLink(link)) => Some(read(link)),
+        _ => None,
+    })
+}
+
+/// Makes a pair, both ends down, the other one in its namespace from the start.
+pub(super) fn create(netlink: &Netlink, pair: &Pair<'_>) -> Result<(), NetlinkError> {
+    let mut inside = LinkMessage::default();
+    inside.attributes = vec![
+        LinkAttribute::IfName(pair.inside_name.to_owned()),
+        LinkAttribute::Address(pair.inside_mac.0.to_vec()),
+        LinkAttribute::Mtu(pair.mtu),
+        LinkAttribute::NetNsFd(pair.namespace.as_raw_fd()),
+    ];
+    let mut message = LinkMessage::default();
+    message.attributes = vec![
+        LinkAttribute::IfName(pair.name.to_owned()),
+        LinkAttribute::Address(pair.mac.0.to_vec()),
+        LinkAttribute::Mtu(pair.mtu),
+        LinkAttribute::Group(pair.group),
+        LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Veth),
+            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(inside))),
+        ]),
+    ];
+    netlink.change(Change::new(
+        format!("make the veth pair {}", pair.name),
+        RouteNetlinkMessage::NewLink(message),
+        NLM_F_CREATE | NLM_F_EXCL,
+    ))
+}
+
+/// What of an interface is to be changed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Setting<'a> {
+    Alias(&'a str),
+    Name(&'a str),
+    Group(u32),
+    Mac(Mac),
+    Mtu(u32),
+    Up(bool),
+    /// No automatic link-local IPv6 address (`IN6_ADDR_GEN_MODE_NONE`).
+    NoGeneratedAddresses,
+}
+
+/// A change of an interface, which `name` names in messages alone.
+pub(super) fn set(index: u32, name: &str, setting: Setting<'_>) -> Change {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    let what = match setting {
+        Setting::Alias(alias) => {
+            message.attributes = vec![LinkAttribute::IfAlias(alias.to_owned())];
+            format!("mark {name} with the alias {alias}")
+        }
+        Setting::Name(new) => {
+            message.attributes = vec![LinkAttribute::IfName(new.to_owned())];
+            format!("name {name} {new}")
+        }
+        Setting::Group(group) => {
+            message.attributes = vec![LinkAttribute::Group(group)];
+            format!("mark {name} with the group {group}")
+        }
+        Setting::Mac(mac) => {
+            message.attributes = vec![LinkAttribute::Address(mac.0.to_vec())];
+            format!("set the MAC address of {name} to {mac}")
+        }
+        Setting::Mtu(mtu) => {
+            message.attributes = vec![LinkAttribute::Mtu(mtu)];
+            format!("set the MTU of {name} to {mtu}")
+        }
+        Setting::Up(up) => {
+            message.header.change_mask = LinkFlags::Up;
+            if up {
+                message.header.flags = LinkFlags::Up;
+            }
+            format!("bring {name} {}", if up { "up" } else { "down" })
+        }
+        Setting::NoGeneratedAddresses => {
+            let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+            let inet6 = AfSpecUnspec::Inet6(vec![mode]);
+            message.attributes = vec![LinkAttribute::AfSpecUnspec(vec![inet6])];
+            format!("keep {name} from generating IPv6 addresses")
+        }
+    };
+    Change::new(what, RouteNetlinkMessage::SetLink(message), 0)
+}
+
+/// Removes an interface, and with it the other end of its pair.
+pub(super) fn delete(netlink: &Netlink, index: u32, name: &str) -> Result<(), NetlinkError> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    let change = Change::new(
+        format!("remove interface {name}"),
+        RouteNetlinkMessage::DelLink(message),
+        0,
+    );
+    match netlink.change(change) {
+        // Gone in between: with its namespace, or by another hand.
+        Err(e) if e.errno() == Some(rustix::io::Errno::NODEV) => Ok(()),
+        result => result,
+    }
+}
+
+fn read(message: LinkMessage) -> Link {
+    let mut link = Link {
+        index: message.header.index,
+        up: message.header.flags.contains(LinkFlags::Up),
+        loopback: message.header.flags.contains(LinkFlags::Loopback),
+        generates_addresses: true,
+        ..Link::default()
+    };
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
+            LinkAttribute::Group(group) => link.group = group,
+            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+            LinkAttribute::Link(peer) => link.peer = Some(peer),
+            LinkAttribute::Address(address) => {
+                link.mac = <[u8; 6]>::try_from(address.as_slice()).ok().map(Mac);
+            }
+            LinkAttribute::LinkInfo(info) => {
+                link.veth = info.contains(&LinkInfo::Kind(InfoKind::Veth));
+            }
+            LinkAttribute::AfSpecUnspec(families) => {
+                link.generates_addresses = !families.iter().any(generates_none);
+            }
+            _ => {}
+        }
+    }
+    link
+}
+
+fn generates_none(family: &AfSpecUnspec) -> bool {
+    let AfSpecUnspec::Inet6(attributes) = family else {
+        return false;
+    };
+    attributes.contains(&AfSpecInet6::AddrGenMode(In6AddrGenMode::None))
+}

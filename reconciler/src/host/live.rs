@@ -1,0 +1,357 @@
+//! What of a host is there, read back: the containers' networks, and what is not ours around them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+
+use state::live::{LiveHost, LiveNetwork};
+use state::target::host::{GATEWAY_MAC, INSIDE_NAME, Network, from_alias, interface_name};
+use state::target::located::Uplink;
+use state::words::address::{Family, Mac};
+use state::words::names::FullName;
+
+use super::addresses::{self, Address};
+use super::links::{self, Link};
+use super::network::{self, Inside, families, gateway, is_interface_of};
+use super::resolver::{self, State};
+use super::routes::{self, Neighbour, Route};
+use super::{Host, HostError, chains, namespaces, processes, sysctls};
+
+/// A host as it was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostReading {
+    /// Containers of which a namespace or an interface of ours was found.
+    pub networks: BTreeMap<FullName, LiveNetwork>,
+    /// What else a plan needs to know.
+    pub host: LiveHost,
+    /// Interfaces that lead out of the host.
+    pub uplinks: BTreeMap<String, Uplink>,
+}
+
+/// The interfaces, addresses, routes and neighbours of one network namespace.
+struct Listing {
+    links: Vec<Link>,
+    addresses: Vec<Address>,
+    routes: Vec<Route>,
+    neighbours: Vec<Neighbour>,
+}
+
+impl Listing {
+    fn read(netlink: &super::netlink::Netlink) -> Result<Self, HostError> {
+        Ok(Self {
+            links: links::list(netlink)?,
+            addresses: addresses::list(netlink)?,
+            routes: routes::list(netlink)?,
+            neighbours: routes::neighbours(netlink)?,
+        })
+    }
+
+    /// Whether a route leads to a destination (`None`: everywhere) out of an interface.
+    fn leads(&self, family: Family, to: Option<IpAddr>, via: Option<IpAddr>, out: u32) -> bool {
+        self.routes.iter().any(|route| {
+            route.family == family
+                && route.destination == to
+                && route.gateway == via
+                && route.out == Some(out)
+                && route.table != routes::LOCAL_TABLE
+        })
+    }
+
+    fn knows(&self, address: IpAddr, mac: Mac, index: u32) -> bool {
+        self.neighbours.iter().any(|neighbour| {
+            neighbour.address == address
+                && neighbour.mac == Some(mac)
+                && neighbour.index == index
+                && neighbour.permanent
+        })
+    }
+}
+
+impl Host {
+    /// Reads what is there. Nothing is changed.
+    pub fn read(&self) -> Result<HostReading, HostError> {
+        let listing = Listing::read(&self.netlink)?;
+        let mut foreign_namespaces = BTreeSet::new();
+        let mut insides = BTreeMap::new();
+        for name in namespaces::names()? {
+            match self.managed(&name)? {
+                Some((container, inside)) => {
+                    insides.insert(container, inside);
+                }
+                None => {
+                    foreign_namespaces.insert(name);
+                }
+            }
+        }
+        let interfaces = own_interfaces(&listing.links, &insides);
+        let mut networks = BTreeMap::new();
+        let wanted = resolver::wanted()?;
+        let containers: BTreeSet<_> = insides.keys().chain(interfaces.keys()).cloned().collect();
+        for container in containers {
+            let reader = NetworkReader {
+                container: &container,
+                link: interfaces.get(&container).copied(),
+                around: &listing,
+                resolv_conf: wanted.as_deref(),
+            };
+            let network = reader.read(insides.get(&container))?;
+            networks.insert(container, network);
+        }
+        let own: BTreeSet<u32> = interfaces.values().map(|link| link.index).collect();
+        let uplinks = uplinks(&listing, &own)?;
+        Ok(HostReading {
+            host: LiveHost {
+                foreign_namespaces,
+                foreign_interfaces: foreign_interfaces(&listing, &own),
+                addresses: host_addresses(&listing, &own),
+                foreign_routes: foreign_routes(&listing, &own),
+                sysctls: host_sysctls(&uplinks)?,
+                forward_drops: chains::dropping_forwarded(),
+                processes: self.processes(&insides)?,
+            },
+            networks,
+            uplinks,
+        })
+    }
+
+    /// The container whose namespace this is, if it is one of ours. Only names that one of ours
+    /// could have are entered to look for its mark.
+    fn managed(&self, name: &str) -> Result<Option<(FullName, Inside)>, HostError> {
+        let Ok(container) = FullName::from_dotted(name) else {
+            return Ok(None);
+        };
+        match self.open_namespace(&container, name) {
+            Ok(inside) => Ok(inside.map(|inside| (container, inside))),
+            Err(HostError::NotOurs(_) | HostError::Namespace(_)) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn processes(
+        &self,
+        insides: &BTreeMap<FullName, Inside>,
+    ) -> Result<BTreeMap<FullName, Vec<state::live::Process>>, HostError> {
+        let containers: Vec<&FullName> = insides.keys().collect();
+        let mut ids = BTreeMap::new();
+        for (at, inside) in insides.values().enumerate() {
+            let id = namespaces::id(inside.descriptor.as_fd()).map_err(HostError::Processes)?;
+            ids.insert(id, at);
+        }
+        let mut processes: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (at, process) in processes::living_in(&ids).map_err(HostError::Processes)? {
+            if let Some(container) = containers.get(at) {
+                let list = processes.entry((*container).clone()).or_default();
+                list.push(process);
+            }
+        }
+        Ok(processes)
+    }
+}
+
+/// The host-side interfaces of ours, by container: by alias, or where a run died before it set
+/// one, by the name that only a container with a namespace of ours has.
+fn own_interfaces<'a>(
+    links: &'a [Link],
+    insides: &BTreeMap<FullName, Inside>,
+) -> BTreeMap<FullName, &'a Link> {
+    let mut own = BTreeMap::new();
+    for link in links {
+        let marked = link.alias.as_deref().and_then(from_alias);
+        let container = marked.or_else(|| {
+            let named = |c: &&FullName| interface_name(c) == link.name;
+            insides.keys().find(named).cloned()
+        });
+        if let Some(container) = container
+            && link.name == interface_name(&container)
+            && is_interface_of(link, &container)
+        {
+            own.insert(container, link);
+        }
+    }
+    own
+}
+
+/// Reads one container's network.
+struct NetworkReader<'a> {
+    container: &'a FullName,
+    /// Its host-side interface.
+    link: Option<&'a Link>,
+    around: &'a Listing,
+    resolv_conf: Option<&'a str>,
+}
+
+impl NetworkReader<'_> {
+    fn read(&self, inside: Option<&Inside>) -> Result<LiveNetwork, HostError> {
+        let mut network = Network {
+            namespace: self.container.dotted(),
+            interface: interface_name(self.container),
+            mac: Mac([0; 6]),
+            addresses: Vec::new(),
+            mtu: self.link.map_or(0, |link| link.mtu),
+            resolv_conf: false,
+        };
+        let state = resolver::state(&network.namespace, self.resolv_conf)?;
+        network.resolv_conf = state == State::Current && self.resolv_conf.is_some();
+        let mut faults = Vec::new();
+        let Some(inside) = inside else {
+            faults.push("no network namespace of its name".to_owned());
+            return Ok(found(None, network, faults));
+        };
+        let listing = Listing::read(&inside.netlink)?;
+        if listing.links.iter().any(|link| link.loopback && !link.up) {
+            faults.push("the loopback inside is down".to_owned());
+        }
+        let Some(link) = self.link else {
+            faults.push("no host-side interface".to_owned());
+            return Ok(found(None, network, faults));
+        };
+        let Some(other) = network::other_end(link, &listing.links) else {
+            faults.push("the interface inside is gone".to_owned());
+            return Ok(found(None, network, faults));
+        };
+        network.mac = other.mac.unwrap_or(network.mac);
+        let given = listing.addresses.iter().filter(|a| {
+            a.index == other.index && a.ours && a.prefix == Family::of(a.address).bits()
+        });
+        network.addresses = given.map(|a| a.address).collect();
+        network.addresses.sort();
+        self.host_faults(link, &network, &mut faults)?;
+        inside_faults(&listing, other, &network, &mut faults);
+        Ok(found(Some(link.index), network, faults))
+    }
+
+    fn host_faults(
+        &self,
+        link: &Link,
+        network: &Network,
+        faults: &mut Vec<String>,
+    ) -> Result<(), HostError> {
+        let mut fault = |wrong: bool, words: String| {
+            if wrong {
+                faults.push(words);
+            }
+        };
+        let name = &link.name;
+        fault(!link.up, format!("{name} is down"));
+        fault(link.alias.is_none(), format!("{name} has no alias"));
+        fault(
+            link.group != super::ownership::INTERFACE_GROUP,
+            format!("{name} is not in our group"),
+        );
+        fault(
+            link.mac != Some(GATEWAY_MAC),
+            format!("{name} has another MAC address than {GATEWAY_MAC}"),
+        );
+        fault(
+            link.generates_addresses,
+            format!("{name} generates IPv6 addresses"),
+        );
+        for address in &network.addresses {
+            let family = Family::of(*address);
+            let routed = self.around.leads(family, Some(*address), None, link.index);
+            fault(!routed, format!("no route to {address}"));
+            let known = self.around.knows(*address, network.mac, link.index);
+            fault(!known, format!("no permanent neighbour {address}"));
+        }
+        for (path, value) in network::interface_sysctls(network) {
+            let is = sysctls::read(&path)?.unwrap_or_default();
+            fault(is != value, format!("{path} is {is}, not {value}"));
+        }
+        Ok(())
+    }
+}
+
+fn inside_faults(listing: &Listing, eth: &Link, network: &Network, faults: &mut Vec<String>) {
+    let mut fault = |wrong: bool, words: String| {
+        if wrong {
+            faults.push(words);
+        }
+    };
+    fault(
+        eth.name != INSIDE_NAME,
+        format!(
+            "the interface inside is named {}, not {INSIDE_NAME}",
+            eth.name
+        ),
+    );
+    fault(!eth.up, "the interface inside is down".to_owned());
+    fault(
+        eth.mtu != network.mtu,
+        format!("the MTU inside is {}, not {}", eth.mtu, network.mtu),
+    );
+    fault(
+        eth.generates_addresses,
+        "the interface inside generates IPv6 addresses".to_owned(),
+    );
+    for family in families(network) {
+        let gateway = gateway(family);
+        let leads = listing.leads(family, None, Some(gateway), eth.index);
+        fault(!leads, format!("no default {family} route inside"));
+        let known = listing.knows(gateway, GATEWAY_MAC, eth.index);
+        fault(!known, format!("no permanent neighbour {gateway} inside"));
+    }
+}
+
+fn found(ifindex: Option<u32>, network: Network, faults: Vec<String>) -> LiveNetwork {
+    LiveNetwork {
+        ifindex,
+        network,
+        faults,
+    }
+}
+
+fn foreign_interfaces(listing: &Listing, own: &BTreeSet<u32>) -> BTreeSet<String> {
+    let others = listing.links.iter().filter(|l| !own.contains(&l.index));
+    others.map(|link| link.name.clone()).collect()
+}
+
+fn host_addresses(listing: &Listing, own: &BTreeSet<u32>) -> BTreeSet<IpAddr> {
+    let others = listing.addresses.iter().filter(|a| !own.contains(&a.index));
+    others.map(|address| address.address).collect()
+}
+
+/// Routes of others to a single address. The local table holds the host's own addresses.
+fn foreign_routes(listing: &Listing, own: &BTreeSet<u32>) -> BTreeSet<IpAddr> {
+    let ours = |route: &Route| route.ours && route.out.is_some_and(|out| own.contains(&out));
+    let others = listing.routes.iter().filter(|route| {
+        route.prefix == route.family.bits() && route.table != routes::LOCAL_TABLE && !ours(route)
+    });
+    others.filter_map(|route| route.destination).collect()
+}
+
+/// Interfaces that are up, have an address and are neither loopback nor ours.
+fn uplinks(listing: &Listing, own: &BTreeSet<u32>) -> Result<BTreeMap<String, Uplink>, HostError> {
+    let mut uplinks = BTreeMap::new();
+    for link in &listing.links {
+        let has_address = listing.addresses.iter().any(|a| a.index == link.index);
+        if !link.up || link.loopback || own.contains(&link.index) || !has_address {
+            continue;
+        }
+        let advertised = |route: &Route| route.advertised && route.out == Some(link.index);
+        // With accept_ra 0 the kernel listens to no router: a daemon does, and goes on doing so.
+        let accepts = sysctls::read(&format!("net/ipv6/conf/{}/accept_ra", link.name))?;
+        let learns_routes =
+            listing.routes.iter().any(advertised) && accepts.is_some_and(|value| value != "0");
+        uplinks.insert(link.name.clone(), Uplink { learns_routes });
+    }
+    Ok(uplinks)
+}
+
+/// The sysctls that forwarding to and from the uplinks depends on.
+fn host_sysctls(uplinks: &BTreeMap<String, Uplink>) -> Result<BTreeMap<String, String>, HostError> {
+    let global = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"].map(str::to_owned);
+    let of_uplinks = uplinks.keys().flat_map(|name| {
+        [
+            format!("net/ipv4/conf/{name}/forwarding"),
+            format!("net/ipv6/conf/{name}/forwarding"),
+            format!("net/ipv6/conf/{name}/accept_ra"),
+        ]
+    });
+    let mut values = BTreeMap::new();
+    for path in global.into_iter().chain(of_uplinks) {
+        if let Some(value) = sysctls::read(&path)? {
+            values.insert(path, value);
+        }
+    }
+    Ok(values)
+}

@@ -1,0 +1,107 @@
+//! What of a host is not BPF: network namespaces, interfaces, addresses, routes, neighbours,
+//! sysctls, and the bpffs.
+//!
+//! A [`Host`] reads what is there and carries out single steps of a plan; it decides nothing. Each
+//! step is idempotent: what is as it should be is not written, what an earlier run left half-done
+//! is completed, and what is not ours ([`ownership`]) is refused with a [`NotOurs`].
+//!
+//! ```text
+//! ensure_network -> (programs are attached) -> open_network ... remove_interface -> remove_namespace
+//! ```
+
+use std::rc::Rc;
+
+use tokio::runtime::Runtime;
+
+pub mod ownership;
+mod netlink;
+pub mod namespaces;
+mod links;
+mod addresses;
+mod routes;
+pub mod sysctls;
+pub mod resolver;
+mod network;
+mod processes;
+mod chains;
+mod live;
+pub mod mount;
+
+pub use live::HostReading;
+pub use mount::MountError;
+pub use namespaces::NamespaceError;
+pub use netlink::NetlinkError;
+pub use ownership::NotOurs;
+pub use resolver::ResolverError;
+pub use sysctls::SysctlError;
+
+use netlink::Netlink;
+
+/// Why a step on the host failed.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// Something of others stands in the way.
+    #[error(transparent)]
+    NotOurs(NotOurs),
+    /// The kernel refused a request, or did not answer it.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// A network namespace.
+    #[error(transparent)]
+    Namespace(NamespaceError),
+    /// A sysctl.
+    #[error(transparent)]
+    Sysctl(#[from] SysctlError),
+    /// A `resolv.conf`.
+    #[error(transparent)]
+    Resolver(ResolverError),
+    /// The processes of the host cannot be listed.
+    #[error("cannot list the processes in network namespaces")]
+    Processes(#[source] std::io::Error),
+    /// An interface of ours went away while it was worked on.
+    #[error("interface {interface} went away while it was set up; run again")]
+    Vanished {
+        /// Its name.
+        interface: String,
+    },
+}
+
+impl From<NotOurs> for HostError {
+    fn from(error: NotOurs) -> Self {
+        Self::NotOurs(error)
+    }
+}
+
+impl From<NamespaceError> for HostError {
+    fn from(error: NamespaceError) -> Self {
+        match error {
+            NamespaceError::NotOurs(error) => Self::NotOurs(error),
+            error => Self::Namespace(error),
+        }
+    }
+}
+
+impl From<ResolverError> for HostError {
+    fn from(error: ResolverError) -> Self {
+        match error {
+            ResolverError::NotOurs(error) => Self::NotOurs(error),
+            error => Self::Resolver(error),
+        }
+    }
+}
+
+/// The host in whose network namespace we were started.
+pub struct Host {
+    runtime: Rc<Runtime>,
+    netlink: Netlink,
+}
+
+impl Host {
+    /// Opens a netlink socket in the network namespace of the calling thread, which is the host
+    /// from then on.
+    pub fn open() -> Result<Self, HostError> {
+        let runtime = netlink::runtime()?;
+        let netlink = Netlink::here(&runtime)?;
+        Ok(Self { runtime, netlink })
+    }
+}

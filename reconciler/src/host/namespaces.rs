@@ -1,0 +1,243 @@
+//! Network namespaces with a name below `/run/netns`, as ip-netns(8) uses them.
+//!
+//! A namespace is made nameless by a thread of its own, prepared and marked as ours, and only then
+//! bound to its name: whoever sees the name sees a finished namespace of ours. If we die before
+//! that, the kernel removes it with our last descriptor. An empty file that a dead run left below
+//! `/run/netns` is used again.
+//!
+//! Prepared means: no automatic IPv6 addresses, no router solicitations and no duplicate address
+//! detection on interfaces to come, so that nothing inside talks before policy is in force.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use nix::sched::CloneFlags;
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::mount::{MountPropagationFlags, UnmountFlags};
+use rustix::thread::LinkNameSpaceType;
+
+use super::ownership::NotOurs;
+
+/// Where named network namespaces are.
+pub const DIRECTORY: &str = "/run/netns";
+/// `NSFS_MAGIC` of linux/magic.h.
+const NSFS_MAGIC: u64 = 0x6e73_6673;
+/// What interfaces of a new namespace start with: `/proc/sys/net/ipv6/conf/default/`.
+const QUIET: [(&str, &str); 7] = [
+    // No link-local address by itself (IN6_ADDR_GEN_MODE_NONE).
+    ("addr_gen_mode", "1"),
+    ("accept_ra", "0"),
+    ("autoconf", "0"),
+    ("router_solicitations", "0"),
+    ("accept_dad", "0"),
+    ("dad_transmits", "0"),
+    // Addresses stay when somebody brings the interface down and up again.
+    ("keep_addr_on_down", "1"),
+];
+
+/// Why a namespace cannot be made, entered or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum NamespaceError {
+    /// Its place is taken.
+    #[error(transparent)]
+    NotOurs(#[from] NotOurs),
+    /// `/run/netns` cannot be prepared.
+    #[error("cannot prepare {DIRECTORY} for network namespaces")]
+    Directory(#[source] io::Error),
+    /// The kernel gave no namespace.
+    #[error("cannot make network namespace {name}")]
+    Create {
+        /// Its name.
+        name: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// It cannot be bound to its name.
+    #[error("cannot bind network namespace {name} to {}", path.display())]
+    Bind {
+        /// Its name.
+        name: String,
+        /// Where.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// It cannot be opened.
+    #[error("cannot open network namespace {name}")]
+    Open {
+        /// Its name.
+        name: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// It cannot be removed.
+    #[error("cannot remove network namespace {name}")]
+    Remove {
+        /// Its name.
+        name: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// Runs something in another network namespace, on a thread of its own.
+pub(super) fn inside<T: Send>(
+    namespace: BorrowedFd<'_>,
+    work: impl FnOnce() -> T + Send,
+) -> io::Result<T> {
+    on_a_thread(|| {
+        let kind = Some(LinkNameSpaceType::Network);
+        rustix::thread::move_into_link_name_space(namespace, kind)?;
+        Ok(work())
+    })
+}
+
+/// A new network namespace without a name, prepared as the module describes.
+pub(super) fn create(name: &str) -> Result<OwnedFd, NamespaceError> {
+    let made = on_a_thread(|| {
+        nix::sched::unshare(CloneFlags::CLONE_NEWNET)?;
+        prepare()?;
+        File::open("/proc/thread-self/ns/net").map(OwnedFd::from)
+    });
+    made.map_err(|source| NamespaceError::Create {
+        name: name.to_owned(),
+        source,
+    })
+}
+
+/// The namespace of a name; `None` where there is none. What else stands there is an error.
+pub(super) fn open(name: &str) -> Result<Option<OwnedFd>, NamespaceError> {
+    let failed = |source| NamespaceError::Open {
+        name: name.to_owned(),
+        source,
+    };
+    let path = path(name);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(failed(e)),
+    };
+    if is_namespace(&file).map_err(failed)? {
+        return Ok(Some(file.into()));
+    }
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_file() && metadata.len() == 0 && metadata.uid() == 0 {
+        return Ok(None);
+    }
+    Err(NotOurs::NamespaceFile { path }.into())
+}
+
+/// Binds a namespace to its name, where [`open`] has found none.
+pub(super) fn bind(name: &str, namespace: BorrowedFd<'_>) -> Result<(), NamespaceError> {
+    prepare_directory().map_err(NamespaceError::Directory)?;
+    let path = path(name);
+    let source = format!("/proc/self/fd/{}", namespace.as_raw_fd());
+    // Mode 000 as ip-netns(8) gives it: only a mount gives the file a meaning.
+    let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(&path, flags, Mode::empty())
+        .and_then(|_| rustix::mount::mount_bind(source.as_str(), &path))
+        .map_err(|source| NamespaceError::Bind {
+            name: name.to_owned(),
+            path,
+            source: source.into(),
+        })
+}
+
+/// Takes the name away. The namespace itself lives as long as a process is in it.
+pub(super) fn remove(name: &str) -> Result<(), NamespaceError> {
+    let path = path(name);
+    let removed = match rustix::mount::unmount(&path, UnmountFlags::DETACH) {
+        Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {
+            match fs::remove_file(&path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+                _ => Ok(()),
+            }
+        }
+        Err(e) => Err(e.into()),
+    };
+    removed.map_err(|source| NamespaceError::Remove {
+        name: name.to_owned(),
+        source,
+    })
+}
+
+/// All names below `/run/netns`, namespaces or not.
+pub(super) fn names() -> Result<Vec<String>, NamespaceError> {
+    let entries = match fs::read_dir(DIRECTORY) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(NamespaceError::Directory(e)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(NamespaceError::Directory)?;
+        names.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Device and inode that tell a namespace from every other (namespaces(7)).
+pub(super) fn id(namespace: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+    let stat = rustix::fs::fstat(namespace)?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
+fn path(name: &str) -> PathBuf {
+    Path::new(DIRECTORY).join(name)
+}
+
+fn is_namespace(file: &File) -> io::Result<bool> {
+    let stat = rustix::fs::fstatfs(file.as_fd())?;
+    Ok(u64::try_from(stat.f_type).is_ok_and(|magic| magic == NSFS_MAGIC))
+}
+
+/// Runs something on a thread of its own, whose namespaces nobody else shares afterwards.
+fn on_a_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, work)?;
+        match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// Prepares the network namespace of this thread, which has no interface but `lo` yet.
+fn prepare() -> io::Result<()> {
+    let folder = Path::new("/proc/sys/net/ipv6/conf");
+    if !folder.exists() {
+        return Ok(());
+    }
+    for (key, value) in QUIET {
+        fs::write(folder.join("default").join(key), value)?;
+    }
+    // A host may have IPv6 off for interfaces to come; what a container has is in the tree.
+    for interface in ["all", "default"] {
+        fs::write(folder.join(interface).join("disable_ipv6"), "0")?;
+    }
+    Ok(())
+}
+
+/// Makes `/run/netns` a shared mount of its own, as ip-netns(8) does, so that a name that is given
+/// or taken away here is so in every mount namespace. The lock is ip-netns(8)'s, too.
+fn prepare_directory() -> io::Result<()> {
+    match DirBuilder::new().mode(0o755).create(DIRECTORY) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    let lock = File::open(DIRECTORY)?;
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+    let shared = MountPropagationFlags::SHARED | MountPropagationFlags::REC;
+    match rustix::mount::mount_change(DIRECTORY, shared) {
+        // Not a mount point yet.
+        Err(rustix::io::Errno::INVAL) => {
+            rustix::mount::mount_bind_recursive(DIRECTORY, DIRECTORY)?;
+            Ok(rustix::mount::mount_change(DIRECTORY, shared)?)
+        }
+        result => Ok(result?),
+    }
+}

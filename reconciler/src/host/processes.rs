@@ -1,0 +1,38 @@
+//! Which processes live in which network namespace, as `/proc/<pid>/ns/net` tells (namespaces(7)).
+//!
+//! Only main threads are looked at: a single thread that has moved into a namespace, as a run of
+//! ours does, is not a process that lives there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+use state::live::Process;
+
+/// The processes of each of these namespaces, by the device and inode that tell it. Processes that
+/// end meanwhile are left out, and so are those that the caller may not look at.
+pub(super) fn living_in(
+    namespaces: &BTreeMap<(u64, u64), usize>,
+) -> io::Result<Vec<(usize, Process)>> {
+    let mut found = Vec::new();
+    if namespaces.is_empty() {
+        return Ok(found);
+    }
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|text| text.parse::<u32>().ok()) else {
+            continue;
+        };
+        let Ok(metadata) = fs::metadata(format!("/proc/{pid}/ns/net")) else {
+            continue;
+        };
+        if let Some(whose) = namespaces.get(&(metadata.dev(), metadata.ino())) {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            let name = name.trim_end_matches('\n').to_owned();
+            found.push((*whose, Process { pid, name }));
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,112 @@
+//! Sysctls below `/proc/sys`. Those of the network are of the calling thread's namespace.
+
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+/// Why a sysctl cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SysctlError {
+    /// It cannot be read.
+    #[error("cannot read the sysctl {path}")]
+    Read {
+        /// Below `/proc/sys`.
+        path: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// It cannot be written.
+    #[error("cannot set the sysctl {path} to {value}")]
+    Write {
+        /// Below `/proc/sys`.
+        path: String,
+        /// The value.
+        value: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// It was written and has another value all the same.
+    #[error("the sysctl {path} is {found} after it was set to {value}")]
+    Unchanged {
+        /// Below `/proc/sys`.
+        path: String,
+        /// The value.
+        value: String,
+        /// What it is.
+        found: String,
+    },
+    /// It is no path below `/proc/sys`.
+    #[error("{path} names no sysctl")]
+    Path {
+        /// As given.
+        path: String,
+    },
+}
+
+/// The value of a sysctl, such as `net/ipv4/conf/eth0/forwarding`; `None` where there is none.
+pub fn read(path: &str) -> Result<Option<String>, SysctlError> {
+    match fs::read_to_string(file(path)?) {
+        Ok(text) => Ok(Some(text.trim_end().to_owned())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(SysctlError::Read {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Sets a sysctl and reads it back. One that has the value already is not written.
+pub fn write(path: &str, value: &str) -> Result<(), SysctlError> {
+    if read(path)?.as_deref() == Some(value) {
+        return Ok(());
+    }
+    fs::write(file(path)?, value).map_err(|source| SysctlError::Write {
+        path: path.to_owned(),
+        value: value.to_owned(),
+        source,
+    })?;
+    match read(path)? {
+        Some(found) if found == value => Ok(()),
+        found => Err(SysctlError::Unchanged {
+            path: path.to_owned(),
+            value: value.to_owned(),
+            found: found.unwrap_or_default(),
+        }),
+    }
+}
+
+fn file(path: &str) -> Result<PathBuf, SysctlError> {
+    let parts = Path::new(path).components();
+    if path.is_empty() || !parts.into_iter().all(|p| matches!(p, Component::Normal(_))) {
+        return Err(SysctlError::Path {
+            path: path.to_owned(),
+        });
+    }
+    Ok(Path::new("/proc/sys").join(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sysctl_is_read_and_a_missing_one_is_none() {
+        assert!(read("net/ipv4/ip_forward").unwrap().is_some());
+        assert_eq!(
+            read("net/ipv4/conf/no-such-interface/forwarding").unwrap(),
+            None
+        );
+    }
+
+    #[test]
+    fn no_path_leads_out_of_proc_sys() {
+        for path in [
+            "",
+            "/etc/passwd",
+            "../sysrq-trigger",
+            "net/../../sysrq-trigger",
+        ] {
+            assert!(matches!(write(path, "1"), Err(SysctlError::Path { .. })));
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Where a tree comes from: one git commit, or a plain directory.
+//!
+//! ```text
+//! directory -> what it belongs to -> is its owner trusted? -> read -> Source
+//! ```
+//!
+//! In a git repository the tree is read from the objects of one resolved commit, never from files
+//! that may be half-written; outside of one, or where the caller asks for the work tree, it is
+//! read from the directory until two readings agree. Either way the rules of what is read are the
+//! same ([`selection`]), and nothing is read before the owner has been checked ([`owner`]).
+//!
+//! A [`Source`] holds all candidate documents. Findings about single paths ([`Source::problems`])
+//! are not filtered by the `ignore` globs of `plumbline.yaml`, which only the documents know:
+//! a finding of a path that a glob ignores is to be dropped with it.
+
+use std::path::{Path, PathBuf};
+
+use state::documents::tree::Tree;
+use state::words::problem::Problems;
+
+pub mod selection;
+pub mod repository;
+pub mod owner;
+pub mod directory;
+mod reference;
+pub mod git;
+mod ignored;
+pub mod changes;
+
+pub use changes::{Change, Uncommitted};
+pub use directory::{DirectoryError, content_hash};
+pub use git::GitError;
+pub use owner::OwnerError;
+pub use repository::{FindError, Repository};
+
+use directory::OpenDirectory;
+use owner::Caller;
+use repository::Found;
+
+/// What to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceRequest {
+    /// The tree's directory (`-C`).
+    pub directory: PathBuf,
+    /// The revision to read (`--rev`); `None` for `HEAD`.
+    pub rev: Option<String>,
+    /// Whether to read the files themselves (`--worktree`).
+    pub worktree: bool,
+}
+
+/// A tree as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its candidate documents, and what was left out.
+    pub tree: Tree,
+    /// What is wrong with single paths of it; see the module's documentation on `ignore`.
+    pub problems: Problems,
+    /// What was read.
+    pub id: SourceId,
+    /// Documents of the work tree that the commit does not hold; only where `HEAD` was read.
+    pub uncommitted: Vec<Uncommitted>,
+}
+
+/// What a tree was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceId {
+    /// One commit.
+    Commit {
+        /// Its id, in hexadecimal digits (40 for SHA-1, 64 for SHA-256).
+        commit: String,
+        /// The id of the tree object of the subfolder, likewise.
+        tree: String,
+        /// When it was committed: seconds since 1970, as the commit claims.
+        time_s: i64,
+        /// Where it was read.
+        repository: Repository,
+    },
+    /// A directory.
+    Directory {
+        /// The content hash, in 64 hexadecimal digits.
+        hash: String,
+        /// The directory, absolute and free of links.
+        path: PathBuf,
+    },
+}
+
+impl SourceId {
+    /// The id of the commit, or the content hash of a directory: what a slot is named by.
+    pub fn commit(&self) -> &str {
+        match self {
+            Self::Commit { commit, .. } => commit,
+            Self::Directory { hash, .. } => hash,
+        }
+    }
+
+    /// The id of the tree object, or the content hash of a directory.
+    pub fn tree(&self) -> &str {
+        match self {
+            Self::Commit { tree, .. } => tree,
+            Self::Directory { hash, .. } => hash,
+        }
+    }
+
+    /// What tells one repository (or directory) from another: the path of its shared git
+    /// directory, or its own.
+    pub fn origin(&self) -> &Path {
+        match self {
+            Self::Commit { repository, .. } => &repository.common_dir,
+            Self::Directory { path, .. } => path,
+        }
+    }
+}
+
+/// Why a tree cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// There is no such directory, or its repository is not where it says.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// Its owner is not trusted.
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
+    /// The commit cannot be read.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The directory cannot be read.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// A revision was asked for where there is no repository, or of the work tree.
+    #[error("{rev} is a revision, and {} is read as a plain directory; leave out --rev{}",
+        path.display(), if *worktree { " or --worktree" } else { "" })]
+    RevisionOfDirectory {
+        /// The revision.
+        rev: String,
+        /// The directory.
+        path: PathBuf,
+        /// Whether the work tree was asked for.
+        worktree: bool,
+    },
+    /// The commit of an earlier apply is not in the repository any more.
+    #[error("{commit} is no commit id of {}", git_dir.display())]
+    NoSuchCommit {
+        /// The id as given.
+        commit: String,
+        /// The git directory.
+        git_dir: PathBuf,
+    },
+    /// A commit was asked for where there is no repository.
+    #[error("{} belongs to no git repository, so commit {commit} cannot be read from it",
+        path.display())]
+    NoRepository {
+        /// The id as given.
+        commit: String,
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+/// Reads a tree.
+pub fn read(request: &SourceRequest) -> Result<Source, SourceError> {
+    read_as(&Caller::of_process(), request)
+}
+
+fn read_as(caller: &Caller, request: &SourceRequest) -> Result<Source, SourceError> {
+    let found = repository::find(&request.directory)?;
+    let plain = |path: &Path| match &request.rev {
+        None => read_directory(caller, path),
+        Some(rev) => Err(SourceError::RevisionOfDirectory {
+            rev: rev.clone(),
+            path: path.to_owned(),
+            worktree: request.worktree,
+        }),
+    };
+    match found {
+        Found::Directory(path) => plain(&path),
+        Found::Repository(_) if request.worktree => plain(&request.directory),
+        Found::Repository(place) => {
+            let objects = open(caller, &place)?;
+            let commit = objects.resolve(request.rev.as_deref().unwrap_or("HEAD"))?;
+            read_objects(&objects, &place, commit)
+        }
+    }
+}
+
+/// Reads the tree of one commit again, given by its full id: for a comparison in words with a
+/// commit that was applied earlier. Uncommitted changes are not looked for.
+pub fn read_commit(directory: &Path, commit: &str) -> Result<Source, SourceError> {
+    let place = match repository::find(directory)? {
+        Found::Repository(place) => place,
+        Found::Directory(path) => {
+            return Err(SourceError::NoRepository {
+                commit: commit.to_owned(),
+                path,
+            });
+        }
+    };
+    let objects = open(&Caller::of_process(), &place)?;
+    let id = objects
+        .commit_id(commit)
+        .ok_or_else(|| SourceError::NoSuchCommit {
+            commit: commit.to_owned(),
+            git_dir: place.git_dir.clone(),
+        })?;
+    let read = objects.read(id)?;
+    Ok(committed(read, id, &place, Vec::new()))
+}
+
+/// Whether the owner of a directory, or of the repository it belongs to, is trusted: the same
+/// check that [`read`] makes first.
+pub fn check_owner(directory: &Path) -> Result<(), SourceError> {
+    let caller = Caller::of_process();
+    match repository::find(directory)? {
+        Found::Directory(path) => owner::check(&caller, &path, &[&path])?,
+        Found::Repository(place) => trust(&caller, &place)?,
+    }
+    Ok(())
+}
+
+fn open(caller: &Caller, place: &Repository) -> Result<git::Objects, SourceError> {
+    trust(caller, place)?;
+    repository::refuse_outside_objects(place)?;
+    Ok(git::Objects::open(place)?)
+}
+
+fn trust(caller: &Caller, place: &Repository) -> Result<(), OwnerError> {
+    let tree = place.work_tree.as_ref().unwrap_or(&place.git_dir);
+    let mut parts: Vec<&Path> = vec![&place.git_dir, &place.common_dir];
+    parts.extend(place.work_tree.as_deref());
+    parts.extend(place.git_file.as_deref());
+    owner::check(caller, tree, &parts)
+}
+
+fn read_objects(
+    objects: &git::Objects,
+    place: &Repository,
+    commit: gix::ObjectId,
+) -> Result<Source, SourceError> {
+    let read = objects.read(commit)?;
+    let uncommitted = if objects.is_head(commit) {
+        changes::uncommitted(objects, place, &read.blobs)?
+    } else {
+        Vec::new()
+    };
+    Ok(committed(read, commit, place, uncommitted))
+}
+
+fn committed(
+    read: git::CommitTree,
+    commit: gix::ObjectId,
+    place: &Repository,
+    uncommitted: Vec<Uncommitted>,
+) -> Source {
+    Source {
+        tree: read.tree,
+        problems: read.problems,
+        id: SourceId::Commit {
+            commit: commit.to_string(),
+            tree: read.tree_id.to_string(),
+            time_s: read.time_s,
+            repository: place.clone(),
+        },
+        uncommitted,
+    }
+}
+
+fn read_directory(caller: &Caller, path: &Path) -> Result<Source, SourceError> {
+    let open = OpenDirectory::open(path)?;
+    let real = path.canonicalize().map_err(|source| FindError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    // The owner of what is open, so that nobody can put another directory there in between.
+    owner::check_owner(caller, &real, &real, open.stat()?.st_uid)?;
+    let reading = directory::read(&open)?;
+    Ok(Source {
+        tree: reading.tree,
+        problems: reading.problems,
+        id: SourceId::Directory {
+            hash: reading.hash.to_hex().to_string(),
+            path: real,
+        },
+        uncommitted: Vec::new(),
+    })
+}

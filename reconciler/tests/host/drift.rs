@@ -1,0 +1,144 @@
+//! Whatever somebody takes away or changes is named by the next reading and mended by the next
+//! run.
+
+use reconciler::host::Host;
+
+use crate::world::{ip, make, on_a_host};
+
+#[test]
+fn each_fault_is_named_and_mended() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        let (container, network) = make(&host, "shop/web", &["10.44.0.10", "fd44::10"]);
+        let out = network.interface.as_str();
+        let inside = "-n shop.web";
+        for (damage, says) in [
+            (format!("link set {out} down"), "is down"),
+            (
+                format!("link set {out} address 02:00:00:00:00:99"),
+                "another MAC address",
+            ),
+            (format!("link set {out} group 7"), "our group"),
+            (
+                format!("link set {out} addrgenmode eui64"),
+                "generates IPv6",
+            ),
+            (
+                format!("link set {out} mtu 1300"),
+                "the MTU inside is 1400, not 1300",
+            ),
+            ("route del 10.44.0.10".to_owned(), "no route to 10.44.0.10"),
+            ("-6 route del fd44::10".to_owned(), "no route to fd44::10"),
+            (
+                format!("neigh del 10.44.0.10 dev {out}"),
+                "neighbour 10.44.0.10",
+            ),
+            (
+                format!("neigh change fd44::10 dev {out} lladdr 02:00:00:00:00:98 nud permanent"),
+                "neighbour fd44::10",
+            ),
+            (format!("{inside} link set lo down"), "loopback"),
+            (format!("{inside} link set eth0 down"), "inside is down"),
+            (format!("{inside} link set eth0 name lan0"), "named lan0"),
+            (format!("{inside} link set eth0 mtu 1200"), "MTU inside"),
+            (
+                format!("{inside} link set eth0 addrgenmode eui64"),
+                "inside generates",
+            ),
+            (format!("{inside} route del default"), "default IPv4 route"),
+            (
+                format!("{inside} -6 route del default"),
+                "default IPv6 route",
+            ),
+            (
+                format!("{inside} neigh flush all nud permanent"),
+                "169.254.80.76 inside",
+            ),
+        ] {
+            if damage.contains("name lan0") {
+                ip(&format!("{inside} link set eth0 down"));
+            }
+            ip(&damage);
+            let faults = host.read().unwrap().networks[&container].faults.clone();
+            let named = faults.iter().any(|fault| fault.contains(says));
+            assert!(named, "{damage}: {faults:?}");
+            let index = host.ensure_network(&container, &network).unwrap();
+            host.open_network(&container, &network).unwrap();
+            let found = &host.read().unwrap().networks[&container];
+            assert!(found.faults.is_empty(), "{damage}: {:?}", found.faults);
+            assert_eq!(found.network, network, "{damage}");
+            assert_eq!(found.ifindex, Some(index), "{damage}");
+        }
+    });
+}
+
+#[test]
+fn what_the_target_compares_is_read_as_it_is_and_mended() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        let (container, network) = make(&host, "shop/web", &["10.44.0.10", "fd44::10"]);
+        for damage in [
+            "-n shop.web link set eth0 address 02:00:00:00:00:97",
+            "-n shop.web addr del 10.44.0.10/32 dev eth0",
+            "-n shop.web addr del fd44::10/128 dev eth0",
+            "-n shop.web addr flush dev eth0",
+            "netns exec shop.web sh -c rm</dev/null",
+        ] {
+            if damage.contains("rm") {
+                std::fs::write("/etc/netns/shop.web/resolv.conf", "").unwrap();
+                std::fs::remove_file("/etc/netns/shop.web/resolv.conf").unwrap();
+            } else {
+                ip(damage);
+            }
+            assert_ne!(host.read().unwrap().networks[&container].network, network);
+            host.ensure_network(&container, &network).unwrap();
+            host.open_network(&container, &network).unwrap();
+            let found = &host.read().unwrap().networks[&container];
+            assert_eq!(found.network, network, "{damage}");
+            assert!(found.faults.is_empty(), "{damage}: {:?}", found.faults);
+        }
+    });
+}
+
+#[test]
+fn a_wrong_prefix_is_put_right() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        let (container, network) = make(&host, "shop/web", &["10.44.0.10", "fd44::10"]);
+        ip("-n shop.web addr flush dev eth0");
+        ip("-n shop.web addr add 10.44.0.10/24 dev eth0");
+        ip("-n shop.web addr add fd44::10/64 dev eth0 nodad");
+        host.ensure_network(&container, &network).unwrap();
+        host.open_network(&container, &network).unwrap();
+        let found = &host.read().unwrap().networks[&container];
+        assert_eq!(found.network, network);
+        assert!(found.faults.is_empty(), "{:?}", found.faults);
+    });
+}
+
+#[test]
+fn a_lost_end_or_namespace_is_made_anew_with_another_interface() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        let (container, network) = make(&host, "shop/web", &["10.44.0.10"]);
+        for damage in ["link", "moved", "name"] {
+            match damage {
+                "link" => drop(ip(&format!("link del {}", network.interface))),
+                "moved" => {
+                    ip("netns add elsewhere");
+                    ip("-n shop.web link set eth0 netns elsewhere");
+                }
+                _ => drop(ip("netns delete shop.web")),
+            }
+            let reading = host.read().unwrap();
+            if let Some(found) = reading.networks.get(&container) {
+                assert_eq!(found.ifindex, None, "{damage}");
+                assert!(!found.faults.is_empty());
+            }
+            make(&host, "shop/web", &["10.44.0.10"]);
+            let found = &host.read().unwrap().networks[&container];
+            assert_eq!(found.network, network, "{damage}");
+            assert!(found.faults.is_empty(), "{damage}: {:?}", found.faults);
+        }
+    });
+}

@@ -1,0 +1,150 @@
+//! What is not ours is refused, and what a dead run left is completed.
+
+use std::fs;
+
+use reconciler::host::{Host, HostError, NotOurs};
+
+use crate::world::{ip, make, network, on_a_host};
+
+const ADDRESS: [&str; 1] = ["10.44.0.10"];
+
+fn refused(host: &Host, container: &str) -> NotOurs {
+    let (container, network) = network(container, &ADDRESS);
+    match host.ensure_network(&container, &network) {
+        Err(HostError::NotOurs(what)) => what,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_namespace_of_others_is_refused_and_left_alone() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        ip("netns add shop.web");
+        let name = "shop.web".to_owned();
+        assert_eq!(refused(&host, "shop/web"), NotOurs::Namespace { name });
+        assert_eq!(ip("-n shop.web -o link").lines().count(), 1);
+        let error = host.remove_namespace(&crate::world::name("shop/web"));
+        assert!(matches!(error, Err(HostError::NotOurs(_))));
+        assert!(ip("netns").contains("shop.web"));
+    });
+}
+
+#[test]
+fn a_namespace_marked_for_another_container_is_not_this_ones() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        ip("netns add shop.web");
+        ip("-n shop.web link set lo alias plumbline:shop/other");
+        assert!(matches!(
+            refused(&host, "shop/web"),
+            NotOurs::Namespace { .. }
+        ));
+        let reading = host.read().unwrap();
+        assert!(reading.host.foreign_namespaces.contains("shop.web"));
+        assert!(reading.networks.is_empty());
+    });
+}
+
+#[test]
+fn an_interface_of_others_is_refused_and_left_alone() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        let (container, network) = network("shop/web", &ADDRESS);
+        ip(&format!("link add {} type bridge", network.interface));
+        let name = network.interface.clone();
+        assert_eq!(refused(&host, "shop/web"), NotOurs::Interface { name });
+        let error = host.remove_interface(&container, &network.interface);
+        assert!(matches!(error, Err(HostError::NotOurs(_))));
+        assert!(ip("link").contains(&network.interface));
+    });
+}
+
+#[test]
+fn an_interface_that_a_tenant_brought_is_refused() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        let (container, network) = make(&host, "shop/web", &ADDRESS);
+        host.remove_interface(&container, &network.interface)
+            .unwrap();
+        ip("-n shop.web link add eth0 type bridge");
+        assert!(matches!(refused(&host, "shop/web"), NotOurs::Inside { .. }));
+    });
+}
+
+#[test]
+fn a_resolv_conf_of_others_is_refused_and_left_alone() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        fs::create_dir_all("/etc/netns/shop.web").unwrap();
+        fs::write(
+            "/etc/netns/shop.web/resolv.conf",
+            "nameserver 198.51.100.1\n",
+        )
+        .unwrap();
+        assert!(matches!(refused(&host, "shop/web"), NotOurs::File { .. }));
+        let (container, network) = network("shop/web", &ADDRESS);
+        host.remove_interface(&container, &network.interface)
+            .unwrap();
+        host.remove_namespace(&container).unwrap();
+        let text = fs::read_to_string("/etc/netns/shop.web/resolv.conf").unwrap();
+        assert_eq!(text, "nameserver 198.51.100.1\n");
+    });
+}
+
+#[test]
+fn something_else_at_the_name_is_refused_and_an_empty_file_of_a_dead_run_is_used() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        fs::create_dir_all("/run/netns").unwrap();
+        fs::write("/run/netns/shop.web", "notes").unwrap();
+        assert!(matches!(
+            refused(&host, "shop/web"),
+            NotOurs::NamespaceFile { .. }
+        ));
+        fs::write("/run/netns/shop.web", "").unwrap();
+        make(&host, "shop/web", &ADDRESS);
+    });
+}
+
+#[test]
+fn a_pair_that_a_dead_run_made_and_did_not_mark_is_completed() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        let (container, network) = make(&host, "shop/web", &ADDRESS);
+        host.remove_interface(&container, &network.interface)
+            .unwrap();
+        ip(&format!(
+            "link add {} group 20556 type veth peer name eth0 netns {}",
+            network.interface, network.namespace
+        ));
+        let found = &host.read().unwrap().networks[&container];
+        assert!(found.ifindex.is_some());
+        assert!(found.faults.iter().any(|fault| fault.contains("no alias")));
+        make(&host, "shop/web", &ADDRESS);
+        let found = &host.read().unwrap().networks[&container];
+        assert_eq!(found.network, network);
+        assert!(found.faults.is_empty(), "{:?}", found.faults);
+    });
+}
+
+#[test]
+fn iproute2_and_we_share_the_directory() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        make(&host, "shop/one", &["10.44.0.1"]);
+        ip("netns add other");
+        make(&host, "shop/two", &["10.44.0.2"]);
+        assert_eq!(ip("netns").lines().count(), 3);
+        ip("netns delete other");
+        ip("netns delete shop.two");
+        // The kernel takes the rest of a deleted namespace down in its own time.
+        for (container, network) in host.read().unwrap().networks {
+            let whole = container.to_string() == "shop/one";
+            assert_eq!(network.ifindex.is_some(), whole, "{network:?}");
+        }
+        let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        let shared = mounts.lines().find(|l| l.contains(" /run/netns ")).unwrap();
+        assert!(shared.contains("shared:"), "{shared}");
+    });
+}
