@@ -2,6 +2,9 @@
 
 set positional-arguments
 
+# Private items are documented too, so a link to one is no broken link.
+export RUSTDOCFLAGS := "-D warnings -A rustdoc::private_intra_doc_links"
+
 target := env_var_or_default("CARGO_TARGET_DIR", "target")
 
 _recipes:
@@ -42,9 +45,10 @@ fmt-check:
 tidy:
     cargo nextest run --workspace --test tidy
 
-# the documentation, private items too, every warning an error
+# the documentation, private items too, every warning an error; and run its examples
 doc:
-    RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet
+    cargo doc --workspace --no-deps --document-private-items --quiet
+    cargo test --workspace --doc --quiet
 
 # licences and sources of what we depend on
 deny:
