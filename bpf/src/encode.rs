@@ -20,9 +20,6 @@ use crate::abi::{
 };
 use crate::sys::{bytes_of, value_of};
 
-/// A row as bytes: key, value.
-pub(crate) type Row = (Vec<u8>, Vec<u8>);
-
 /// Bits of a port row's prefix that say more than the ruleset.
 const EVERYTHING: u32 = narrow(header::PL_PORT_KEY_BITS_EVERYTHING);
 const PROTOCOL: u32 = narrow(header::PL_PORT_KEY_BITS_PROTOCOL);

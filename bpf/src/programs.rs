@@ -12,7 +12,7 @@
 //! lose it: what it does not have, none has.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 
 use libbpf_rs::{TC_EGRESS, TC_INGRESS, TcHook};
@@ -324,11 +324,16 @@ impl Kernel {
             container: container.clone(),
             source,
         })?;
-        // What its instructions do not name it holds too, so that all is found through it.
-        for (name, map) in self.map_fds() {
-            let global = GLOBAL.iter().find(|shape| shape.name == name).map_or("", |s| s.name);
-            sys::bind_map(programs.from_container.as_fd(), map)
-                .of("bind a program to", || Object::Map(global))?;
+        // What their instructions do not name they hold too, so that all is found through them.
+        for program in [&programs.from_container, &programs.to_container] {
+            for (name, map) in &maps {
+                let shape = GLOBAL.into_iter().chain(CONNECTION_MAPS).find(|s| s.name == *name);
+                let Some(shape) = shape else {
+                    continue;
+                };
+                sys::bind_map(program.as_fd(), *map)
+                    .of("bind a program to", || Object::Map(shape.name))?;
+            }
         }
         Ok(programs)
     }
@@ -366,7 +371,7 @@ impl Kernel {
                 sys::link_update(link.as_fd(), program).of("update", object)?;
                 link
             }
-            None => sys::attach_first(program, ifindex, hook).of("attach", object)?,
+            None => attached::attach_first(program, ifindex, hook)?,
         };
         pins::replace(link.as_fd(), &path)?;
         Ok(())

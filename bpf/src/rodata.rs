@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use libbpf_rs::btf::types::{DataSec, Var};
 use libbpf_rs::btf::TypeId;
-use libbpf_rs::{Btf, ReferencesType};
+use libbpf_rs::Btf;
 
 use crate::fault::{Fault, Object, Of};
 use crate::sys::{self, Plain, ProgramInfo};

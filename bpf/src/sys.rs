@@ -340,23 +340,23 @@ fn stopped(returned: io::Result<c_int>, done: u32, count: u32) -> Result<(), Sto
 
 /// What the kernel says of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProgramInfo {
+pub(crate) struct ProgramInfo {
     /// The kernel's number.
-    pub id: u32,
+    pub(crate) id: u32,
     /// The function's name, 15 characters at most.
-    pub name: String,
+    pub(crate) name: String,
     /// The kernel's hash of the instructions, without the maps they name.
-    pub tag: [u8; 8],
+    pub(crate) tag: [u8; 8],
     /// Instructions that the verifier looked at.
-    pub verified: u32,
+    pub(crate) verified: u32,
     /// Instructions after the verifier.
-    pub instructions: u32,
+    pub(crate) instructions: u32,
     /// Bytes of machine code.
-    pub machine_code: u32,
+    pub(crate) machine_code: u32,
     /// Maps it uses or is bound to.
-    pub maps: Vec<u32>,
+    pub(crate) maps: Vec<u32>,
     /// Number of its types.
-    pub btf: u32,
+    pub(crate) btf: u32,
 }
 
 pub(crate) fn program_info(fd: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
@@ -546,7 +546,7 @@ pub(crate) fn chain(ifindex: u32, hook: Hook) -> io::Result<Vec<Attached>> {
 
 /// What a descriptor of the bpf system call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A map.
     Map,
     /// A program.
