@@ -47,11 +47,7 @@ pub(crate) fn at(ifindex: u32, hook: Hook) -> Result<Vec<Found>, Fault> {
 }
 
 /// Attaches a program before all others of a side. It stays as long as the link is held or pinned.
-pub fn attach_first(
-    program: BorrowedFd<'_>,
-    ifindex: u32,
-    hook: Hook,
-) -> Result<OwnedFd, Fault> {
+pub fn attach_first(program: BorrowedFd<'_>, ifindex: u32, hook: Hook) -> Result<OwnedFd, Fault> {
     let link = sys::attach_first(program, ifindex, hook);
     link.of("attach a program to", || Object::Side(ifindex, hook))
 }

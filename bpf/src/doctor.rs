@@ -46,8 +46,10 @@ pub enum Lack {
     )]
     Bpf(io::Error),
     /// The programs are not taken.
-    #[error("{0}\nA kernel from 6.6 with CONFIG_BPF_SYSCALL, CONFIG_BPF_JIT and \
-             CONFIG_DEBUG_INFO_BTF takes them")]
+    #[error(
+        "{0}\nA kernel from 6.6 with CONFIG_BPF_SYSCALL, CONFIG_BPF_JIT and \
+             CONFIG_DEBUG_INFO_BTF takes them"
+    )]
     Programs(LoadError),
     /// The timer does not start.
     #[error("a timer in a map does not start: a kernel from 6.6 has them")]
@@ -92,11 +94,19 @@ pub fn probe() -> Result<Vec<Feature>, Lack> {
         _ => return Err(Lack::Timers),
     }
     attach_aside(&blocks)?;
-    Ok(vec![Feature::Bpf, Feature::Programs, Feature::Timers, Feature::Tcx])
+    Ok(vec![
+        Feature::Bpf,
+        Feature::Programs,
+        Feature::Timers,
+        Feature::Tcx,
+    ])
 }
 
 fn run(blocks: &BlockPrograms, program: &str) -> io::Result<u32> {
-    let program = blocks.programs.get(program).ok_or(io::ErrorKind::NotFound)?;
+    let program = blocks
+        .programs
+        .get(program)
+        .ok_or(io::ErrorKind::NotFound)?;
     sys::test_run(program.as_fd(), &[0; 64], 0)
 }
 

@@ -112,9 +112,14 @@ impl Kernel {
         let own = self.connection_maps(name)?;
         if let (Some(own), Some(endpoint)) = (&own, live.endpoint) {
             let registered = self.registered_at(endpoint)?;
-            let all = own.iter().zip(registered).all(|(map, id)| Some(map.id) == id);
+            let all = own
+                .iter()
+                .zip(registered)
+                .all(|(map, id)| Some(map.id) == id);
             let sized = own.iter().zip(CONNECTION_MAPS).skip(1);
-            let sized = sized.into_iter().all(|(map, shape)| map.entries == shape.entries);
+            let sized = sized
+                .into_iter()
+                .all(|(map, shape)| map.entries == shape.entries);
             live.connections = (all && sized).then_some(own[0].entries);
         }
         live.programs = self.live_programs(name, own.as_ref(), reader)?;
@@ -184,14 +189,20 @@ impl Kernel {
             return Ok(None);
         };
         let text = read.text("bpf_metadata_build").unwrap_or_default();
-        let slot = if text == TRANSITION { self.record().slot.index() as usize } else { 0 };
+        let slot = if text == TRANSITION {
+            self.record().slot.index() as usize
+        } else {
+            0
+        };
         let rows: Option<[ConstantsRow; 2]> = read.variable("pl_self");
         let Some(constants) = rows.and_then(|rows| encode::read_constants(&rows[slot & 1])) else {
             return Ok(None);
         };
         let holds = |id: &u32| program.maps.contains(id);
         let current = holds(&table) && !own.is_empty() && own.iter().all(holds);
-        let build = read_hash(text).filter(|_| current).map_or(NO_BUILD, BuildHash);
+        let build = read_hash(text)
+            .filter(|_| current)
+            .map_or(NO_BUILD, BuildHash);
         Ok(Some((build, constants)))
     }
 }

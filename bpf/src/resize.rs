@@ -82,7 +82,9 @@ impl Kernel {
         let index = u32::from(endpoint.0).to_ne_bytes();
         let number = own[0].fd.as_raw_fd().to_ne_bytes();
         sys::update(registry.fd.as_fd(), &index, &number, Update::Any)
-            .of("register a map in", || Object::Map(maps::ALL_ESTABLISHED.name))?;
+            .of("register a map in", || {
+                Object::Map(maps::ALL_ESTABLISHED.name)
+            })?;
         // The update has waited for a grace period: nothing writes into the old map any more.
         let resized = copy(&old, &own[0], object)?;
         let path = self.pins.container_map(container, maps::ESTABLISHED.name);
@@ -114,8 +116,13 @@ impl Kernel {
 /// since is closed there too.
 fn copy(from: &Map, to: &Map, object: impl Fn() -> Object) -> Result<Resized, Fault> {
     let shape = &maps::ESTABLISHED;
-    let rows = Rows::read(from.fd.as_fd(), shape.key_size, shape.value_size, Way::Batches)
-        .of("read", &object)?;
+    let rows = Rows::read(
+        from.fd.as_fd(),
+        shape.key_size,
+        shape.value_size,
+        Way::Batches,
+    )
+    .of("read", &object)?;
     let mut resized = Resized {
         moved: rows.len(),
         forgotten: 0,
@@ -137,8 +144,7 @@ fn copy(from: &Map, to: &Map, object: impl Fn() -> Object) -> Result<Resized, Fa
 
 /// Gives an entry the marks of closing that its elder has, and that one's expiry with them.
 fn close(map: &Map, key: &[u8], elder: &[u8]) -> io::Result<()> {
-    const CLOSING: u64 =
-        header::PL_WORD_FIN_OUT | header::PL_WORD_FIN_IN | header::PL_WORD_RESET;
+    const CLOSING: u64 = header::PL_WORD_FIN_OUT | header::PL_WORD_FIN_IN | header::PL_WORD_RESET;
     let elder: ConnectionRow = sys::value_of(elder).unwrap_or_default();
     let mut value = vec![0; maps::ESTABLISHED.value_size as usize];
     if elder.word & CLOSING == 0 || !sys::lookup(map.fd.as_fd(), key, &mut value)? {

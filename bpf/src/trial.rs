@@ -74,7 +74,10 @@ impl Kernel {
         hook: Hook,
     ) -> Result<Outcome, TrialError> {
         let gone = || TrialError::NotAttached(container.clone());
-        let link = self.pins.open_link(&self.pins.link(container, hook))?.ok_or_else(gone)?;
+        let link = self
+            .pins
+            .open_link(&self.pins.link(container, hook))?
+            .ok_or_else(gone)?;
         let object = || Object::Link(container.clone(), hook);
         let program = sys::link_info(link.as_fd()).of("look at", object)?.program;
         let object = || Object::Id("program", program);
@@ -87,11 +90,7 @@ impl Kernel {
     }
 }
 
-fn outcome(
-    answer: u32,
-    before: &BTreeMap<Reason, u64>,
-    after: &BTreeMap<Reason, u64>,
-) -> Outcome {
+fn outcome(answer: u32, before: &BTreeMap<Reason, u64>, after: &BTreeMap<Reason, u64>) -> Outcome {
     if answer != TC_ACT_SHOT {
         return Outcome::Passed(answer);
     }
@@ -110,7 +109,9 @@ fn frame(constants: &Constants, hook: Hook) -> [u8; 60] {
         Hook::Ingress => (constants.mac.0, constants.gateway_mac.0),
         Hook::Egress => (constants.gateway_mac.0, constants.mac.0),
     };
-    let kind = u16::try_from(header::PL_ETHERTYPE_TRIAL).unwrap_or(u16::MAX).to_be_bytes();
+    let kind = u16::try_from(header::PL_ETHERTYPE_TRIAL)
+        .unwrap_or(u16::MAX)
+        .to_be_bytes();
     let mut frame = [0; 60];
     frame[..6].copy_from_slice(&destination);
     frame[6..12].copy_from_slice(&source);

@@ -10,3 +10,4 @@ mod slots;
 mod programs;
 mod recovery;
 mod traffic;
+mod complexity;

@@ -19,7 +19,13 @@ pub(crate) fn attach(lab: &Lab, kernel: &bpf::kernel::Kernel, full: &str, index:
     let container = name(full);
     let ifindex = lab.container(container.name.as_str());
     connections(kernel, &container, index, 64).unwrap();
-    kernel.attach(&container, ifindex, &Build::Plain(constants(index), hash(1))).unwrap();
+    kernel
+        .attach(
+            &container,
+            ifindex,
+            &Build::Plain(constants(index), hash(1)),
+        )
+        .unwrap();
     ifindex
 }
 
@@ -48,7 +54,10 @@ fn attached_programs_are_read_back_as_they_were_given() {
         assert!(matches!(early, Err(AttachError::NoConnections(_))));
         connections(&kernel, &web, 3, 100).unwrap();
         let live = kernel.live().unwrap().containers.remove(&web).unwrap();
-        assert_eq!((live.connections, live.endpoint), (Some(100), Some(EndpointIndex(3))));
+        assert_eq!(
+            (live.connections, live.endpoint),
+            (Some(100), Some(EndpointIndex(3)))
+        );
         assert_eq!(live.programs, None);
         kernel.attach(&web, ifindex, &build).unwrap();
         let live = lab.open().unwrap().live().unwrap();
@@ -68,13 +77,17 @@ fn a_swap_keeps_the_links() {
         let web = name("shop/web");
         let ifindex = attach(lab, &kernel, "shop/web", 0);
         let before = (chain(ifindex), link_ids(ifindex));
-        kernel.swap(&web, &Build::Plain(constants(0), hash(2))).unwrap();
+        kernel
+            .swap(&web, &Build::Plain(constants(0), hash(2)))
+            .unwrap();
         let after = (chain(ifindex), link_ids(ifindex));
         assert_eq!(before.1, after.1, "the links are the same");
         assert_ne!(before.0, after.0, "the programs are not");
         let live = kernel.live().unwrap().containers[&web].programs.unwrap();
         assert_eq!(live.build, hash(2));
-        kernel.attach(&web, ifindex, &Build::Plain(constants(0), hash(3))).unwrap();
+        kernel
+            .attach(&web, ifindex, &Build::Plain(constants(0), hash(3)))
+            .unwrap();
         assert_eq!(link_ids(ifindex), before.1, "attaching again is a swap");
         let none = kernel.swap(&name("shop/none"), &Build::Plain(constants(0), hash(2)));
         assert!(matches!(none, Err(AttachError::NotAttached(_))));
@@ -117,7 +130,9 @@ fn links_are_first_in_the_chain_also_after_a_stranger() {
         assert!(!live().first, "the stranger came before us");
         kernel.attach(&web, ifindex, &build).unwrap();
         assert!(live().first);
-        wait_until("ours is there once", || chain(ifindex).iter().all(|side| side.len() == 2));
+        wait_until("ours is there once", || {
+            chain(ifindex).iter().all(|side| side.len() == 2)
+        });
         drop(stranger);
     });
 }
@@ -151,11 +166,21 @@ fn connection_maps_are_made_once_and_kept() {
         connections(&kernel, &web, 5, 100).unwrap();
         assert_eq!(run("ls", &["-iR", lab.base().to_str().unwrap()]), before);
         let other = connections(&kernel, &web, 5, 200);
-        assert!(matches!(other, Err(ConnectionsError::Quota { is: 100, asked: 200, .. })));
+        assert!(matches!(
+            other,
+            Err(ConnectionsError::Quota {
+                is: 100,
+                asked: 200,
+                ..
+            })
+        ));
         let resized = kernel.resize_connections(&web, 200).unwrap();
         assert_eq!((resized.moved, resized.forgotten), (0, 0));
         let live = &kernel.live().unwrap().containers[&web];
-        assert_eq!((live.connections, live.endpoint), (Some(200), Some(EndpointIndex(5))));
+        assert_eq!(
+            (live.connections, live.endpoint),
+            (Some(200), Some(EndpointIndex(5)))
+        );
     });
 }
 
@@ -168,7 +193,9 @@ fn removal_leaves_nothing() {
             .map(|(full, index)| attach(lab, &kernel, full, index));
         let ids = Ids::of_containers(&lab.base(), &interfaces);
         run("ip", &["link", "del", "plweb"]);
-        kernel.remove(&[name("shop/web"), name("shop/db"), name("other/web2")]).unwrap();
+        kernel
+            .remove(&[name("shop/web"), name("shop/db"), name("other/web2")])
+            .unwrap();
         assert_eq!(tree(&lab.base()), before);
         wait_until("all objects of the containers are gone", || ids.gone());
         assert!(kernel.live().unwrap().containers.is_empty());
@@ -183,7 +210,10 @@ fn destroy_leaves_an_empty_bpffs() {
         let ids = Ids::of_containers(&lab.base(), &[ifindex]);
         std::fs::create_dir(lab.base().join("mine")).unwrap();
         let unknown = kernel.destroy().unwrap();
-        assert_eq!(unknown.into_iter().collect::<Vec<_>>(), [lab.base().join("mine")]);
+        assert_eq!(
+            unknown.into_iter().collect::<Vec<_>>(),
+            [lab.base().join("mine")]
+        );
         std::fs::remove_dir(lab.base().join("mine")).unwrap();
         assert!(lab.open().is_none());
         lab.create().destroy().unwrap();

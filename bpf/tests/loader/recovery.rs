@@ -17,7 +17,12 @@ use crate::programs::attach;
 use crate::rig::{Lab, alone, commit, constants, link_ids, name, plant};
 
 fn map_id(path: &std::path::Path) -> u32 {
-    MapHandle::from_pinned_path(path).unwrap().info().unwrap().info.id
+    MapHandle::from_pinned_path(path)
+        .unwrap()
+        .info()
+        .unwrap()
+        .info
+        .id
 }
 
 /// Removes the pins of the maps that a host has once.
@@ -36,10 +41,11 @@ fn t13_lost_map_pins_are_found_through_attached_programs() {
         let kernel = lab.create();
         attach(lab, &kernel, "shop/web", 4);
         commit(&kernel, 1, 1);
-        let maps: Vec<(std::path::PathBuf, u32)> = ["commit", "slots", "policy", "sweep", "barrier"]
-            .map(|map| lab.base().join("v1").join(map))
-            .map(|path| (path.clone(), map_id(&path)))
-            .into();
+        let maps: Vec<(std::path::PathBuf, u32)> =
+            ["commit", "slots", "policy", "sweep", "barrier"]
+                .map(|map| lab.base().join("v1").join(map))
+                .map(|path| (path.clone(), map_id(&path)))
+                .into();
         let (record, live) = (kernel.record(), kernel.live().unwrap());
         drop(kernel);
         lose_maps(lab);
@@ -48,7 +54,10 @@ fn t13_lost_map_pins_are_found_through_attached_programs() {
         assert_eq!(found.unpinned().len(), 15);
         assert_eq!(found.record(), record);
         assert_eq!(found.block_code(), [0; 32], "so that a plan mends it");
-        assert!(!lab.base().join("v1/commit").exists(), "reading mends nothing");
+        assert!(
+            !lab.base().join("v1/commit").exists(),
+            "reading mends nothing"
+        );
         let mended = lab.create();
         for (path, id) in maps {
             assert_eq!(map_id(&path), id, "{}", path.display());
@@ -84,11 +93,19 @@ fn t13_all_pins_lost_and_links_held_by_another() {
             quota: 64,
         };
         kernel.make_connections(&[wanted]).unwrap();
-        assert_eq!(kernel.connections(&web).unwrap().len(), 1, "the connection is still there");
+        assert_eq!(
+            kernel.connections(&web).unwrap().len(),
+            1,
+            "the connection is still there"
+        );
         let build = Build::Plain(constants(4), BuildHash([1; 32]));
         kernel.attach(&web, ifindex, &build).unwrap();
-        assert_eq!(link_ids(ifindex), links, "the links are pinned again, not made anew");
-        drop(holders.map(|mut link| link.disconnect()));
+        assert_eq!(
+            link_ids(ifindex),
+            links,
+            "the links are pinned again, not made anew"
+        );
+        drop(holders);
         let live = &kernel.live().unwrap().containers[&web];
         assert_eq!(live.programs.unwrap().build, BuildHash([1; 32]));
         assert_eq!(live.connections, Some(64));
@@ -132,15 +149,27 @@ fn an_emptied_block_table_is_replaced_and_programs_count_as_another_build() {
         let sets = || kernel_sets(lab);
         let old = sets();
         let table = lab.base().join("v1/blocks").join(&old[0]).join("table");
-        MapHandle::from_pinned_path(table).unwrap().delete(&0_u32.to_ne_bytes()).unwrap();
+        MapHandle::from_pinned_path(table)
+            .unwrap()
+            .delete(&0_u32.to_ne_bytes())
+            .unwrap();
         assert_eq!(lab.open().unwrap().block_code(), [0; 32]);
         kernel.replace_blocks().unwrap();
-        assert_eq!(sets(), old, "this handle has found it whole and looks no more");
+        assert_eq!(
+            sets(),
+            old,
+            "this handle has found it whole and looks no more"
+        );
         let mut kernel = lab.open().unwrap();
         kernel.replace_blocks().unwrap();
         assert_eq!(sets().len(), 2);
         assert_eq!(kernel.block_code(), bpf::object::datapath().block_code);
-        let build = |kernel: &Kernel| kernel.live().unwrap().containers[&web].programs.unwrap().build;
+        let build = |kernel: &Kernel| {
+            kernel.live().unwrap().containers[&web]
+                .programs
+                .unwrap()
+                .build
+        };
         assert_eq!(build(&kernel), NO_BUILD, "it reaches the old table");
         kernel.remove_leftovers().unwrap();
         assert_eq!(sets().len(), 2, "as long as a program reaches it, it stays");
@@ -156,8 +185,9 @@ fn an_emptied_block_table_is_replaced_and_programs_count_as_another_build() {
 
 fn kernel_sets(lab: &Lab) -> Vec<String> {
     let names = lab.base().join("v1/blocks").read_dir().unwrap();
-    let mut names: Vec<String> =
-        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -169,9 +199,14 @@ fn a_registration_without_pins_is_removed() {
         attach(lab, &kernel, "shop/web", 9);
         let established = map_id(&lab.base().join("v1/containers/shop/web/established"));
         fs::remove_dir_all(lab.base().join("v1/containers/shop")).unwrap();
-        assert!(MapHandle::from_map_id(established).is_ok(), "the registry holds it");
+        assert!(
+            MapHandle::from_map_id(established).is_ok(),
+            "the registry holds it"
+        );
         kernel.remove_leftovers().unwrap();
-        crate::rig::wait_until("the map is gone", || MapHandle::from_map_id(established).is_err());
+        crate::rig::wait_until("the map is gone", || {
+            MapHandle::from_map_id(established).is_err()
+        });
     });
 }
 
@@ -196,7 +231,10 @@ fn a_base_directory_that_others_could_change_is_refused() {
         fs::create_dir(lab.base()).unwrap();
         let refused = Kernel::open(&lab.base());
         assert!(
-            matches!(&refused, Err(OpenError::Base(BaseError::Unsafe { mode: 0o755, .. }))),
+            matches!(
+                &refused,
+                Err(OpenError::Base(BaseError::Unsafe { mode: 0o755, .. }))
+            ),
             "{refused:?}"
         );
         fs::set_permissions(lab.base(), fs::Permissions::from_mode(0o700)).unwrap();
@@ -206,7 +244,10 @@ fn a_base_directory_that_others_could_change_is_refused() {
         let elsewhere = tempfile::tempdir().unwrap();
         fs::set_permissions(elsewhere.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let refused = Kernel::open(elsewhere.path());
-        assert!(matches!(refused, Err(OpenError::Base(BaseError::NotBpffs { .. }))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(OpenError::Base(BaseError::NotBpffs { .. }))),
+            "{refused:?}"
+        );
     });
 }
 
@@ -219,10 +260,16 @@ fn a_strangers_pin_under_our_name_is_refused() {
         let slots = lab.base().join("v1/slots");
         let mut map = MapHandle::from_pinned_path(&slots).unwrap();
         map.pin(&policy).unwrap();
-        assert!(matches!(lab.try_open(), Err(OpenError::Shape { name: "policy" })));
+        assert!(matches!(
+            lab.try_open(),
+            Err(OpenError::Shape { name: "policy" })
+        ));
         fs::remove_file(&policy).unwrap();
         let set = lab.base().join("v1/blocks").join(&kernel_sets(lab)[0]);
-        libbpf_rs::ProgramHandle::from_pinned_path(set.join("guard")).unwrap().pin(&policy).unwrap();
+        libbpf_rs::ProgramHandle::from_pinned_path(set.join("guard"))
+            .unwrap()
+            .pin(&policy)
+            .unwrap();
         let refused = lab.try_open().unwrap_err().to_string();
         assert!(refused.contains("a program, not a map"), "{refused}");
     });
@@ -239,7 +286,16 @@ fn what_is_not_known_is_listed() {
         }
         let listing = kernel.listing().unwrap();
         let unknown: Vec<_> = listing.unknown.iter().collect();
-        assert_eq!(unknown, strange.map(|path| lab.base().join(path)).iter().collect::<Vec<_>>());
-        assert_eq!(listing.containers.keys().collect::<Vec<_>>(), [&name("shop/web.v1")]);
+        assert_eq!(
+            unknown,
+            strange
+                .map(|path| lab.base().join(path))
+                .iter()
+                .collect::<Vec<_>>()
+        );
+        assert_eq!(
+            listing.containers.keys().collect::<Vec<_>>(),
+            [&name("shop/web.v1")]
+        );
     });
 }

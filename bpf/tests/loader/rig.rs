@@ -55,7 +55,17 @@ impl Lab {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         run("mount", &["-t", "tmpfs", "tmpfs", "/run"]);
-        run("mount", &["-t", "bpf", "-o", "mode=0700", "bpf", folder.path().to_str().unwrap()]);
+        run(
+            "mount",
+            &[
+                "-t",
+                "bpf",
+                "-o",
+                "mode=0700",
+                "bpf",
+                folder.path().to_str().unwrap(),
+            ],
+        );
         run("ip", &["link", "set", "lo", "up"]);
         Self { folder }
     }
@@ -82,10 +92,25 @@ impl Lab {
         run("ip", &["netns", "add", name]);
         let host = format!("pl{name}");
         let peer = ["peer", "name", "eth0", "netns", name];
-        run("ip", &[&["link", "add", &host, "type", "veth"], peer.as_slice()].concat());
+        run(
+            "ip",
+            &[&["link", "add", &host, "type", "veth"], peer.as_slice()].concat(),
+        );
         // Without a link-local address neither end sends anything by itself.
         run("ip", &["link", "set", &host, "addrgenmode", "none", "up"]);
-        run("ip", &["-n", name, "link", "set", "eth0", "addrgenmode", "none", "up"]);
+        run(
+            "ip",
+            &[
+                "-n",
+                name,
+                "link",
+                "set",
+                "eth0",
+                "addrgenmode",
+                "none",
+                "up",
+            ],
+        );
         ifindex(&host)
     }
 }
@@ -104,8 +129,12 @@ impl Stranger {
         std::fs::write(folder.path().join("stranger.bpf.c"), source).unwrap();
         let object = folder.path().join("stranger.o");
         let clang = Clang::find(folder.path()).unwrap();
-        clang.compile(folder.path(), Path::new("stranger.bpf.c"), &object).unwrap();
-        let object = libbpf_rs::ObjectBuilder::default().open_file(&object).unwrap();
+        clang
+            .compile(folder.path(), Path::new("stranger.bpf.c"), &object)
+            .unwrap();
+        let object = libbpf_rs::ObjectBuilder::default()
+            .open_file(&object)
+            .unwrap();
         let object = object.load().unwrap();
         let program = object.progs().next().unwrap();
         let links = [Hook::Ingress, Hook::Egress]
@@ -163,8 +192,14 @@ impl Ids {
 
     /// Whether none of them exists any more.
     pub(crate) fn gone(&self) -> bool {
-        let maps = self.maps.iter().all(|id| MapHandle::from_map_id(*id).is_err());
-        let programs = self.programs.iter().all(|id| ProgramHandle::from_prog_id(*id).is_err());
+        let maps = self
+            .maps
+            .iter()
+            .all(|id| MapHandle::from_map_id(*id).is_err());
+        let programs = self
+            .programs
+            .iter()
+            .all(|id| ProgramHandle::from_prog_id(*id).is_err());
         let links = libbpf_rs::query::LinkInfoIter::default().map(|link| link.id);
         maps && programs && links.into_iter().all(|id| !self.links.contains(&id))
     }
@@ -188,13 +223,42 @@ impl Wire {
         let inside = mac(run("ip", &["-n", container, "-o", "link", "show", "eth0"]));
         let outside = mac(run("ip", &["-o", "link", "show", &host]));
         run("ip", &["addr", "add", "169.254.1.1/30", "dev", &host]);
-        run("ip", &["-n", container, "addr", "add", "169.254.1.2/30", "dev", "eth0"]);
-        let neighbour = ["neigh", "add", "169.254.1.2", "lladdr", &inside, "dev", &host];
+        run(
+            "ip",
+            &[
+                "-n",
+                container,
+                "addr",
+                "add",
+                "169.254.1.2/30",
+                "dev",
+                "eth0",
+            ],
+        );
+        let neighbour = [
+            "neigh",
+            "add",
+            "169.254.1.2",
+            "lladdr",
+            &inside,
+            "dev",
+            &host,
+        ];
         run("ip", &neighbour);
-        let neighbour = ["neigh", "add", "169.254.1.1", "lladdr", &outside, "dev", "eth0"];
+        let neighbour = [
+            "neigh",
+            "add",
+            "169.254.1.1",
+            "lladdr",
+            &outside,
+            "dev",
+            "eth0",
+        ];
         run("ip", &[&["-n", container], neighbour.as_slice()].concat());
         let socket = UdpSocket::bind("169.254.1.1:9999").unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
         Self {
             container: container.to_owned(),
             socket,
@@ -204,7 +268,10 @@ impl Wire {
     /// Whether a datagram passes from the container, and towards it.
     pub(crate) fn passes(&self) -> (bool, bool) {
         let send = "echo x > /dev/udp/169.254.1.1/9999";
-        run("ip", &["netns", "exec", &self.container, "bash", "-c", send]);
+        run(
+            "ip",
+            &["netns", "exec", &self.container, "bash", "-c", send],
+        );
         let from = self.socket.recv(&mut [0; 16]).is_ok();
         let before = self.received();
         self.socket.send_to(b"x", "169.254.1.2:9999").unwrap();
@@ -214,8 +281,14 @@ impl Wire {
 
     fn received(&self) -> u64 {
         let netns = ["netns", "exec", &self.container];
-        let count = run("ip", &[netns.as_slice(), &["cat", "/proc/net/dev"]].concat());
-        let line = count.lines().find(|line| line.trim().starts_with("eth0")).unwrap();
+        let count = run(
+            "ip",
+            &[netns.as_slice(), &["cat", "/proc/net/dev"]].concat(),
+        );
+        let line = count
+            .lines()
+            .find(|line| line.trim().starts_with("eth0"))
+            .unwrap();
         line.split_whitespace().nth(2).unwrap().parse().unwrap()
     }
 }
@@ -235,7 +308,9 @@ pub(crate) fn commit(kernel: &Kernel, generation: u64, ifindex: u32) {
     );
     kernel.mark_preparing(slot, generation).unwrap();
     let there = kernel.read_slot(slot).unwrap().tables;
-    kernel.write_delta(slot, &Delta::between(&there, &tables)).unwrap();
+    kernel
+        .write_delta(slot, &Delta::between(&there, &tables))
+        .unwrap();
     let info = SlotInfo {
         generation,
         commit: "c0ffee".to_owned(),
@@ -272,7 +347,10 @@ pub(crate) fn plant(base: &Path, container: &str, map: &str, generation: u64) {
 pub(crate) fn wait_until(says: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "not in 20 s: {says}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "not in 20 s: {says}"
+        );
         std::thread::yield_now();
     }
 }
@@ -320,9 +398,17 @@ pub(crate) fn tree(path: &Path) -> Vec<(String, u32)> {
     let mut queue = vec![path.to_owned()];
     while let Some(folder) = queue.pop() {
         let mode = folder.metadata().unwrap().permissions().mode() & 0o7777;
-        found.push((folder.strip_prefix(path).unwrap().display().to_string(), mode));
+        found.push((
+            folder.strip_prefix(path).unwrap().display().to_string(),
+            mode,
+        ));
         if folder.is_dir() {
-            queue.extend(folder.read_dir().unwrap().map(|entry| entry.unwrap().path()));
+            queue.extend(
+                folder
+                    .read_dir()
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
         }
     }
     found.sort();

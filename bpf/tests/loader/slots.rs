@@ -70,7 +70,9 @@ fn tables(count: u32) -> Tables {
 
 fn write(kernel: &Kernel, slot: Slot, to: &Tables) {
     let reading = kernel.read_slot(slot).unwrap();
-    kernel.write_delta(slot, &Delta::between(&reading.tables, to)).unwrap();
+    kernel
+        .write_delta(slot, &Delta::between(&reading.tables, to))
+        .unwrap();
     let reading = kernel.read_slot(slot).unwrap();
     assert_eq!(reading.foreign, []);
     assert_eq!(&reading.tables, to);
@@ -79,7 +81,10 @@ fn write(kernel: &Kernel, slot: Slot, to: &Tables) {
 /// A slot's map of one table, as a stranger would open it.
 fn inner(base: &Path, table: &str, slot: Slot) -> MapHandle {
     let outer = MapHandle::from_pinned_path(base.join("v1").join(table)).unwrap();
-    let id = outer.lookup(&slot.index().to_ne_bytes(), MapFlags::ANY).unwrap().unwrap();
+    let id = outer
+        .lookup(&slot.index().to_ne_bytes(), MapFlags::ANY)
+        .unwrap()
+        .unwrap();
     MapHandle::from_map_id(u32::from_ne_bytes(id.try_into().unwrap())).unwrap()
 }
 
@@ -111,7 +116,10 @@ fn a_table_grows_to_whatever_is_written() {
         write(&kernel, Slot::B, &tables(1024));
         write(&kernel, Slot::B, &tables(1025));
         write(&kernel, Slot::B, &tables(10_000));
-        assert_eq!(lab.open().unwrap().read_slot(Slot::B).unwrap().tables, tables(10_000));
+        assert_eq!(
+            lab.open().unwrap().read_slot(Slot::B).unwrap().tables,
+            tables(10_000)
+        );
         write(&kernel, Slot::B, &tables(3));
     });
 }
@@ -150,7 +158,10 @@ fn marks_and_names_are_in_the_kernel() {
         assert_eq!(kernel.slot_info(Slot::B).unwrap(), SlotInfo::default());
         kernel.mark_preparing(Slot::B, Generation(1)).unwrap();
         let prepared = lab.open().unwrap().slot_info(Slot::B).unwrap();
-        assert_eq!((prepared.mark, prepared.generation), (SlotMark::Preparing, Generation(1)));
+        assert_eq!(
+            (prepared.mark, prepared.generation),
+            (SlotMark::Preparing, Generation(1))
+        );
         let record = CommitRecord {
             generation: Generation(1),
             slot: Slot::B,
@@ -170,10 +181,15 @@ fn marks_and_names_are_in_the_kernel() {
         assert!(kernel.store(record).is_err(), "the generation did not grow");
         kernel.barrier().unwrap();
         kernel.mark_settled(Slot::B).unwrap();
-        kernel.name_commit(Slot::B, "1234", "5678", 1_700_000_001).unwrap();
+        kernel
+            .name_commit(Slot::B, "1234", "5678", 1_700_000_001)
+            .unwrap();
         let settled = lab.open().unwrap().slot_info(Slot::B).unwrap();
         assert_eq!(settled.mark, SlotMark::Settled);
-        assert_eq!((settled.commit.as_str(), settled.tree.as_str()), ("1234", "5678"));
+        assert_eq!(
+            (settled.commit.as_str(), settled.tree.as_str()),
+            ("1234", "5678")
+        );
         assert_eq!(settled.generation, Generation(1));
         let long = kernel.name_commit(Slot::B, &"x".repeat(72), "", 0);
         assert!(matches!(long, Err(SlotError::Name(_))));
@@ -200,7 +216,9 @@ fn foreign_rows_are_told_and_removed_by_the_next_write() {
             ),
         ];
         for (table, key, value) in rows {
-            inner(&lab.base(), table, Slot::B).update(key, value, MapFlags::ANY).unwrap();
+            inner(&lab.base(), table, Slot::B)
+                .update(key, value, MapFlags::ANY)
+                .unwrap();
         }
         let reading = kernel.read_slot(Slot::B).unwrap();
         let foreign: Vec<&str> = reading.foreign.iter().map(|row| row.table).collect();

@@ -18,14 +18,28 @@ fn a_trial_packet_comes_as_far_as_the_live_slot() {
         let absent = Outcome::Dropped(vec![Reason::named("absent").unwrap()]);
         assert_eq!(kernel.trial(&web).unwrap(), [absent.clone(), absent]);
         commit(&kernel, 1, ifindex);
-        assert_eq!(kernel.trial(&web).unwrap(), [Outcome::Judged, Outcome::Judged]);
-        assert_eq!(kernel.drops(&web).unwrap()[&Reason::named("trial").unwrap()], 2);
+        assert_eq!(
+            kernel.trial(&web).unwrap(),
+            [Outcome::Judged, Outcome::Judged]
+        );
+        assert_eq!(
+            kernel.drops(&web).unwrap()[&Reason::named("trial").unwrap()],
+            2
+        );
         // In the transition to another index the packet is judged under the live slot's.
         let wrong = Build::Transition([constants(2), constants(100)]);
         kernel.swap(&web, &wrong).unwrap();
-        assert_ne!(kernel.trial(&web).unwrap(), [Outcome::Judged, Outcome::Judged]);
-        kernel.swap(&web, &Build::Plain(constants(2), BuildHash([1; 32]))).unwrap();
-        assert_eq!(kernel.trial(&web).unwrap(), [Outcome::Judged, Outcome::Judged]);
+        assert_ne!(
+            kernel.trial(&web).unwrap(),
+            [Outcome::Judged, Outcome::Judged]
+        );
+        kernel
+            .swap(&web, &Build::Plain(constants(2), BuildHash([1; 32])))
+            .unwrap();
+        assert_eq!(
+            kernel.trial(&web).unwrap(),
+            [Outcome::Judged, Outcome::Judged]
+        );
         assert!(kernel.trial(&name("shop/none")).is_err());
     });
 }
@@ -49,7 +63,10 @@ fn connections_are_listed_and_expire() {
         assert_eq!(counts, one);
         let found = kernel.connections(&web).unwrap();
         let states: Vec<State> = found.iter().map(|connection| connection.state).collect();
-        assert_eq!(states, [State::Established, State::HalfOpen, State::Datagrams]);
+        assert_eq!(
+            states,
+            [State::Established, State::HalfOpen, State::Datagrams]
+        );
         let first = &found[0];
         assert_eq!(first.peer.to_string(), "10.44.0.9");
         let ports = Subject::Flow {
@@ -94,16 +111,29 @@ fn a_resize_moves_connections_under_attached_programs() {
         let ifindex = attach(lab, &kernel, "shop/web", 2);
         commit(&kernel, 1, ifindex);
         plant(&lab.base(), "shop/web", "established", 1);
-        let before = (kernel.connections(&web).unwrap(), crate::rig::link_ids(ifindex));
+        let before = (
+            kernel.connections(&web).unwrap(),
+            crate::rig::link_ids(ifindex),
+        );
         let resized = kernel.resize_connections(&web, 4096).unwrap();
         assert_eq!((resized.moved, resized.forgotten), (1, 0));
-        let after = (kernel.connections(&web).unwrap(), crate::rig::link_ids(ifindex));
+        let after = (
+            kernel.connections(&web).unwrap(),
+            crate::rig::link_ids(ifindex),
+        );
         assert_eq!(before.0[0].peer, after.0[0].peer);
         assert_eq!(before.1, after.1);
         let live = &kernel.live().unwrap().containers[&web];
         assert_eq!(live.connections, Some(4096));
-        assert_eq!(live.programs.unwrap().build, BuildHash([1; 32]), "the same build, over it");
-        assert_eq!(kernel.trial(&web).unwrap(), [Outcome::Judged, Outcome::Judged]);
+        assert_eq!(
+            live.programs.unwrap().build,
+            BuildHash([1; 32]),
+            "the same build, over it"
+        );
+        assert_eq!(
+            kernel.trial(&web).unwrap(),
+            [Outcome::Judged, Outcome::Judged]
+        );
     });
 }
 

@@ -54,7 +54,9 @@ fn check(rows: &[Row], whole: impl Fn(&str) -> String) {
         let text = whole(text);
         let found = found_in(&text);
         if found != *expected {
-            wrong.push(format!("{text}\n  expected {expected}\n  found    {found}\n"));
+            wrong.push(format!(
+                "{text}\n  expected {expected}\n  found    {found}\n"
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
