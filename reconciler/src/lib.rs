@@ -2,6 +2,7 @@
 //! network and git.
 
 pub mod source;
+pub mod locate;
 pub mod run;
 pub mod host;
 pub mod report;

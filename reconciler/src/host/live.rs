@@ -114,6 +114,34 @@ impl Host {
         })
     }
 
+    /// What of these networks is missing or differs, in words, by container; those that are as they
+    /// should be are left out.
+    pub fn faults<'a>(
+        &self,
+        networks: impl IntoIterator<Item = (&'a FullName, &'a Network)>,
+    ) -> Result<BTreeMap<FullName, Vec<String>>, HostError> {
+        let listing = Listing::read(&self.netlink)?;
+        let wanted = resolver::wanted()?;
+        let mut faults = BTreeMap::new();
+        for (container, network) in networks {
+            let inside = self.open_namespace(container, &network.namespace)?;
+            let named = |link: &&Link| link.name == network.interface;
+            let link = listing.links.iter().find(named);
+            let reader = NetworkReader {
+                container,
+                link: link.filter(|link| is_interface_of(link, container)),
+                around: &listing,
+                resolv_conf: wanted.as_deref(),
+            };
+            let mut found = reader.read(inside.as_ref())?;
+            found.faults.extend(differences(&found.network, network));
+            if !found.faults.is_empty() {
+                faults.insert(container.clone(), found.faults);
+            }
+        }
+        Ok(faults)
+    }
+
     /// The container whose namespace this is, if it is one of ours. Only names that one of ours
     /// could have are entered to look for its mark.
     fn managed(&self, name: &str) -> Result<Option<(FullName, Inside)>, HostError> {
@@ -290,6 +318,28 @@ fn inside_faults(listing: &Listing, eth: &Link, network: &Network, faults: &mut 
         let known = listing.knows(gateway, GATEWAY_MAC, eth.index);
         fault(!known, format!("no permanent neighbour {gateway} inside"));
     }
+}
+
+/// What of a network is otherwise than it should be, beside what is a fault in itself.
+fn differences(found: &Network, wanted: &Network) -> Vec<String> {
+    let mut differences = Vec::new();
+    for address in &wanted.addresses {
+        if !found.addresses.contains(address) {
+            differences.push(format!("no address {address} inside"));
+        }
+    }
+    if found.mac != wanted.mac {
+        let (is, should) = (found.mac, wanted.mac);
+        differences.push(format!("the MAC address inside is {is}, not {should}"));
+    }
+    if found.mtu != wanted.mtu {
+        let (is, should) = (found.mtu, wanted.mtu);
+        differences.push(format!("the MTU is {is}, not {should}"));
+    }
+    if wanted.resolv_conf && !found.resolv_conf {
+        differences.push("no resolv.conf, or another than the host's".to_owned());
+    }
+    differences
 }
 
 fn found(ifindex: Option<u32>, network: Network, faults: Vec<String>) -> LiveNetwork {

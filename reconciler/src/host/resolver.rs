@@ -27,12 +27,12 @@ pub enum ResolverError {
     #[error(transparent)]
     NotOurs(#[from] NotOurs),
     /// A file or folder cannot be read or made.
-    #[error("cannot read or make {}", path.display())]
+    #[error("cannot read or make {}: {cause}", path.display())]
     Io {
         /// Which.
         path: PathBuf,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The file cannot be written.
     #[error(transparent)]
@@ -148,7 +148,7 @@ fn read(path: &Path) -> Result<Option<String>, ResolverError> {
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> ResolverError + use<> {
     let path = path.to_owned();
-    move |source| ResolverError::Io { path, source }
+    move |cause| ResolverError::Io { path, cause }
 }
 
 #[cfg(test)]

@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 
 /// Why a file cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {}", path.display())]
+#[error("cannot write {}: {cause}", path.display())]
 pub struct WriteError {
     /// The file that was to be.
     pub path: PathBuf,
     /// What the kernel said.
-    #[source]
-    pub source: io::Error,
+    pub cause: io::Error,
 }
 
 /// Gives a file this content and mode: after a crash it holds the old or the new, never a part.
@@ -29,9 +28,9 @@ pub fn replace_by(
     mode: u32,
     write: impl FnOnce(&mut io::BufWriter<&File>) -> io::Result<()>,
 ) -> Result<(), WriteError> {
-    let failed = |source| WriteError {
+    let failed = |cause| WriteError {
         path: path.to_owned(),
-        source,
+        cause,
     };
     let beside = beside(path).ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
     write_synced(&beside, mode, write)
