@@ -15,10 +15,10 @@
 //! - A rule without ports covers every protocol. One with ports covers those and no others.
 //! - A flow that several rules allow is attributed to the first: by policy name, then as written.
 
+pub mod peers;
+pub mod policies;
 mod crowd;
 mod vocabulary;
-
-pub mod policies;
 pub mod subjects;
 mod validate;
 pub mod judge;
@@ -40,7 +40,8 @@ use crate::words::problem::Problems;
 use crate::words::verdict::{ByDirection, Direction};
 
 pub use judge::judge;
-pub use policies::{Block, Group, Peer, Policies, Policy, Port, PortNumber, Rule, Scope};
+pub use peers::{Block, Group, Scope};
+pub use policies::{Peer, Policies, Policy, Port, PortNumber, Rule};
 pub use subjects::{Class, Subject, SubjectContent};
 pub use vocabulary::Told;
 

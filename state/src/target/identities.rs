@@ -1,4 +1,4 @@
-//! Identities: what policies can tell about an address, and the address table that says which it is.
+//! Identities: what policies can tell about an address, and the table that says which it is.
 //!
 //! An identity is a class (or none, for an address that is no container's) and a CIDR region. All
 //! the host's own addresses are one identity, whatever their region: policy is never asked about
