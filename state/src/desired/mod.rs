@@ -22,7 +22,7 @@ mod vocabulary;
 pub mod subjects;
 mod validate;
 pub mod judge;
-pub mod words;
+pub mod describe;
 #[cfg(test)]
 pub(crate) mod sample;
 
@@ -39,6 +39,7 @@ use crate::words::ports::NamedPort;
 use crate::words::problem::Problems;
 use crate::words::verdict::{ByDirection, Direction};
 
+pub use describe::describe;
 pub use judge::judge;
 pub use peers::{Block, Group, Scope};
 pub use policies::{Peer, Policies, Policy, Port, PortNumber, Rule};
@@ -77,6 +78,8 @@ pub struct Container {
     pub name: FullName,
     /// Its labels.
     pub labels: Labels,
+    /// The host that it names; `None` means every host.
+    pub host: Option<HostName>,
     /// Whether it is on this host. If not, it is a peer only.
     pub here: bool,
     /// Its addresses: one for each family at most.

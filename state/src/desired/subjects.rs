@@ -189,6 +189,7 @@ impl<'a> Contents<'a> {
             place: document.place.clone(),
             name: document.name.clone(),
             labels: document.labels.clone(),
+            host: document.host.clone(),
             here: document.host.as_ref().is_none_or(|h| h == host),
             addresses: document.addresses.iter().map(|(ip, _)| *ip).collect(),
             ports: document.ports.clone(),
