@@ -47,8 +47,7 @@ const RECONCILER: &[Row] = &[
         &[
             "state::words",
             "state::desired",
-            "state::target::located",
-            "state::target::tables",
+            "state::target",
             "state::live",
         ],
     ),

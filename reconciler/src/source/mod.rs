@@ -156,6 +156,14 @@ pub enum SourceError {
     },
 }
 
+impl SourceError {
+    /// Whether the tree was refused for who can write it or where its objects are, and not for
+    /// what it holds.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Owner(_) | Self::Find(FindError::Outside { .. }))
+    }
+}
+
 /// Reads a tree.
 pub fn read(request: &SourceRequest) -> Result<Source, SourceError> {
     read_as(&Caller::of_process(), request)
