@@ -7,7 +7,7 @@
 //!   folders meanwhile.
 //! - Files are opened `O_NONBLOCK`, so a FIFO blocks nothing, and only what `fstat(2)` calls a
 //!   regular file is read, to one byte beyond the limit at most.
-//! - The whole directory is read again until two readings in a row agree ([`read`]).
+//! - The whole directory is read again until two readings in a row agree.
 
 use std::fs::File;
 use std::io::Read;
