@@ -6,7 +6,8 @@
 //! is completed, and what is not ours ([`ownership`]) is refused with a [`NotOurs`].
 //!
 //! ```text
-//! ensure_network -> (programs are attached) -> open_network ... remove_interface -> remove_namespace
+//! ensure_network -> (programs are attached) -> open_network ...
+//! ... remove_interface -> remove_namespace
 //! ```
 
 use std::rc::Rc;

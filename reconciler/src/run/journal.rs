@@ -74,7 +74,10 @@ pub enum JournalError {
         cause: io::Error,
     },
     /// It cannot be written. The commit is live all the same.
-    #[error("cannot write the journal {}; the commit is live all the same: {cause}", path.display())]
+    #[error(
+        "cannot write the journal {}: {cause}; the commit is live all the same",
+        path.display()
+    )]
     Write {
         /// The file.
         path: PathBuf,

@@ -114,7 +114,7 @@ fn cut_packs_and_indices_are_refused_and_never_panic() {
         let length = content.len();
         for keep in [0, 1, 11, 12, 40, length / 2, length - 21, length - 1] {
             overwrite(file, &content[..keep]);
-            // The trailer alone may be missed: then what was read has been checked object by object.
+            // The trailer alone may be missed: what was read has been checked object by object.
             match repo.read() {
                 Ok(source) => assert!(keep + 21 >= length && files(&source).len() == 2),
                 Err(error) => assert!(says(&error).contains("fsck"), "{}", says(&error)),
