@@ -147,6 +147,30 @@ pub struct ContainerDifference {
 }
 
 impl ContainerDifference {
+    /// The first thing that is not as it should be, in words. What it has too much of does not
+    /// count: settle takes that away.
+    pub fn first_in_words(&self) -> Option<String> {
+        match &self.network {
+            NetworkDifference::None => {}
+            NetworkDifference::Missing => return Some("it has no network".to_owned()),
+            NetworkDifference::Faults(faults) => return faults.first().cloned(),
+        }
+        match self.connections {
+            ConnectionsDifference::None => {}
+            ConnectionsDifference::Missing => return Some("it has no connection maps".to_owned()),
+            ConnectionsDifference::Quota(quota) => {
+                return Some(format!("its quota of connections is {quota}"));
+            }
+        }
+        match self.programs {
+            ProgramsDifference::None => None,
+            ProgramsDifference::Detached => {
+                Some("its programs are not attached, first and guarded".to_owned())
+            }
+            ProgramsDifference::Build(_) => Some("its programs are another build".to_owned()),
+        }
+    }
+
     fn is_none(&self) -> bool {
         self.network == NetworkDifference::None
             && !self.surplus
@@ -240,7 +264,8 @@ pub fn diff(target: &Target, live: &Live, datapath: &Datapath) -> Differences {
     found
 }
 
-fn container_difference(
+/// Compares one container of the target with what was found of it.
+pub fn container_difference(
     target: &ContainerTarget,
     live: Option<&LiveContainer>,
 ) -> ContainerDifference {

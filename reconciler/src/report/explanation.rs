@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use state::desired::{Desired, words};
+use state::desired::{Desired, describe};
 use state::plan::Origin;
 use state::words::flow::Flow;
 use state::words::identity::RuleId;
@@ -182,7 +182,7 @@ fn rule(desired: &Desired, id: RuleId) -> Option<RuleView> {
     Some(RuleView {
         id: id.to_string(),
         policy: policy.name.to_string(),
-        rule: words::rule_in_words(desired, rule),
+        rule: describe::rule_in_words(desired, rule),
         file: rule.place.file.to_string(),
         line: rule.place.line,
     })

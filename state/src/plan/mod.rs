@@ -14,6 +14,7 @@ use crate::words::names::FullName;
 pub mod operation;
 pub mod order;
 pub mod openness;
+pub mod rows;
 pub mod guards;
 pub mod collisions;
 
