@@ -13,14 +13,14 @@ use state::target::tables::EndpointIndex;
 use state::words::generation::Slot;
 use state::words::names::FullName;
 
-use crate::abi::{CONNECTION_MAPS, ConstantsRow, header, maps};
-use crate::attached;
+use crate::abi::{ConstantsRow, header, maps};
+use crate::attached::{self, HOOKS};
+use crate::blocks::read_hash;
 use crate::encode;
 use crate::fault::{Fault, Object, Of};
-use crate::kernel::{Kernel, Map, read_hash};
+use crate::kernel::{Kernel, Map};
 use crate::object::TRANSITION;
 use crate::pins::PinError;
-use crate::programs::HOOKS;
 use crate::rodata::Reader;
 use crate::slots::{ForeignRow, SlotError};
 use crate::sys::{self, ProgramInfo};
@@ -51,8 +51,9 @@ pub struct LiveKernel {
 }
 
 /// The build of programs that are to be swapped whatever the target says: transition builds, two
-/// programs of different builds, and programs that reach another block table or hold other
-/// connection maps than those that are pinned.
+/// programs of different builds, and programs that hold other connection maps than those that are
+/// pinned, or reach another block table than one of the embedded code: where the blocks are to be
+/// replaced, every program is to be swapped.
 pub const NO_BUILD: BuildHash = BuildHash([0; 32]);
 
 impl Kernel {
@@ -116,11 +117,7 @@ impl Kernel {
                 .iter()
                 .zip(registered)
                 .all(|(map, id)| Some(map.id) == id);
-            let sized = own.iter().zip(CONNECTION_MAPS).skip(1);
-            let sized = sized
-                .into_iter()
-                .all(|(map, shape)| map.entries == shape.entries);
-            live.connections = (all && sized).then_some(own[0].entries);
+            live.connections = all.then_some(own[0].entries);
         }
         live.programs = self.live_programs(name, own.as_ref(), reader)?;
         Ok(live)
@@ -183,6 +180,10 @@ impl Kernel {
         reader: &mut Reader,
     ) -> Result<Option<(BuildHash, Constants)>, Fault> {
         let table = self.blocks.as_ref().map_or(0, |blocks| blocks.table.id);
+        let other_code = self
+            .blocks
+            .as_ref()
+            .is_none_or(|b| b.code != header::BLOCK_CODE);
         let own: Vec<u32> = own.into_iter().flatten().map(|map| map.id).collect();
         let known = |id| id == table || self.is_global(id) || own.contains(&id);
         let Some(read) = reader.read(program, known)? else {
@@ -199,7 +200,7 @@ impl Kernel {
             return Ok(None);
         };
         let holds = |id: &u32| program.maps.contains(id);
-        let current = holds(&table) && !own.is_empty() && own.iter().all(holds);
+        let current = !other_code && holds(&table) && !own.is_empty() && own.iter().all(holds);
         let build = read_hash(text)
             .filter(|_| current)
             .map_or(NO_BUILD, BuildHash);

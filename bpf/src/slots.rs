@@ -18,6 +18,7 @@ use crate::abi::{MarkNumber, Shape, SlotRow, TABLES, header, maps};
 use crate::encode;
 use crate::fault::{Fault, Object, Of};
 use crate::kernel::{Kernel, Map};
+pub use crate::rows::ForeignRow;
 use crate::rows::{self, Rows, Way};
 use crate::sys::{self, Update, bytes_of};
 
@@ -56,15 +57,6 @@ pub struct SlotInfo {
     pub tree: String,
     /// When it was committed: seconds since 1970.
     pub time_s: u64,
-}
-
-/// A row that stands in a table and that nothing of ours writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ForeignRow {
-    /// Which table.
-    pub table: &'static str,
-    /// Its key, as the kernel has it.
-    pub key: Vec<u8>,
 }
 
 /// A slot read back.
