@@ -203,9 +203,9 @@ impl Kernel {
     }
 }
 
-/// Room of a map that evicts what was used least. Before 6.16 each CPU keeps up to 128 free elements
-/// for itself (`LOCAL_FREE_TARGET` in kernel/bpf/bpf_lru_list.c), so a map with fewer than twice that
-/// for each CPU evicts entries while it has room.
+/// Room of a map that evicts what was used least. Before 6.16 each CPU keeps up to 128 free
+/// elements for itself (`LOCAL_FREE_TARGET` in kernel/bpf/bpf_lru_list.c), so a map with fewer than
+/// twice that for each CPU evicts entries while it has room.
 fn room(shape: &Shape) -> Result<u32, Fault> {
     let (major, minor) = sys::release().of("read", || Object::Host("release"))?;
     if (major, minor) >= (6, 16) {
