@@ -104,8 +104,8 @@ pub struct Kernel {
     pub(crate) record: Record,
     pub(crate) blocks: Option<BlockSet>,
     pub(crate) jiffies_per_second: u32,
-    /// What the last reading of each slot found that no row of ours is.
-    pub(crate) foreign: RefCell<[Vec<ForeignRow>; 2]>,
+    /// What the last reading of each slot found that no row of ours is; `None` before the first.
+    pub(crate) foreign: RefCell<[Option<Vec<ForeignRow>>; 2]>,
 }
 
 impl Kernel {

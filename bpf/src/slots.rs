@@ -194,7 +194,7 @@ impl Kernel {
                 key: ifindex.to_ne_bytes().to_vec(),
             });
         }
-        self.foreign.borrow_mut()[slot.index() as usize & 1].clone_from(&foreign);
+        self.foreign.borrow_mut()[slot.index() as usize & 1] = Some(foreign.clone());
         let tables = Tables {
             addresses: addresses.into_iter().collect(),
             endpoints,
@@ -344,9 +344,16 @@ impl Kernel {
         self.change(&maps::INTERFACES, slot, &change)
     }
 
-    /// What the last reading found that no row of ours is.
+    /// What the last reading found that no row of ours is; where this handle has not read the slot
+    /// yet, it does.
     fn remove_foreign(&self, slot: Slot) -> Result<(), SlotError> {
-        let rows = std::mem::take(&mut self.foreign.borrow_mut()[slot.index() as usize & 1]);
+        let place = slot.index() as usize & 1;
+        if self.foreign.borrow()[place].is_none() {
+            self.read_slot(slot)?;
+        }
+        let rows = self.foreign.borrow_mut()[place]
+            .replace(Vec::new())
+            .unwrap_or_default();
         for shape in TABLES {
             let mut change = Change::new(shape);
             for row in rows.iter().filter(|row| row.table == shape.name) {
