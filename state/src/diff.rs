@@ -2,11 +2,14 @@
 //!
 //! `diff(x, x)` is empty. Rows are compared twice: with the live slot, which is what changes for
 //! packets, and with the other slot, which is what must be written (each slot catches up).
+//!
+//! What the datapath reads is compared to the row. Of what belongs to one container each part
+//! differs for itself (network, connection maps, programs), with what is to be said of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use crate::live::{Live, LiveContainer, SlotMark};
-use crate::target::constants::Constants;
+use crate::live::{Live, LiveContainer, LiveNetwork};
 use crate::target::host::Network;
 use crate::target::tables::{Address, Endpoint, EndpointIndex, PolicyKey, PortKey, Tables};
 use crate::target::{ContainerTarget, Datapath, Target};
@@ -100,15 +103,39 @@ impl Delta {
     }
 }
 
-/// How a container's network differs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NetworkDifference {
-    /// Not at all.
-    None,
-    /// There is none.
-    Missing,
-    /// It lacks or has other things than it should, in words.
-    Faults(Vec<String>),
+/// What a container's network lacks. What it has too much is [`Surplus`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkDifference {
+    /// Nothing of it is there.
+    pub missing: bool,
+    /// What is wrong with what is there, in words.
+    pub faults: Vec<String>,
+    /// Addresses that it is to have and has not. None where the pair is to be made, which brings
+    /// them all.
+    pub lacks: BTreeSet<IpAddr>,
+}
+
+impl NetworkDifference {
+    /// Whether it lacks nothing.
+    pub fn is_none(&self) -> bool {
+        !self.missing && self.faults.is_empty() && self.lacks.is_empty()
+    }
+}
+
+/// What of ours a container's network has and should not have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surplus {
+    /// Addresses.
+    pub addresses: BTreeSet<IpAddr>,
+    /// A `resolv.conf`.
+    pub resolv_conf: bool,
+}
+
+impl Surplus {
+    /// Whether there is nothing too much.
+    pub fn is_none(&self) -> bool {
+        self.addresses.is_empty() && !self.resolv_conf
+    }
 }
 
 /// How a container's connection maps differ.
@@ -116,7 +143,7 @@ pub enum NetworkDifference {
 pub enum ConnectionsDifference {
     /// Not at all.
     None,
-    /// There are none.
+    /// There are none, or they are not registered under the container's index.
     Missing,
     /// The quota of established connections was another.
     Quota(u32),
@@ -127,19 +154,34 @@ pub enum ConnectionsDifference {
 pub enum ProgramsDifference {
     /// Not at all.
     None,
-    /// They are not attached, or not to the right interface, not first, or not guarded.
-    Detached,
-    /// They are another build; of these constants.
-    Build(Constants),
+    /// They do not stand where they belong.
+    Detached(Detached),
+    /// They are another build.
+    Build,
+    /// They reach blocks that are to be replaced.
+    Blocks,
+}
+
+/// Why programs do not stand where they belong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detached {
+    /// They are not attached.
+    Missing,
+    /// They are attached to an interface that is not the container's.
+    Elsewhere,
+    /// A program of others stands before them.
+    NotFirst,
+    /// No guard stands behind them.
+    Unguarded,
 }
 
 /// How one container of the target differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerDifference {
-    /// Its network.
+    /// What its network lacks.
     pub network: NetworkDifference,
-    /// Addresses and the like that it has and should not.
-    pub surplus: bool,
+    /// What its network has too much.
+    pub surplus: Surplus,
     /// Its connection maps.
     pub connections: ConnectionsDifference,
     /// Its programs.
@@ -147,13 +189,29 @@ pub struct ContainerDifference {
 }
 
 impl ContainerDifference {
+    /// Compares one container of the target with what was found of it. `blocks`: the shared blocks
+    /// are to be replaced.
+    pub fn between(target: &ContainerTarget, live: Option<&LiveContainer>, blocks: bool) -> Self {
+        let network = live.and_then(|l| l.network.as_ref());
+        Self {
+            network: network_difference(&target.network, network),
+            surplus: network.map_or_else(Surplus::default, |n| surplus(&target.network, n)),
+            connections: connections_difference(target, live),
+            programs: programs_difference(target, live, blocks),
+        }
+    }
+
     /// The first thing that is not as it should be, in words. What it has too much of does not
     /// count: settle takes that away.
     pub fn first_in_words(&self) -> Option<String> {
-        match &self.network {
-            NetworkDifference::None => {}
-            NetworkDifference::Missing => return Some("it has no network".to_owned()),
-            NetworkDifference::Faults(faults) => return faults.first().cloned(),
+        if self.network.missing {
+            return Some("it has no network".to_owned());
+        }
+        if let Some(fault) = self.network.faults.first() {
+            return Some(fault.clone());
+        }
+        if let Some(address) = self.network.lacks.first() {
+            return Some(format!("it has no address {address}"));
         }
         match self.connections {
             ConnectionsDifference::None => {}
@@ -164,16 +222,18 @@ impl ContainerDifference {
         }
         match self.programs {
             ProgramsDifference::None => None,
-            ProgramsDifference::Detached => {
+            ProgramsDifference::Detached(_) => {
                 Some("its programs are not attached, first and guarded".to_owned())
             }
-            ProgramsDifference::Build(_) => Some("its programs are another build".to_owned()),
+            ProgramsDifference::Build | ProgramsDifference::Blocks => {
+                Some("its programs are another build".to_owned())
+            }
         }
     }
 
     fn is_none(&self) -> bool {
-        self.network == NetworkDifference::None
-            && !self.surplus
+        self.network.is_none()
+            && self.surplus.is_none()
             && self.connections == ConnectionsDifference::None
             && self.programs == ProgramsDifference::None
     }
@@ -188,8 +248,12 @@ pub struct Differences {
     pub base_missing: bool,
     /// The shared blocks are another build.
     pub blocks: bool,
-    /// The last commit's run ended before it settled.
+    /// The last store has not settled: its run died, left something, or swung back.
     pub unsettled: bool,
+    /// Runs that died have left what nothing reaches.
+    pub leftovers: bool,
+    /// Rows of the live slot that nothing of ours writes.
+    pub foreign: usize,
     /// Against the live slot.
     pub live: Delta,
     /// Against the slot that is not live.
@@ -205,16 +269,17 @@ pub struct Differences {
 impl Differences {
     /// Whether packets would be judged differently, so that a commit is needed.
     pub fn needs_commit(&self) -> bool {
-        self.base_missing || !self.live.is_empty()
+        self.base_missing || self.foreign > 0 || !self.live.is_empty()
     }
 
-    /// Whether nothing at all differs.
+    /// Whether nothing at all differs. The slot that is not live may: it is written only when it
+    /// is to become live.
     pub fn is_empty(&self) -> bool {
-        !self.bpffs_missing
-            && !self.base_missing
+        !self.needs_commit()
+            && !self.bpffs_missing
             && !self.blocks
             && !self.unsettled
-            && self.live.is_empty()
+            && !self.leftovers
             && self.containers.is_empty()
             && self.surplus.is_empty()
             && self.sysctls.is_empty()
@@ -232,17 +297,18 @@ pub fn diff(target: &Target, live: &Live, datapath: &Datapath) -> Differences {
     let (current, next) = match &live.base {
         Some(base) => {
             found.blocks = base.block_code != datapath.block_code;
-            found.unsettled =
-                base.record.generation.0 > 0 && base.live_slot().mark != SlotMark::Settled;
-            let other = &base.slots[base.record.slot.other().index() as usize & 1];
-            (&base.live_slot().tables, &other.tables)
+            found.unsettled = !base.is_settled();
+            found.leftovers = base.leftovers;
+            found.foreign = base.live_slot().foreign;
+            (&base.live_slot().tables, &base.other_slot().tables)
         }
         None => (&empty, &empty),
     };
     found.live = Delta::between(current, &target.tables);
     found.next = Delta::between(next, &target.tables);
     for (name, container) in &target.containers {
-        let difference = container_difference(container, live.containers.get(name));
+        let live = live.containers.get(name);
+        let difference = ContainerDifference::between(container, live, found.blocks);
         if !difference.is_none() {
             found.containers.insert(name.clone(), difference);
         }
@@ -250,7 +316,7 @@ pub fn diff(target: &Target, live: &Live, datapath: &Datapath) -> Differences {
     found.surplus = live
         .containers
         .keys()
-        .filter(|n| !target.containers.contains_key(n))
+        .filter(|name| !target.containers.contains_key(name))
         .cloned()
         .collect();
     for (path, value) in &target.host.sysctls {
@@ -264,85 +330,88 @@ pub fn diff(target: &Target, live: &Live, datapath: &Datapath) -> Differences {
     found
 }
 
-/// Compares one container of the target with what was found of it.
-pub fn container_difference(
-    target: &ContainerTarget,
-    live: Option<&LiveContainer>,
-) -> ContainerDifference {
-    let (network, surplus) = network_difference(&target.network, live);
-    ContainerDifference {
-        network,
-        surplus,
-        connections: match live.and_then(|l| l.connections) {
-            None => ConnectionsDifference::Missing,
-            Some(quota) if quota != target.connections => ConnectionsDifference::Quota(quota),
-            Some(_) => ConnectionsDifference::None,
-        },
-        programs: programs_difference(target, live),
-    }
-}
-
-/// How the network differs, and whether it has addresses that the target has not.
-fn network_difference(target: &Network, live: Option<&LiveContainer>) -> (NetworkDifference, bool) {
-    let Some(found) = live.and_then(|l| l.network.as_ref()) else {
-        return (NetworkDifference::Missing, false);
+fn network_difference(target: &Network, live: Option<&LiveNetwork>) -> NetworkDifference {
+    let Some(found) = live else {
+        return NetworkDifference {
+            missing: true,
+            ..NetworkDifference::default()
+        };
     };
-    if found.ifindex.is_none() {
-        return (NetworkDifference::Missing, false);
-    }
     let mut faults = found.faults.clone();
-    let lacks = |address| !found.network.addresses.contains(address);
-    faults.extend(
-        target
-            .addresses
-            .iter()
-            .filter(|a| lacks(a))
-            .map(|a| format!("no address {a}")),
-    );
+    if found.ifindex.is_none() {
+        if faults.is_empty() {
+            faults.push("no interface that leads into it".to_owned());
+        }
+        return NetworkDifference {
+            faults,
+            ..NetworkDifference::default()
+        };
+    }
     if found.network.mtu != target.mtu {
         faults.push(format!(
-            "MTU is {} and not {}",
+            "the MTU is {}, not {}",
             found.network.mtu, target.mtu
         ));
     }
     if found.network.mac != target.mac {
         faults.push(format!(
-            "MAC address is {} and not {}",
+            "the MAC address is {}, not {}",
             found.network.mac, target.mac
         ));
     }
     if target.resolv_conf && !found.network.resolv_conf {
-        faults.push("no resolv.conf, or another than the host's".to_owned());
+        faults.push("resolv.conf is not the host's".to_owned());
     }
-    let surplus = found
-        .network
-        .addresses
-        .iter()
-        .any(|a| !target.addresses.contains(a))
-        || (found.network.resolv_conf && !target.resolv_conf);
-    let difference = if faults.is_empty() {
-        NetworkDifference::None
-    } else {
-        NetworkDifference::Faults(faults)
-    };
-    (difference, surplus)
+    let lacks = target.addresses.iter();
+    let lacks = lacks.filter(|a| !found.network.addresses.contains(a));
+    NetworkDifference {
+        missing: false,
+        faults,
+        lacks: lacks.copied().collect(),
+    }
+}
+
+fn surplus(target: &Network, found: &LiveNetwork) -> Surplus {
+    let addresses = found.network.addresses.iter();
+    let surplus = addresses.filter(|a| !target.addresses.contains(a));
+    Surplus {
+        addresses: surplus.copied().collect(),
+        resolv_conf: found.network.resolv_conf && !target.resolv_conf,
+    }
+}
+
+fn connections_difference(
+    target: &ContainerTarget,
+    live: Option<&LiveContainer>,
+) -> ConnectionsDifference {
+    let registered = live.filter(|l| l.endpoint == Some(target.constants.endpoint));
+    match registered.and_then(|l| l.connections) {
+        None => ConnectionsDifference::Missing,
+        Some(quota) if quota != target.connections => ConnectionsDifference::Quota(quota),
+        Some(_) => ConnectionsDifference::None,
+    }
 }
 
 fn programs_difference(
     target: &ContainerTarget,
     live: Option<&LiveContainer>,
+    blocks: bool,
 ) -> ProgramsDifference {
     let Some(programs) = live.and_then(|l| l.programs) else {
-        return ProgramsDifference::Detached;
+        return ProgramsDifference::Detached(Detached::Missing);
     };
-    let ifindex = live
-        .and_then(|l| l.network.as_ref())
-        .and_then(|n| n.ifindex);
-    if Some(programs.ifindex) != ifindex || !programs.guarded || !programs.first {
-        return ProgramsDifference::Detached;
+    let network = live.and_then(|l| l.network.as_ref());
+    if Some(programs.ifindex) != network.and_then(|n| n.ifindex) {
+        ProgramsDifference::Detached(Detached::Elsewhere)
+    } else if !programs.first {
+        ProgramsDifference::Detached(Detached::NotFirst)
+    } else if !programs.guarded {
+        ProgramsDifference::Detached(Detached::Unguarded)
+    } else if programs.build != target.programs.build {
+        ProgramsDifference::Build
+    } else if blocks {
+        ProgramsDifference::Blocks
+    } else {
+        ProgramsDifference::None
     }
-    if programs.build != target.programs.build {
-        return ProgramsDifference::Build(programs.constants);
-    }
-    ProgramsDifference::None
 }

@@ -1,16 +1,19 @@
 //! What the kernel holds, read back: the same shape as a target, and what only a kernel has.
 //!
 //! `reconciler` reads it (`bpf` for maps, programs and links, netlink for the rest) and hands it in
-//! as a value.
+//! as a value. A container is *live* where the live slot has a row for it, whatever else of it is
+//! there: what a run that died has made for one is none yet. A row knows its container by its MAC
+//! address, which is made from the container's name, so it is known also where its pins are lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::target::constants::Constants;
-use crate::target::host::Network;
+use crate::target::host::{GATEWAY_MAC, Network, container_mac};
+use crate::target::located::{Found, Located, Uplink};
 use crate::target::programs::BuildHash;
-use crate::target::tables::{EndpointIndex, Tables};
-use crate::words::generation::{CommitRecord, Generation};
+use crate::target::tables::{Endpoint, EndpointIndex, Owner, Tables};
+use crate::words::generation::{CommitRecord, Generation, Slot};
 use crate::words::names::FullName;
 
 /// What the kernel holds.
@@ -37,13 +40,131 @@ pub struct Base {
     pub record: CommitRecord,
     /// The two slots, A first.
     pub slots: [LiveSlot; 2],
+    /// Runs that died have left what nothing reaches: sets of blocks beside the one in use, or
+    /// connection maps registered for no container.
+    pub leftovers: bool,
 }
 
 impl Base {
+    /// One of the two slots.
+    pub fn slot(&self, slot: Slot) -> &LiveSlot {
+        &self.slots[slot.index() as usize & 1]
+    }
+
     /// The slot that packets use.
     pub fn live_slot(&self) -> &LiveSlot {
-        &self.slots[self.record.slot.index() as usize & 1]
+        self.slot(self.record.slot)
     }
+
+    /// The slot that packets do not use, or not any more once a barrier has passed.
+    pub fn other_slot(&self) -> &LiveSlot {
+        self.slot(self.record.slot.other())
+    }
+
+    /// Whether the last store has settled. After one that swung back the live slot still says so,
+    /// but of its own, earlier generation.
+    pub fn is_settled(&self) -> bool {
+        let slot = self.live_slot();
+        let first = self.record.generation == Generation(0);
+        first || (slot.mark == SlotMark::Settled && slot.generation == self.record.generation)
+    }
+}
+
+impl Live {
+    /// Where the live slot has a container.
+    pub fn endpoint(&self, name: &FullName) -> Option<(EndpointIndex, &Endpoint)> {
+        let mac = container_mac(name);
+        let rows = &self.base.as_ref()?.live_slot().tables.endpoints;
+        let mut found = rows.iter().filter(|(_, row)| row.mac == mac);
+        found.next().map(|(index, row)| (*index, row))
+    }
+
+    /// Whether a container is live. Where the base is lost, each that is found may have been.
+    pub fn is_live(&self, name: &FullName) -> bool {
+        match self.base {
+            Some(_) => self.endpoint(name).is_some(),
+            None => self.containers.contains_key(name),
+        }
+    }
+
+    /// How many containers are live.
+    pub fn count(&self) -> usize {
+        match &self.base {
+            Some(base) => base.live_slot().tables.endpoints.len(),
+            None => self.containers.len(),
+        }
+    }
+
+    /// The constants by which packets of the live slot know a container: those of its programs, or
+    /// where these are lost, what the tables say. `None` where it is not live.
+    pub fn constants(&self, name: &FullName) -> Option<Constants> {
+        let (endpoint, row) = self.endpoint(name)?;
+        if let Some(programs) = self.containers.get(name).and_then(|c| c.programs) {
+            return Some(programs.constants);
+        }
+        let mut constants = Constants {
+            endpoint,
+            v4: None,
+            v6: None,
+            mac: row.mac,
+            gateway_mac: GATEWAY_MAC,
+        };
+        for (cidr, address) in &self.base.as_ref()?.live_slot().tables.addresses {
+            if address.owner == Owner::Endpoint(endpoint) {
+                match cidr.addr() {
+                    IpAddr::V4(v4) => constants.v4 = Some(v4),
+                    IpAddr::V6(v6) => constants.v6 = Some(v6),
+                }
+            }
+        }
+        Some(constants)
+    }
+
+    /// What [`crate::target::compile`] needs to know of it: where containers were found, and which
+    /// indices may not be given out yet.
+    ///
+    /// A container keeps the index under which its maps are registered; where they are lost, the
+    /// one that the live slot knows it by. Held are the indices of rows of the live slot, and until
+    /// it has settled those of the other slot, which packets may still read.
+    pub fn located(&self, uplinks: BTreeMap<String, Uplink>) -> Located {
+        let registered = self.containers.values().filter_map(|c| c.endpoint);
+        let registered: BTreeSet<EndpointIndex> = registered.collect();
+        let known = |name| {
+            let (index, _) = self.endpoint(name)?;
+            (!registered.contains(&index)).then_some(index)
+        };
+        let containers = self.containers.iter().map(|(name, found)| {
+            let found = Found {
+                ifindex: found.network.as_ref().and_then(|n| n.ifindex),
+                endpoint: found.endpoint.or_else(|| known(name)),
+            };
+            (name.clone(), found)
+        });
+        let containers: BTreeMap<FullName, Found> = containers.collect();
+        let kept: BTreeSet<_> = containers.values().filter_map(|f| f.endpoint).collect();
+        let mut held = BTreeSet::new();
+        if let Some(base) = &self.base {
+            held.extend(indices(&base.live_slot().tables));
+            if !base.is_settled() {
+                held.extend(indices(&base.other_slot().tables));
+            }
+        }
+        Located {
+            containers,
+            held: held.difference(&kept).copied().collect(),
+            host_addresses: self.host.addresses.clone(),
+            uplinks,
+        }
+    }
+}
+
+/// Every index that tables name.
+fn indices(tables: &Tables) -> impl Iterator<Item = EndpointIndex> {
+    let owners = tables.addresses.values().filter_map(|a| match a.owner {
+        Owner::Endpoint(index) => Some(index),
+        Owner::Host | Owner::Elsewhere => None,
+    });
+    tables.endpoints.keys().copied().chain(owners)
 }
 
 /// How far a slot is.
@@ -65,7 +186,7 @@ pub enum SlotMark {
 pub struct LiveSlot {
     /// How far it is.
     pub mark: SlotMark,
-    /// The generation it was made for.
+    /// The generation it was made for, and once it has settled the one that it is live as.
     pub generation: Generation,
     /// The git commit (hex), or the content hash of a directory.
     pub commit: String,
@@ -75,6 +196,8 @@ pub struct LiveSlot {
     pub time_s: u64,
     /// Its rows.
     pub tables: Tables,
+    /// How many rows stand beside them that nothing of ours writes.
+    pub foreign: usize,
 }
 
 /// A container as found.
@@ -108,11 +231,13 @@ pub struct LivePrograms {
 /// A managed network, as read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveNetwork {
-    /// Index of the host-side interface; `None` where only the namespace is left.
+    /// Index of the host-side interface; `None` where there is none that leads into the namespace,
+    /// so that a new one will be made.
     pub ifindex: Option<u32>,
     /// What was found, in the words of the target. Equal to the target's where nothing is missing.
     pub network: Network,
     /// What is missing or different, in words ("no default IPv6 route"); empty where all is well.
+    /// Addresses, MAC address, MTU and `resolv.conf` are compared with the target's later.
     pub faults: Vec<String>,
 }
 
@@ -125,6 +250,10 @@ pub struct LiveHost {
     pub foreign_interfaces: BTreeSet<String>,
     /// Addresses that are the host's own, on interfaces that are not ours.
     pub addresses: BTreeSet<IpAddr>,
+    /// Addresses that its subnets keep for themselves, on interfaces that are not ours: the IPv4
+    /// broadcast address (RFC 919) and the IPv6 subnet-router anycast address (RFC 4291 section
+    /// 2.6.1). The kernel takes packets to them for itself whatever routes say.
+    pub subnet_addresses: BTreeSet<IpAddr>,
     /// Host routes (/32, /128) of others, which a container's address would collide with.
     pub foreign_routes: BTreeSet<IpAddr>,
     /// Sysctls that the target may ask for, and their values.

@@ -31,6 +31,13 @@ pub enum Collision {
         /// The address.
         address: IpAddr,
     },
+    /// A subnet of the host keeps the address for itself.
+    SubnetAddress {
+        /// Which container wants it.
+        container: FullName,
+        /// The address.
+        address: IpAddr,
+    },
     /// The host has a route to exactly that address.
     Route {
         /// Which container wants it.
@@ -56,6 +63,11 @@ impl fmt::Display for Collision {
                 f,
                 "{container}: address {address} is the host's own; give the container another"
             ),
+            Self::SubnetAddress { container, address } => write!(
+                f,
+                "{container}: address {address} is what a subnet of the host keeps for itself \
+                 (broadcast, or IPv6 router anycast); give the container another"
+            ),
             Self::Route { container, address } => write!(
                 f,
                 "{container}: the host has a route of others to {address}; remove it or give the \
@@ -65,7 +77,7 @@ impl fmt::Display for Collision {
     }
 }
 
-/// All of them.
+/// All of them, by container.
 pub fn collisions(target: &Target, live: &Live) -> Vec<Collision> {
     let host = &live.host;
     let mut list = Vec::new();
@@ -84,17 +96,14 @@ pub fn collisions(target: &Target, live: &Live) -> Vec<Collision> {
                 name: network.interface.clone(),
             });
         }
-        for address in &network.addresses {
-            if host.addresses.contains(address) {
-                list.push(Collision::HostAddress {
-                    container: container(),
-                    address: *address,
-                });
-            } else if host.foreign_routes.contains(address) {
-                list.push(Collision::Route {
-                    container: container(),
-                    address: *address,
-                });
+        for &address in &network.addresses {
+            let container = container();
+            if host.addresses.contains(&address) {
+                list.push(Collision::HostAddress { container, address });
+            } else if host.subnet_addresses.contains(&address) {
+                list.push(Collision::SubnetAddress { container, address });
+            } else if host.foreign_routes.contains(&address) {
+                list.push(Collision::Route { container, address });
             }
         }
     }

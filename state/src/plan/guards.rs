@@ -5,7 +5,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Plan;
-use super::operation::Operation;
 use crate::live::Live;
 use crate::target::Target;
 use crate::words::names::FullName;
@@ -92,46 +91,55 @@ impl fmt::Display for Refusal {
                 opened,
                 live,
                 allowed,
-            } => write!(
-                f,
-                "{} of {live} containers would be removed and {} would lose their isolation, \
-                 more than --max-prune {allowed} allows",
-                removed.len(),
-                opened.len()
-            ),
+            } => {
+                let lost = [(removed, "be removed"), (opened, "lose isolation")];
+                let lost = lost.into_iter().filter(|(names, _)| !names.is_empty());
+                let lost: Vec<String> = lost
+                    .map(|(names, what)| format!("{} would {what} ({})", names.len(), some(names)))
+                    .collect();
+                write!(
+                    f,
+                    "of {live} live containers {}: more than --max-prune {allowed} allows",
+                    lost.join(" and ")
+                )
+            }
         }
     }
 }
 
-/// Checks a plan.
-pub fn check(plan: &Plan, target: &Target, live: &Live, allowed: Allowed) -> Result<(), Refusal> {
-    let count = live.containers.len();
-    if target.containers.is_empty() && count > 0 && !allowed.empty {
-        return Err(Refusal::Empty { live: count });
+/// The first names, and how many more there are.
+fn some(names: &BTreeSet<FullName>) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(ToString::to_string).collect();
+    match names.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
-    let removed: BTreeSet<FullName> = plan
-        .steps
-        .iter()
-        .filter_map(|step| match &step.operation {
-            Operation::Remove { container } => Some(container.clone()),
-            _ => None,
-        })
-        .collect();
-    let opened: BTreeSet<FullName> = plan
-        .opens
-        .iter()
-        .filter(|c| c.open)
-        .map(|c| c.container.clone())
-        .collect();
-    let lost = removed.union(&opened).count();
+}
+
+/// Checks a plan. What counts is live: what a run that died has left of containers that never were
+/// may always go.
+///
+/// With `--allow-empty` a tree without containers may take away all of them; else it takes no more
+/// than `--max-prune` says. A percentage is of the live containers: of five, 50% are two.
+pub fn check(plan: &Plan, target: &Target, live: &Live, allowed: Allowed) -> Result<(), Refusal> {
+    let count = live.count();
+    if target.containers.is_empty() && count > 0 {
+        return match allowed.empty {
+            true => Ok(()),
+            false => Err(Refusal::Empty { live: count }),
+        };
+    }
+    let opened = plan.opens.iter().filter(|change| change.open);
+    let opened: BTreeSet<FullName> = opened.map(|change| change.container.clone()).collect();
+    let lost = plan.removed.len() + opened.len();
     let too_many = match allowed.max_prune {
         MaxPrune::Percent(percent) => lost * 100 > count * percent as usize,
         MaxPrune::Containers(number) => lost > number as usize,
     };
-    let emptied = target.containers.is_empty() && allowed.empty;
-    if too_many && !emptied {
+    if too_many {
         return Err(Refusal::Prune {
-            removed,
+            removed: plan.removed.clone(),
             opened,
             live: count,
             allowed: allowed.max_prune,

@@ -2,14 +2,25 @@
 //!
 //! A plan is made whole before anything is touched, and no stage of `apply` decides anything: it
 //! executes what stands here, in this order.
+//!
+//! What decides its kind, in this order:
+//!
+//! | live and target | the commit's name | kind |
+//! |---|---|---|
+//! | packets would be judged otherwise, or nothing is live | any | a commit: a new generation |
+//! | nothing differs | the live one's | nothing: no write |
+//! | nothing differs | another | rename: one write, of the live slot's commit name |
+//! | something differs that packets do not see | the live one's | mend, in place |
+//! | something differs that packets do not see | another | a commit: it has another target |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::diff::Differences;
+use crate::diff::{Delta, Differences};
 use crate::live::Live;
 use crate::target::Target;
 use crate::words::generation::{CommitRecord, Generation, Slot};
 use crate::words::names::FullName;
+use crate::words::verdict::ByDirection;
 
 pub mod operation;
 pub mod order;
@@ -36,7 +47,8 @@ pub enum Kind {
     Nothing,
     /// Another commit with the same target: one write, of the live slot's commit name.
     Rename,
-    /// Verdicts stay; links, interfaces, routes, sysctls or programs are mended in place.
+    /// Verdicts stay; links, interfaces, routes, sysctls or programs are mended in place, and what
+    /// runs that died have left is taken up.
     Mend,
     /// A new generation.
     Commit,
@@ -57,8 +69,18 @@ pub struct Plan {
     pub live_commit: String,
     /// What is done, in order.
     pub steps: Vec<Step>,
-    /// Containers of the target, as they will be: what `verify` and `check` compare with.
+    /// Containers that are not live and will be, and whether they will be open in each direction.
+    pub added: BTreeMap<FullName, ByDirection<bool>>,
+    /// Containers that are live and will not be.
+    pub removed: BTreeSet<FullName>,
+    /// Containers that are live, stay, and become open or isolated in a direction.
     pub opens: Vec<openness::Change>,
+    /// What changes for packets: the rows of the target against those of the live slot.
+    pub rows: Delta,
+    /// Rows of the live slot that nothing of ours writes, and that the commit leaves behind.
+    pub foreign: usize,
+    /// The last store has not settled: this run completes it.
+    pub unsettled: bool,
     /// What a person should know before it is applied.
     pub warnings: Vec<String>,
 }
@@ -72,7 +94,7 @@ impl Plan {
             .map(|s| &s.operation)
     }
 
-    /// Whether it would change anything.
+    /// Whether it would change nothing.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
@@ -80,19 +102,13 @@ impl Plan {
 
 /// Makes the plan. `differences` is `diff(target, live)`.
 pub fn plan(target: &Target, live: &Live, differences: &Differences, origin: &Origin) -> Plan {
-    let record = live.base.as_ref().map_or(
-        CommitRecord {
-            generation: Generation(0),
-            slot: Slot::A,
-        },
-        |base| base.record,
-    );
-    let live_commit = live
-        .base
-        .as_ref()
-        .map(|base| base.live_slot().commit.clone())
-        .unwrap_or_default();
-    let kind = kind(differences, record, &live_commit, origin);
+    let before_the_first = CommitRecord {
+        generation: Generation(0),
+        slot: Slot::A,
+    };
+    let base = live.base.as_ref();
+    let record = base.map_or(before_the_first, |base| base.record);
+    let kind = kind(live, differences, origin);
     let to = match kind {
         Kind::Commit => CommitRecord {
             generation: record.generation.next(),
@@ -100,58 +116,66 @@ pub fn plan(target: &Target, live: &Live, differences: &Differences, origin: &Or
         },
         Kind::Nothing | Kind::Rename | Kind::Mend => record,
     };
-    let steps = order::steps(kind, target, live, differences, to);
+    let added = target.containers.iter();
+    let added = added.filter(|(name, _)| !live.is_live(name));
+    let removed = differences.surplus.iter().filter(|name| live.is_live(name));
     Plan {
         kind,
         origin: origin.clone(),
         from: record,
         to,
-        live_commit,
-        steps,
+        live_commit: base.map_or_else(String::new, |b| b.live_slot().commit.clone()),
+        steps: order::steps(kind, target, live, differences, to),
+        added: added
+            .map(|(name, container)| {
+                let endpoint = container.constants.endpoint;
+                (name.clone(), openness::open_in(&target.tables, endpoint))
+            })
+            .collect(),
+        removed: removed.cloned().collect(),
         opens: openness::changes(target, live),
+        rows: differences.live.clone(),
+        foreign: differences.foreign,
+        unsettled: differences.unsettled,
         warnings: warnings(live, differences),
     }
 }
 
-fn kind(differences: &Differences, record: CommitRecord, live: &str, origin: &Origin) -> Kind {
-    if differences.needs_commit() || record.generation == Generation(0) {
-        Kind::Commit
-    } else if !differences.is_empty() {
-        Kind::Mend
-    } else if live != origin.commit {
-        Kind::Rename
-    } else {
-        Kind::Nothing
+fn kind(live: &Live, differences: &Differences, origin: &Origin) -> Kind {
+    let slot = live
+        .base
+        .as_ref()
+        .filter(|b| b.record.generation != Generation(0));
+    let Some(slot) = slot.map(|base| base.live_slot()) else {
+        return Kind::Commit;
+    };
+    let same_name = slot.commit == origin.commit && slot.tree == origin.tree;
+    match (differences.is_empty(), same_name) {
+        _ if differences.needs_commit() => Kind::Commit,
+        (true, true) => Kind::Nothing,
+        (true, false) => Kind::Rename,
+        (false, true) => Kind::Mend,
+        (false, false) => Kind::Commit,
     }
 }
 
 /// Processes that will lose their network, and what others do to forwarded packets.
 fn warnings(live: &Live, differences: &Differences) -> Vec<String> {
-    let mut list: Vec<String> = live
-        .host
-        .forward_drops
-        .iter()
-        .map(|chain| {
+    let chains = live.host.forward_drops.iter().map(|chain| {
+        format!(
+            "chain {chain} drops forwarded packets by policy: traffic of containers beyond this \
+             host does not pass unless it accepts them"
+        )
+    });
+    let left = live.host.processes.iter();
+    let left = left.filter(|(name, _)| differences.surplus.contains(*name));
+    let processes = left.flat_map(|(name, processes)| {
+        processes.iter().map(move |process| {
             format!(
-                "chain {chain} drops forwarded packets by policy: traffic of containers beyond \
-                 this host does not pass unless it accepts them"
+                "process {} ({}) lives in {name} and will lose its network; it is not killed",
+                process.pid, process.name
             )
         })
-        .collect();
-    let left: BTreeMap<&FullName, _> = live
-        .host
-        .processes
-        .iter()
-        .filter(|(name, _)| differences.surplus.contains(*name))
-        .collect();
-    for (name, processes) in left {
-        for process in processes {
-            list.push(format!(
-                "process {} ({}) still lives in {name} and will lose its network; it is not \
-                 killed",
-                process.pid, process.name
-            ));
-        }
-    }
-    list
+    });
+    chains.chain(processes).collect()
 }

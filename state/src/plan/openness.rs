@@ -1,14 +1,12 @@
 //! Which containers become open, or cease to be: told from the tables alone, so that it is right
 //! also where the old tree can no longer be read.
 
-use std::collections::BTreeMap;
-
 use crate::live::Live;
 use crate::target::Target;
 use crate::target::tables::{EndpointIndex, PolicyKey, PortKey, PortPrefix, Tables};
 use crate::words::identity::{IdentityId, RuleId};
 use crate::words::names::FullName;
-use crate::words::verdict::Direction;
+use crate::words::verdict::{ByDirection, Direction};
 
 /// A container that becomes open or isolated in a direction.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,30 +35,29 @@ pub fn is_open(tables: &Tables, endpoint: EndpointIndex, direction: Direction) -
     Some(tables.rulesets.get(&everything) == Some(&RuleId::OPEN))
 }
 
-/// What changes between live and target for containers that both have.
+/// The directions in which an endpoint is open.
+pub(super) fn open_in(tables: &Tables, endpoint: EndpointIndex) -> ByDirection<bool> {
+    ByDirection::from_fn(|direction| is_open(tables, endpoint, direction) == Some(true))
+}
+
+/// What changes for containers that are live and stay.
 pub(super) fn changes(target: &Target, live: &Live) -> Vec<Change> {
     let Some(base) = &live.base else {
         return Vec::new();
     };
-    let tables = &base.live_slot().tables;
-    let before: BTreeMap<&FullName, EndpointIndex> = live
-        .containers
-        .iter()
-        .filter_map(|(name, c)| Some((name, c.endpoint?)))
-        .collect();
     let mut list = Vec::new();
     for (name, container) in &target.containers {
-        let Some(old) = before.get(name) else {
+        let Some((old, _)) = live.endpoint(name) else {
             continue;
         };
+        let was = open_in(&base.live_slot().tables, old);
+        let becomes = open_in(&target.tables, container.constants.endpoint);
         for direction in Direction::ALL {
-            let was = is_open(tables, *old, direction);
-            let open = is_open(&target.tables, container.constants.endpoint, direction);
-            if let (Some(was), Some(open)) = (was, open)
-                && was != open
-            {
+            let open = *becomes.get(direction);
+            if *was.get(direction) != open {
+                let container = name.clone();
                 list.push(Change {
-                    container: name.clone(),
+                    container,
                     direction,
                     open,
                 });

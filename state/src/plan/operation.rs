@@ -1,6 +1,9 @@
 //! The operations: everything that `apply` can do.
 
-use crate::diff::Delta;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::diff::{Delta, Detached, NetworkDifference, Surplus};
 use crate::target::constants::Constants;
 use crate::target::host::Network;
 use crate::target::programs::BuildHash;
@@ -53,16 +56,17 @@ pub enum Operation {
         to: String,
     },
     /// Make or complete a network namespace, its veth pair and its addresses; what is made is
-    /// closed still.
+    /// closed still. Once more after the store, where addresses pass from one container to another.
     EnsureNetwork {
         /// Whose.
         container: FullName,
-        /// As it is to be.
+        /// As it is to be. Before the store without the addresses that are another container's yet.
         network: Network,
-        /// What is missing, in words; empty where all of it is.
-        faults: Vec<String>,
+        /// What it lacks.
+        lacks: NetworkDifference,
     },
-    /// Open it, now that programs judge what passes: both ends up, routes and neighbours.
+    /// Open it, now that programs judge what passes: both ends up, routes and neighbours. As often
+    /// as it is ensured.
     OpenNetwork {
         /// Whose.
         container: FullName,
@@ -93,10 +97,14 @@ pub enum Operation {
     Attach {
         /// Whose.
         container: FullName,
+        /// The constants for packets of the live slot, where they differ: a transition build.
+        from: Option<Constants>,
         /// The constants.
         constants: Constants,
         /// The build.
         build: BuildHash,
+        /// Why it is not enough to swap them.
+        why: Detached,
     },
     /// Load a container's programs anew and swap them in under the same links.
     Swap {
@@ -147,13 +155,18 @@ pub enum Operation {
         container: FullName,
         /// As it is to be.
         network: Network,
+        /// What goes.
+        surplus: Surplus,
     },
     /// Take a container down: interface first, then pins, then maps.
     Remove {
         /// Whose.
         container: FullName,
     },
-    /// Mark the live slot settled.
+    /// Remove what nothing reaches any more: sets of blocks beside the one in use, connection maps
+    /// registered for no container.
+    RemoveLeftovers,
+    /// Mark the live slot settled, under the generation of the record.
     MarkSettled {
         /// Which.
         slot: Slot,
@@ -163,6 +176,13 @@ pub enum Operation {
         /// Which.
         slot: Slot,
     },
+}
+
+/// The addresses of a network that are not in a set.
+pub(super) fn without(network: &Network, addresses: &BTreeSet<IpAddr>) -> Network {
+    let mut network = network.clone();
+    network.addresses.retain(|a| !addresses.contains(a));
+    network
 }
 
 impl Operation {

@@ -1,27 +1,40 @@
 //! The order of operations, and why each comes before the next.
 //!
-//! - A barrier comes first where the last run died before it settled: packets may still read the
-//!   slot that is about to be written.
+//! - Blocks first: loading them makes whatever map is missing, which all that follows writes to.
+//! - Then a barrier where the last store has not settled: packets may still read the slot that is
+//!   about to be written.
 //! - Networks before programs: a program needs its interface, and the interface's index goes into
-//!   the rows. It stays down until they are attached, and then closed, for the live slot has no
-//!   row of its endpoint.
+//!   the rows. A network stays down until they are attached; opened, it is closed still, for the
+//!   live slot has no row of its endpoint.
 //! - Connection maps before programs, which hold them.
-//! - Programs before the store, with a barrier after the last swap: no packet may still be in an
-//!   old program when the record changes.
+//! - Programs before the store, with a barrier after the last swap of one that packets may be in:
+//!   no packet may still be in an old program when the record changes (T1).
+//! - Until the store nothing may be judged otherwise than the live slot says. So a container that is
+//!   live and whose constants change gets a transition build, which holds both by slot; and an
+//!   address that is another container's in the live slot stays with that one: it is added after
+//!   the store, before the check reads it back.
 //! - After the store a barrier again, before plain builds replace transition builds and before
 //!   anything is taken down: no packet may still be judged by the old generation.
+//!
+//! Operations of one kind stand together, because `bpf` does several of some kinds at the price of
+//! one grace period.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::Kind;
-use super::operation::{Operation, Phase, Step};
+use super::operation::{Operation, Phase, Step, without};
 use crate::diff::{
     ConnectionsDifference, ContainerDifference, Differences, NetworkDifference, ProgramsDifference,
 };
 use crate::live::Live;
-use crate::target::{ContainerTarget, Target};
+use crate::target::tables::Owner;
+use crate::target::{Constants, ContainerTarget, Target};
+use crate::words::address::Cidr;
 use crate::words::generation::CommitRecord;
 use crate::words::names::FullName;
 
-/// The steps of a run of this kind.
+/// The steps of a run of this kind, which leaves this record.
 pub(super) fn steps(
     kind: Kind,
     target: &Target,
@@ -34,16 +47,16 @@ pub(super) fn steps(
         Kind::Nothing => {}
         Kind::Rename => list.push(Phase::Settle, Operation::NameCommit { slot: to.slot }),
         Kind::Mend | Kind::Commit => {
-            let commits = kind == Kind::Commit;
-            prepare(&mut list, target, differences, commits.then_some(to));
-            if commits {
-                let slot = to.slot;
-                let generation = to.generation;
-                list.push(Phase::Verify, Operation::VerifySlot { slot, generation });
-                list.push(Phase::Commit, Operation::Store { record: to });
-            }
-            check(&mut list, target, differences, commits);
-            settle(&mut list, target, live, differences, to, commits);
+            let run = Run {
+                commits: kind == Kind::Commit,
+                to,
+                differences,
+                changes: changes(kind, target, live, differences),
+            };
+            run.prepare(&mut list);
+            run.commit(&mut list);
+            run.check(&mut list, target);
+            run.settle(&mut list);
         }
     }
     list.0
@@ -55,173 +68,275 @@ impl List {
     fn push(&mut self, phase: Phase, operation: Operation) {
         self.0.push(Step { phase, operation });
     }
+
+    fn extend(&mut self, phase: Phase, operations: impl IntoIterator<Item = Operation>) {
+        let steps = operations.into_iter();
+        self.0
+            .extend(steps.map(|operation| Step { phase, operation }));
+    }
 }
 
-fn prepare(list: &mut List, target: &Target, differences: &Differences, to: Option<CommitRecord>) {
-    let mut push = |operation| list.push(Phase::Prepare, operation);
-    if differences.bpffs_missing {
-        push(Operation::MountBpffs);
-    }
-    if differences.base_missing {
-        push(Operation::CreateBase);
-    }
-    if differences.unsettled && to.is_some() {
-        push(Operation::Barrier);
-    }
-    if let Some(to) = to {
-        push(Operation::MarkPreparing {
-            slot: to.slot,
-            generation: to.generation,
-        });
-    }
-    if differences.blocks {
-        push(Operation::ReplaceBlocks);
-    }
-    for (path, (from, value)) in &differences.sysctls {
-        let (path, from, to) = (path.clone(), from.clone(), value.clone());
-        push(Operation::SetSysctl { path, from, to });
-    }
-    let mut swapped = differences.blocks;
+/// A container that differs.
+struct Change<'a> {
+    name: &'a FullName,
+    target: &'a ContainerTarget,
+    difference: &'a ContainerDifference,
+    /// Packets of the live slot go through its programs.
+    live: bool,
+    /// The constants for these packets, where they are others: a transition build holds both.
+    from: Option<Constants>,
+    /// Addresses that are another container's in the live slot.
+    taken: BTreeSet<IpAddr>,
+}
+
+fn changes<'a>(
+    kind: Kind,
+    target: &'a Target,
+    live: &Live,
+    differences: &'a Differences,
+) -> Vec<Change<'a>> {
+    let owners = owners(live);
+    let mut changes = Vec::new();
     for (name, difference) in &differences.containers {
-        let Some(container) = target.containers.get(name) else {
+        let Some(target) = target.containers.get(name) else {
             continue;
         };
-        for operation in container_prepare(name, container, difference) {
-            swapped |= matches!(
-                operation,
-                Operation::Swap { .. } | Operation::ResizeConnections { .. }
-            );
-            push(operation);
+        let index = live.endpoint(name).map(|(index, _)| index);
+        let others = |address: &&IpAddr| {
+            let owner = owners.get(address);
+            owner.is_some_and(|owner| Some(*owner) != index)
+        };
+        // Without a store the live slot is what the target says, and other constants are mended.
+        let before = live.constants(name).filter(|_| kind == Kind::Commit);
+        changes.push(Change {
+            name,
+            target,
+            difference,
+            live: index.is_some(),
+            from: before.filter(|before| *before != target.constants),
+            taken: difference
+                .network
+                .lacks
+                .iter()
+                .chain(&target.network.addresses)
+                .filter(others)
+                .copied()
+                .collect(),
+        });
+    }
+    changes
+}
+
+/// Whose the addresses of containers are in the live slot.
+fn owners(live: &Live) -> BTreeMap<IpAddr, crate::target::tables::EndpointIndex> {
+    let Some(base) = &live.base else {
+        return BTreeMap::new();
+    };
+    let rows = base.live_slot().tables.addresses.iter();
+    let single = |cidr: &Cidr| cidr.prefix_len() == cidr.max_prefix_len();
+    rows.filter_map(|(cidr, address)| match address.owner {
+        Owner::Endpoint(index) if single(cidr) => Some((cidr.addr(), index)),
+        _ => None,
+    })
+    .collect()
+}
+
+/// What all phases of a run need to know.
+struct Run<'a> {
+    commits: bool,
+    to: CommitRecord,
+    differences: &'a Differences,
+    changes: Vec<Change<'a>>,
+}
+
+impl Run<'_> {
+    fn prepare(&self, list: &mut List) {
+        let found = self.differences;
+        let phase = Phase::Prepare;
+        if found.bpffs_missing {
+            list.push(phase, Operation::MountBpffs);
+        }
+        if found.base_missing {
+            list.push(phase, Operation::CreateBase);
+        }
+        if found.blocks {
+            list.push(phase, Operation::ReplaceBlocks);
+        }
+        if self.commits {
+            if found.unsettled {
+                list.push(phase, Operation::Barrier);
+            }
+            let (slot, generation) = (self.to.slot, self.to.generation);
+            list.push(phase, Operation::MarkPreparing { slot, generation });
+        }
+        for (path, (from, value)) in &found.sysctls {
+            let (path, from, to) = (path.clone(), from.clone(), value.clone());
+            list.push(phase, Operation::SetSysctl { path, from, to });
+        }
+        let changes = || self.changes.iter();
+        list.extend(phase, changes().filter_map(Change::ensure_network));
+        list.extend(phase, changes().filter_map(Change::connections));
+        list.extend(phase, changes().filter_map(Change::programs));
+        list.extend(phase, changes().filter_map(Change::open_network));
+        if self.commits {
+            let (slot, delta) = (self.to.slot, found.next.clone());
+            list.push(phase, Operation::WriteSlot { slot, delta });
+            if changes().any(Change::replaces_programs) {
+                list.push(phase, Operation::Barrier);
+            }
         }
     }
-    if let Some(to) = to {
-        push(Operation::WriteSlot {
-            slot: to.slot,
-            delta: differences.next.clone(),
-        });
-        if swapped {
-            push(Operation::Barrier);
+
+    fn commit(&self, list: &mut List) {
+        if self.commits {
+            let (slot, generation) = (self.to.slot, self.to.generation);
+            list.push(Phase::Verify, Operation::VerifySlot { slot, generation });
+            list.push(Phase::Commit, Operation::Store { record: self.to });
+        }
+    }
+
+    /// Every container that was touched, or that packets find elsewhere than before.
+    fn check(&self, list: &mut List, target: &Target) {
+        for change in &self.changes {
+            list.extend(Phase::Check, change.take_addresses());
+        }
+        let moved = &self.differences.live.endpoints.put;
+        for (name, container) in &target.containers {
+            let moved = moved.contains_key(&container.constants.endpoint);
+            if moved || self.differences.containers.contains_key(name) {
+                let container = name.clone();
+                list.push(Phase::Check, Operation::Check { container });
+            }
+        }
+    }
+
+    fn settle(&self, list: &mut List) {
+        let found = self.differences;
+        let phase = Phase::Settle;
+        let leftovers = found.blocks || found.leftovers;
+        if self.commits || found.unsettled || leftovers {
+            list.push(phase, Operation::Barrier);
+        }
+        let changes = || self.changes.iter();
+        list.extend(phase, changes().filter_map(Change::plain_programs));
+        list.extend(phase, changes().filter_map(Change::trim_network));
+        for container in found.surplus.iter().cloned() {
+            list.push(phase, Operation::Remove { container });
+        }
+        if leftovers {
+            list.push(phase, Operation::RemoveLeftovers);
+        }
+        if self.commits || found.unsettled {
+            let slot = self.to.slot;
+            list.push(phase, Operation::MarkSettled { slot });
         }
     }
 }
 
-fn container_prepare(
-    name: &FullName,
-    target: &ContainerTarget,
-    difference: &ContainerDifference,
-) -> Vec<Operation> {
-    let container = || name.clone();
-    let endpoint = target.constants.endpoint;
-    let mut list = Vec::new();
-    let network = || target.network.clone();
-    let faults = match &difference.network {
-        NetworkDifference::None => None,
-        NetworkDifference::Missing => Some(Vec::new()),
-        NetworkDifference::Faults(faults) => Some(faults.clone()),
-    };
-    if let Some(faults) = faults.clone() {
-        let (container, network) = (container(), network());
-        list.push(Operation::EnsureNetwork {
+impl Change<'_> {
+    fn ensure_network(&self) -> Option<Operation> {
+        let mut lacks = self.difference.network.clone();
+        lacks.lacks.retain(|address| !self.taken.contains(address));
+        (!lacks.is_none()).then(|| Operation::EnsureNetwork {
+            container: self.name.clone(),
+            network: without(&self.target.network, &self.taken),
+            lacks,
+        })
+    }
+
+    fn open_network(&self) -> Option<Operation> {
+        self.ensure_network().map(|_| Operation::OpenNetwork {
+            container: self.name.clone(),
+            network: without(&self.target.network, &self.taken),
+        })
+    }
+
+    fn connections(&self) -> Option<Operation> {
+        let container = self.name.clone();
+        let endpoint = self.target.constants.endpoint;
+        let quota = self.target.connections;
+        match self.difference.connections {
+            ConnectionsDifference::None => None,
+            ConnectionsDifference::Missing => Some(Operation::CreateConnections {
+                container,
+                endpoint,
+                quota,
+            }),
+            ConnectionsDifference::Quota(from) => Some(Operation::ResizeConnections {
+                container,
+                endpoint,
+                from,
+                to: quota,
+            }),
+        }
+    }
+
+    fn programs(&self) -> Option<Operation> {
+        let container = self.name.clone();
+        let (from, constants) = (self.from, self.target.constants);
+        let build = self.target.programs.build;
+        match self.difference.programs {
+            ProgramsDifference::None => None,
+            ProgramsDifference::Detached(why) => Some(Operation::Attach {
+                container,
+                from,
+                constants,
+                build,
+                why,
+            }),
+            ProgramsDifference::Build | ProgramsDifference::Blocks => Some(Operation::Swap {
+                container,
+                from,
+                constants,
+                build,
+            }),
+        }
+    }
+
+    /// Whether a program is replaced that packets may be in.
+    fn replaces_programs(&self) -> bool {
+        let resized = matches!(self.difference.connections, ConnectionsDifference::Quota(_));
+        self.live && (resized || self.difference.programs != ProgramsDifference::None)
+    }
+
+    /// The transition build has done its work.
+    fn plain_programs(&self) -> Option<Operation> {
+        self.from.map(|_| Operation::Swap {
+            container: self.name.clone(),
+            from: None,
+            constants: self.target.constants,
+            build: self.target.programs.build,
+        })
+    }
+
+    /// The addresses that another container had until the store.
+    fn take_addresses(&self) -> Vec<Operation> {
+        if self.taken.is_empty() {
+            return Vec::new();
+        }
+        let lacks = NetworkDifference {
+            lacks: self.taken.clone(),
+            ..NetworkDifference::default()
+        };
+        let (container, network) = (self.name.clone(), self.target.network.clone());
+        let open = Operation::OpenNetwork {
+            container: container.clone(),
+            network: network.clone(),
+        };
+        let ensure = Operation::EnsureNetwork {
             container,
             network,
-            faults,
-        });
-    }
-    match difference.connections {
-        ConnectionsDifference::None => {}
-        ConnectionsDifference::Missing => list.push(Operation::CreateConnections {
-            container: container(),
-            endpoint,
-            quota: target.connections,
-        }),
-        ConnectionsDifference::Quota(from) => list.push(Operation::ResizeConnections {
-            container: container(),
-            endpoint,
-            from,
-            to: target.connections,
-        }),
-    }
-    let (constants, build) = (target.constants, target.programs.build);
-    match difference.programs {
-        ProgramsDifference::None => {}
-        ProgramsDifference::Detached => {
-            list.push(Operation::Attach {
-                container: container(),
-                constants,
-                build,
-            });
-        }
-        ProgramsDifference::Build(old) => list.push(Operation::Swap {
-            container: container(),
-            from: (old != constants).then_some(old),
-            constants,
-            build,
-        }),
-    }
-    if faults.is_some() {
-        let (container, network) = (container(), network());
-        list.push(Operation::OpenNetwork { container, network });
-    }
-    list
-}
-
-/// A commit checks every container it touches; a mended one is checked as well.
-fn check(list: &mut List, target: &Target, differences: &Differences, commits: bool) {
-    let endpoints = &differences.live.endpoints;
-    for (name, container) in &target.containers {
-        let moved = commits && endpoints.put.contains_key(&container.constants.endpoint);
-        if moved || differences.containers.contains_key(name) {
-            list.push(
-                Phase::Check,
-                Operation::Check {
-                    container: name.clone(),
-                },
-            );
-        }
-    }
-}
-
-fn settle(
-    list: &mut List,
-    target: &Target,
-    live: &Live,
-    differences: &Differences,
-    to: CommitRecord,
-    commits: bool,
-) {
-    let mut push = |operation| list.push(Phase::Settle, operation);
-    if commits {
-        push(Operation::Barrier);
-    }
-    for (name, difference) in &differences.containers {
-        let Some(container) = target.containers.get(name) else {
-            continue;
+            lacks,
         };
-        let (constants, build) = (container.constants, container.programs.build);
-        if matches!(difference.programs, ProgramsDifference::Build(old) if old != constants) {
-            let container = name.clone();
-            push(Operation::Swap {
-                container,
-                from: None,
-                constants,
-                build,
-            });
-        }
-        if difference.surplus {
-            let (container, network) = (name.clone(), container.network.clone());
-            push(Operation::TrimNetwork { container, network });
-        }
+        vec![ensure, open]
     }
-    for name in live
-        .containers
-        .keys()
-        .filter(|n| differences.surplus.contains(*n))
-    {
-        push(Operation::Remove {
-            container: name.clone(),
-        });
-    }
-    if commits || differences.unsettled {
-        push(Operation::MarkSettled { slot: to.slot });
+
+    fn trim_network(&self) -> Option<Operation> {
+        let surplus = &self.difference.surplus;
+        (!surplus.is_none()).then(|| Operation::TrimNetwork {
+            container: self.name.clone(),
+            network: self.target.network.clone(),
+            surplus: surplus.clone(),
+        })
     }
 }
