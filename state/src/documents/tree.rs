@@ -90,6 +90,7 @@ mod tests {
                     .map(|(path, content)| (Arc::from(*path), Arc::from(content.as_bytes())))
                     .collect(),
                 left_out: BTreeMap::from([(Arc::from("x"), LeftOut::NotYaml)]),
+                ..Tree::default()
             };
             tree.content_hash()
         };
