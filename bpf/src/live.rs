@@ -69,21 +69,36 @@ impl Kernel {
                 commit: info.commit,
                 tree: info.tree,
                 time_s: info.time_s,
+                foreign: reading.foreign.len(),
                 tables: reading.tables,
             };
             *foreign = reading.foreign;
         }
+        let containers = self.live_containers()?;
         let base = Base {
             layout: u32::try_from(header::PL_LAYOUT).unwrap_or(u32::MAX),
             block_code: self.block_code(),
             record: self.record(),
+            leftovers: self.has_leftovers(&containers)?,
             slots,
         };
         Ok(LiveKernel {
             base,
-            containers: self.live_containers()?,
+            containers,
             foreign,
         })
+    }
+
+    /// Whether a registration is no container's, or a set of blocks stands beside the one in use.
+    fn has_leftovers(
+        &self,
+        containers: &BTreeMap<FullName, LiveContainer>,
+    ) -> Result<bool, LiveError> {
+        let registered = containers.values().filter(|c| c.endpoint.is_some()).count();
+        let current = self.blocks.as_ref().map(|blocks| blocks.name.as_str());
+        let listing = self.listing()?;
+        let mut sets = listing.blocks.keys();
+        Ok(self.registry()?.len() > registered || sets.any(|set| current != Some(set.as_str())))
     }
 
     /// Reads what is pinned for containers.

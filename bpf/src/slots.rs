@@ -107,11 +107,14 @@ impl Kernel {
         self.write_slot_row(slot, &SlotInfo { mark, ..info })
     }
 
-    /// What the slot's commit removed has been taken down.
-    pub fn mark_settled(&self, slot: Slot) -> Result<(), SlotError> {
-        let mark = SlotMark::Settled;
-        let info = self.slot_info(slot)?;
-        self.write_slot_row(slot, &SlotInfo { mark, ..info })
+    /// What the slot's commit removed has been taken down. `generation`: that of the record.
+    pub fn mark_settled(&self, slot: Slot, generation: Generation) -> Result<(), SlotError> {
+        let info = SlotInfo {
+            mark: SlotMark::Settled,
+            generation,
+            ..self.slot_info(slot)?
+        };
+        self.write_slot_row(slot, &info)
     }
 
     /// Another commit whose target is the same: one write.

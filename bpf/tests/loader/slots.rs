@@ -180,7 +180,7 @@ fn marks_and_names_are_in_the_kernel() {
         assert_eq!(lab.open().unwrap().record(), record);
         assert!(kernel.store(record).is_err(), "the generation did not grow");
         kernel.barrier().unwrap();
-        kernel.mark_settled(Slot::B).unwrap();
+        kernel.mark_settled(Slot::B, Generation(1)).unwrap();
         kernel
             .name_commit(Slot::B, "1234", "5678", 1_700_000_001)
             .unwrap();

@@ -2,7 +2,7 @@
 //! programs. What fails here swings back by one store, for nothing has been taken down yet.
 
 use bpf::trial::Outcome;
-use state::diff::container_difference;
+use state::diff::ContainerDifference;
 use state::live::Live;
 use state::plan::{Operation, Phase};
 use state::words::generation::CommitRecord;
@@ -14,7 +14,7 @@ use super::error::SwungBack;
 use crate::live;
 
 /// What is live is what was asked for.
-pub struct Checked<'a> {
+pub(super) struct Checked<'a> {
     pub(super) apply: Apply<'a>,
 }
 
@@ -24,7 +24,7 @@ impl<'a> Committed<'a> {
     /// # Errors
     ///
     /// What failed. The slot that was live before the commit is live again.
-    pub fn check(self) -> Result<Checked<'a>, SwungBack> {
+    pub(super) fn check(self) -> Result<Checked<'a>, SwungBack> {
         let mut failures = Vec::new();
         if let Err(failure) = self.record() {
             failures.push(failure);
@@ -79,7 +79,7 @@ impl<'a> Committed<'a> {
         if let (true, Some(programs)) = (transition, found.and_then(|f| f.programs)) {
             target.programs.build = programs.build;
         }
-        let fault = container_difference(&target, found).first_in_words();
+        let fault = ContainerDifference::between(&target, found, false).first_in_words();
         if let Some(fault) = fault {
             return Err(fault);
         }

@@ -17,7 +17,8 @@ use bpf::object::Build;
 use state::diff::Delta;
 use state::live::Process;
 use state::plan::{Kind, Operation, Plan};
-use state::target::Target;
+use state::target::programs::BuildHash;
+use state::target::{Constants, Target};
 use state::target::tables::{EndpointIndex, Tables};
 use state::words::generation::Slot;
 use state::words::names::FullName;
@@ -103,25 +104,30 @@ impl<'a> Apply<'a> {
         self.plan.kind == Kind::Commit
     }
 
-    /// Swaps programs: a plain build, or one that holds the constants of both slots.
+    /// A plain build, or one that holds the constants of both slots.
+    fn build(&self, from: Option<&Constants>, constants: &Constants, build: BuildHash) -> Build {
+        match from {
+            None => Build::Plain(*constants, build),
+            Some(from) => Build::Transition(match self.plan.to.slot {
+                Slot::A => [*constants, *from],
+                Slot::B => [*from, *constants],
+            }),
+        }
+    }
+
+    /// Swaps programs.
     fn swap(&self, operation: &Operation) -> Result<(), SwapError> {
-        let Operation::Swap {
+        if let Operation::Swap {
             container,
             from,
             constants,
             build,
         } = operation
-        else {
-            return Ok(());
-        };
-        let build = match from {
-            None => Build::Plain(*constants, *build),
-            Some(from) => Build::Transition(match self.plan.to.slot {
-                Slot::A => [*constants, *from],
-                Slot::B => [*from, *constants],
-            }),
-        };
-        Ok(self.kernel()?.swap(container, &build)?)
+        {
+            let build = self.build(from.as_ref(), constants, *build);
+            self.kernel()?.swap(container, &build)?;
+        }
+        Ok(())
     }
 
     /// Interface index by endpoint, for rows that were planned before the interface was made.

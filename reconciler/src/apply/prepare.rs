@@ -1,7 +1,6 @@
 //! Prepare: everything that changes no verdict yet.
 
 use bpf::kernel::Kernel;
-use bpf::object::Build;
 use bpf::programs::NewConnections;
 use state::plan::{Operation, Phase};
 use state::words::names::FullName;
@@ -9,14 +8,14 @@ use state::words::names::FullName;
 use super::Apply;
 use super::error::PrepareError;
 use super::verify::Prepared;
-use crate::host::{mount, sysctls};
+use crate::host::{HostError, mount, sysctls};
 
 /// Executes the plan's first phase.
 ///
 /// # Errors
 ///
 /// The operation that failed and why. Live is unchanged.
-pub fn prepare(mut apply: Apply<'_>) -> Result<Prepared<'_>, PrepareError> {
+pub(super) fn prepare(mut apply: Apply<'_>) -> Result<Prepared<'_>, PrepareError> {
     let operations: Vec<&Operation> = apply.plan.phase(Phase::Prepare).collect();
     for operation in operations {
         let _span = tracing::debug_span!("prepare", ?operation).entered();
@@ -47,14 +46,8 @@ impl Apply<'_> {
 
     fn prepare_container(&mut self, operation: &Operation) -> Result<(), PrepareError> {
         match operation {
-            Operation::EnsureNetwork {
-                container, network, ..
-            } => {
-                let ifindex = self.host.ensure_network(container, network)?;
-                self.interfaces.insert(container.clone(), ifindex);
-            }
-            Operation::OpenNetwork { container, network } => {
-                self.host.open_network(container, network)?;
+            Operation::EnsureNetwork { .. } | Operation::OpenNetwork { .. } => {
+                self.network(operation)?;
             }
             Operation::CreateConnections {
                 container,
@@ -73,14 +66,33 @@ impl Apply<'_> {
             }
             Operation::Attach {
                 container,
+                from,
                 constants,
                 build,
+                ..
             } => {
                 let ifindex = self.interface(container)?;
-                let build = Build::Plain(*constants, *build);
+                let build = self.build(from.as_ref(), constants, *build);
                 self.kernel()?.attach(container, ifindex, &build)?;
             }
             Operation::Swap { .. } => self.swap(operation)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Makes, completes or opens a container's network.
+    pub(super) fn network(&mut self, operation: &Operation) -> Result<(), HostError> {
+        match operation {
+            Operation::EnsureNetwork {
+                container, network, ..
+            } => {
+                let ifindex = self.host.ensure_network(container, network)?;
+                self.interfaces.insert(container.clone(), ifindex);
+            }
+            Operation::OpenNetwork { container, network } => {
+                self.host.open_network(container, network)?;
+            }
             _ => {}
         }
         Ok(())

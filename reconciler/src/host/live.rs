@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use state::live::{LiveHost, LiveNetwork};
 use state::target::host::{GATEWAY_MAC, INSIDE_NAME, Network, from_alias, interface_name};
 use state::target::located::Uplink;
-use state::words::address::{Family, Mac};
+use state::words::address::{Cidr, Family, Mac};
 use state::words::names::FullName;
 
 use super::addresses::{self, Address};
@@ -104,6 +104,7 @@ impl Host {
                 foreign_namespaces,
                 foreign_interfaces: foreign_interfaces(&listing, &own),
                 addresses: host_addresses(&listing, &own),
+                subnet_addresses: subnet_addresses(&listing, &own),
                 foreign_routes: foreign_routes(&listing, &own),
                 sysctls: host_sysctls(&uplinks)?,
                 forward_drops: chains::dropping_forwarded(),
@@ -358,6 +359,22 @@ fn foreign_interfaces(listing: &Listing, own: &BTreeSet<u32>) -> BTreeSet<String
 fn host_addresses(listing: &Listing, own: &BTreeSet<u32>) -> BTreeSet<IpAddr> {
     let others = listing.addresses.iter().filter(|a| !own.contains(&a.index));
     others.map(|address| address.address).collect()
+}
+
+/// What the subnets of others' interfaces keep for themselves: the IPv4 broadcast address (RFC 919;
+/// a subnet of 31 bits or more has none, RFC 3021) and the IPv6 subnet-router anycast address (RFC
+/// 4291, section 2.6.1; none from 127 bits on, RFC 6164).
+fn subnet_addresses(listing: &Listing, own: &BTreeSet<u32>) -> BTreeSet<IpAddr> {
+    let others = listing.addresses.iter().filter(|a| !own.contains(&a.index));
+    let reserved = others.filter_map(|found| {
+        let subnet = Cidr::new(found.address, found.prefix).ok()?;
+        match subnet {
+            Cidr::V4(subnet) if found.prefix < 31 => Some(subnet.broadcast().into()),
+            Cidr::V6(subnet) if found.prefix < 127 => Some(subnet.network().into()),
+            _ => None,
+        }
+    });
+    reserved.collect()
 }
 
 /// Routes of others to a single address. The local table holds the host's own addresses.
