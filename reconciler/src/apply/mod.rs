@@ -18,8 +18,8 @@ use state::diff::Delta;
 use state::live::Process;
 use state::plan::{Kind, Operation, Plan};
 use state::target::programs::BuildHash;
-use state::target::{Constants, Target};
 use state::target::tables::{EndpointIndex, Tables};
+use state::target::{Constants, Target};
 use state::words::generation::Slot;
 use state::words::names::FullName;
 

@@ -52,7 +52,8 @@ impl Apply<'_> {
             Operation::Remove { container } => return self.remove(container),
             Operation::RemoveLeftovers => self.kernel()?.remove_leftovers()?,
             Operation::MarkSettled { slot } => {
-                self.kernel()?.mark_settled(*slot, self.plan.to.generation)?;
+                self.kernel()?
+                    .mark_settled(*slot, self.plan.to.generation)?;
             }
             Operation::NameCommit { slot } => {
                 let origin = &self.plan.origin;
