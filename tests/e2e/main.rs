@@ -6,4 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod kernel;
 mod examples;
+mod established;
+mod after_exit;
