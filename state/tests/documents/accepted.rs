@@ -326,10 +326,11 @@ fn a_namespace_has_the_label_of_its_name() {
 
 #[test]
 fn a_container_and_its_defaults() {
-    let text = "apiVersion: plumbline.dev/v1alpha1\nkind: Container\nmetadata: {name: a, namespace: \"\"}\n\
+    let text = "apiVersion: plumbline.dev/v1alpha1\nkind: Container\nmetadata: \
+                {name: a, namespace: \"\"}\n\
                 spec: {addresses: [10.44.0.10, fd44::10], attach: {netns: null}, host: null}\n---\n\
-                apiVersion: plumbline.dev/v1alpha1\nkind: Container\nmetadata: {name: b, namespace: m, \
-                labels: {app: web}}\nspec:\n  host: alpha.example\n  addresses: [\"fd44::11\"]\n  \
+                apiVersion: plumbline.dev/v1alpha1\nkind: Container\nmetadata: {name: b, \
+                namespace: m, labels: {app: web}}\nspec:\n  host: alpha.example\n  addresses: [\"fd44::11\"]\n  \
                 ports:\n  - {name: http, port: 80}\n  - {name: http, port: 80, protocol: UDP}\n  \
                 connections: 64\n  attach: {netns: {}}\n";
     let containers = accepted(text).documents.containers;
