@@ -7,3 +7,4 @@
 )]
 
 mod examples;
+mod readme;
