@@ -41,7 +41,8 @@ fn main() -> Result<()> {
     let blocks = object(&clang, &folder, &out, "blocks", BLOCKS)?;
     let mut rust = shared(&clang, &folder, &out)?;
     for (name, code) in [("CONTAINER_CODE", container), ("BLOCK_CODE", blocks)] {
-        rust += &format!("/// Hash of that object's code.\npub const {name}: [u8; 32] = {code:?};\n");
+        rust +=
+            &format!("/// Hash of that object's code.\npub const {name}: [u8; 32] = {code:?};\n");
     }
     write(&out.join("header.rs"), &rust)?;
     let blocks = std::fs::read(out.join("blocks.bpf.o"))?;
@@ -80,7 +81,10 @@ fn shared(clang: &Clang, folder: &Path, out: &Path) -> Result<String> {
 }
 
 fn skeleton(object: &Path, rust: &Path) -> Result<()> {
-    SkeletonBuilder::new().obj(object).reference_obj(true).generate(rust)
+    SkeletonBuilder::new()
+        .obj(object)
+        .reference_obj(true)
+        .generate(rust)
 }
 
 /// Cargo runs this again when a source or header changes, and when one comes or goes.

@@ -46,7 +46,14 @@ impl Clang {
         let output = Command::new(&self.program)
             .current_dir(folder)
             .args(["-target", target(), "-mcpu=v3", "-O2", "-g", "-std=gnu11"])
-            .args(["-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror", "-fno-stack-protector"])
+            .args([
+                "-Wall",
+                "-Wextra",
+                "-Wcast-qual",
+                "-Wno-unused-parameter",
+                "-Werror",
+                "-fno-stack-protector",
+            ])
             .args([here, map])
             .arg("-I.")
             .arg("-isystem")
@@ -79,19 +86,27 @@ pub(crate) fn link(objects: &[PathBuf], linked: &Path) -> Result<()> {
             .add_file(object)
             .with_context(|| format!("cannot link {}", object.display()))?;
     }
-    linker.link().with_context(|| format!("cannot link {}", linked.display()))
+    linker
+        .link()
+        .with_context(|| format!("cannot link {}", linked.display()))
 }
 
 /// The byte order is part of the object.
 fn target() -> &'static str {
-    if cfg!(target_endian = "little") { "bpfel" } else { "bpfeb" }
+    if cfg!(target_endian = "little") {
+        "bpfel"
+    } else {
+        "bpfeb"
+    }
 }
 
 /// `$CLANG`, or the first of `clang` and its versioned names that starts.
 fn program() -> Result<OsString> {
     let named = std::env::var_os("CLANG").map(|name| vec![name]);
     let candidates = named.unwrap_or_else(|| {
-        let versions = (14..=23).rev().map(|version| format!("clang-{version}").into());
+        let versions = (14..=23)
+            .rev()
+            .map(|version| format!("clang-{version}").into());
         std::iter::once("clang".into()).chain(versions).collect()
     });
     let starts = |name: &OsString| {
@@ -114,7 +129,9 @@ fn uapi() -> Result<PathBuf> {
         PathBuf::from(format!("/usr/include/{architecture}-linux-gnu")),
         PathBuf::from("/usr/include"),
     ];
-    let found = candidates.iter().find(|folder| folder.join("asm/types.h").exists());
+    let found = candidates
+        .iter()
+        .find(|folder| folder.join("asm/types.h").exists());
     match found {
         Some(folder) => Ok(folder.clone()),
         None => bail!(

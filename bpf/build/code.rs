@@ -39,5 +39,7 @@ fn counts(section: &Section<'_>) -> bool {
 
 /// Length first, so that no two sequences of fields are the same bytes.
 fn field(hasher: &mut blake3::Hasher, bytes: &[u8]) {
-    hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+    hasher
+        .update(&(bytes.len() as u64).to_le_bytes())
+        .update(bytes);
 }

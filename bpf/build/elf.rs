@@ -73,7 +73,9 @@ impl<'a> Elf<'a> {
         }
         let symbols = symbols(file, &headers, &sections)?;
         for header in headers.iter().filter(|header| header.kind == SHT_REL) {
-            let patched = sections.get_mut(header.info).context("relocations of no section")?;
+            let patched = sections
+                .get_mut(header.info)
+                .context("relocations of no section")?;
             patched.relocations = relocations(bytes(file, header)?, &symbols)?;
         }
         Ok(Self { sections, symbols })
@@ -123,7 +125,10 @@ fn symbols<'a>(
     let Some(table) = headers.iter().find(|header| header.kind == SHT_SYMTAB) else {
         return Ok(Vec::new());
     };
-    let names = bytes(file, headers.get(table.link).context("symbols without names")?)?;
+    let names = bytes(
+        file,
+        headers.get(table.link).context("symbols without names")?,
+    )?;
     bytes(file, table)?
         .chunks_exact(24)
         .map(|entry| {
@@ -143,10 +148,7 @@ fn symbols<'a>(
         .collect()
 }
 
-fn relocations<'a>(
-    table: &[u8],
-    symbols: &[Symbol<'a>],
-) -> Result<BTreeMap<u64, Relocation<'a>>> {
+fn relocations<'a>(table: &[u8], symbols: &[Symbol<'a>]) -> Result<BTreeMap<u64, Relocation<'a>>> {
     table
         .chunks_exact(16)
         .map(|entry| {

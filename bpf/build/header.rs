@@ -36,7 +36,10 @@ pub(crate) fn rust(header: &str, object: &[u8]) -> Result<String> {
     writeln!(rust, "/// Number, name and meaning of every reason.")?;
     writeln!(rust, "pub const REASONS: &[(u32, &str, &str)] = &[")?;
     for reason in reasons.iter() {
-        let name = reason.name.context("a reason without a name")?.to_string_lossy();
+        let name = reason
+            .name
+            .context("a reason without a name")?
+            .to_string_lossy();
         if name == "PL_REASONS" {
             continue;
         }
@@ -50,7 +53,9 @@ pub(crate) fn rust(header: &str, object: &[u8]) -> Result<String> {
 
 /// Names of `#define` with a value.
 fn constants(header: &str) -> Vec<&str> {
-    let defines = header.lines().filter_map(|line| line.strip_prefix("#define "));
+    let defines = header
+        .lines()
+        .filter_map(|line| line.strip_prefix("#define "));
     defines
         .filter_map(|define| define.split_once(char::is_whitespace))
         .map(|(name, _)| name)

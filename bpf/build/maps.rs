@@ -7,8 +7,8 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
-use libbpf_rs::btf::types::{Array, Composite, DataSec, Enum, Enum64, Int, Ptr, Var};
 use libbpf_rs::btf::BtfType;
+use libbpf_rs::btf::types::{Array, Composite, DataSec, Enum, Enum64, Int, Ptr, Var};
 use libbpf_rs::{Btf, HasSize, ReferencesType};
 
 /// One map as defined.
@@ -30,7 +30,9 @@ pub(crate) fn shapes(object: &[u8]) -> Result<Vec<(String, Shape)>> {
     let maps: DataSec<'_> = btf.type_by_name(".maps").context("object without maps")?;
     let mut shapes = Vec::new();
     for entry in maps.iter() {
-        let map: Var<'_> = btf.type_by_id(entry.ty).context("a map that is no variable")?;
+        let map: Var<'_> = btf
+            .type_by_id(entry.ty)
+            .context("a map that is no variable")?;
         let name = map.name().context("a map without a name")?;
         let shape = shape(&btf, map.referenced_type())
             .with_context(|| format!("map {}", name.display()))?;
@@ -42,7 +44,10 @@ pub(crate) fn shapes(object: &[u8]) -> Result<Vec<(String, Shape)>> {
 
 /// As one text, for the hash.
 pub(crate) fn text(shapes: &[(String, Shape)]) -> String {
-    shapes.iter().map(|(name, shape)| format!("{name} {}\n", shape.text())).collect()
+    shapes
+        .iter()
+        .map(|(name, shape)| format!("{name} {}\n", shape.text()))
+        .collect()
 }
 
 /// As Rust: a constant for each.
@@ -59,8 +64,15 @@ pub(crate) fn rust(shapes: &[(String, Shape)]) -> String {
 
 impl Shape {
     fn text(&self) -> String {
-        let inner = self.inner.as_ref().map(|inner| inner.text()).unwrap_or_default();
-        format!("{} {} {} {} {{{inner}}}", self.kind, self.entries, self.flags, self.layout)
+        let inner = self
+            .inner
+            .as_ref()
+            .map(|inner| inner.text())
+            .unwrap_or_default();
+        format!(
+            "{} {} {} {} {{{inner}}}",
+            self.kind, self.entries, self.flags, self.layout
+        )
     }
 
     fn rust(&self, name: &str) -> String {
@@ -78,11 +90,16 @@ impl Shape {
 
 fn shape(btf: &Btf<'_>, definition: BtfType<'_>) -> Result<Shape> {
     let definition = plain(definition);
-    let definition = Composite::try_from(definition).ok().context("is no struct")?;
+    let definition = Composite::try_from(definition)
+        .ok()
+        .context("is no struct")?;
     let mut shape = Shape::default();
     for member in definition.iter() {
         let name = member.name.context("has an attribute without a name")?;
-        let of = plain(btf.type_by_id(member.ty).context("has an attribute without a type")?);
+        let of = plain(
+            btf.type_by_id(member.ty)
+                .context("has an attribute without a type")?,
+        );
         if let Ok(values) = Array::try_from(of) {
             let pointer = Ptr::try_from(plain(values.contained_type())).ok();
             let inner = pointer.context("has values that are no pointers")?;
@@ -91,7 +108,9 @@ fn shape(btf: &Btf<'_>, definition: BtfType<'_>) -> Result<Shape> {
             shape.value_size = 4;
             continue;
         }
-        let of = Ptr::try_from(of).ok().context("has an attribute that is no pointer")?;
+        let of = Ptr::try_from(of)
+            .ok()
+            .context("has an attribute that is no pointer")?;
         let of = plain(of.referenced_type());
         match name.to_str() {
             Some("type") => shape.kind = number(of)?,
@@ -109,7 +128,9 @@ fn shape(btf: &Btf<'_>, definition: BtfType<'_>) -> Result<Shape> {
 }
 
 fn number(of: BtfType<'_>) -> Result<u32> {
-    let array = Array::try_from(of).ok().context("has a number that is no array")?;
+    let array = Array::try_from(of)
+        .ok()
+        .context("has a number that is no array")?;
     Ok(u32::try_from(array.capacity())?)
 }
 
@@ -123,7 +144,10 @@ fn size(of: BtfType<'_>) -> Result<usize> {
     } else if let Ok(of) = Enum64::try_from(of) {
         Ok(of.size())
     } else {
-        bail!("has a key or value of kind {:?}, whose size is not known", of.kind())
+        bail!(
+            "has a key or value of kind {:?}, whose size is not known",
+            of.kind()
+        )
     }
 }
 
@@ -134,7 +158,9 @@ fn layout(btf: &Btf<'_>, of: BtfType<'_>, text: &mut String) -> Result<()> {
         for member in composite.iter() {
             let name = member.name.unwrap_or_default();
             write!(text, " {}@{:?}:", name.display(), member.attr)?;
-            let of = btf.type_by_id(member.ty).context("has a member without a type")?;
+            let of = btf
+                .type_by_id(member.ty)
+                .context("has a member without a type")?;
             layout(btf, plain(of), text)?;
         }
         text.push(')');

@@ -7,18 +7,44 @@
 /// The skeleton of a container's own programs.
 // Generated code, and the only unsafe code besides sys.rs.
 #[allow(unsafe_code, unused, unreachable_pub, missing_docs)]
-#[allow(clippy::all, clippy::undocumented_unsafe_blocks, clippy::unwrap_used, clippy::expect_used)]
-#[allow(clippy::wildcard_imports, clippy::cast_lossless, clippy::cast_possible_truncation)]
-#[allow(clippy::uninlined_format_args, clippy::semicolon_if_nothing_returned, clippy::too_many_lines)]
+#[allow(
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    clippy::unwrap_used,
+    clippy::expect_used
+)]
+#[allow(
+    clippy::wildcard_imports,
+    clippy::cast_lossless,
+    clippy::cast_possible_truncation
+)]
+#[allow(
+    clippy::uninlined_format_args,
+    clippy::semicolon_if_nothing_returned,
+    clippy::too_many_lines
+)]
 pub(crate) mod container {
     include!(concat!(env!("OUT_DIR"), "/container.skel.rs"));
 }
 
 /// The skeleton of what all containers share.
 #[allow(unsafe_code, unused, unreachable_pub, missing_docs)]
-#[allow(clippy::all, clippy::undocumented_unsafe_blocks, clippy::unwrap_used, clippy::expect_used)]
-#[allow(clippy::wildcard_imports, clippy::cast_lossless, clippy::cast_possible_truncation)]
-#[allow(clippy::uninlined_format_args, clippy::semicolon_if_nothing_returned, clippy::too_many_lines)]
+#[allow(
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    clippy::unwrap_used,
+    clippy::expect_used
+)]
+#[allow(
+    clippy::wildcard_imports,
+    clippy::cast_lossless,
+    clippy::cast_possible_truncation
+)]
+#[allow(
+    clippy::uninlined_format_args,
+    clippy::semicolon_if_nothing_returned,
+    clippy::too_many_lines
+)]
 pub(crate) mod blocks {
     include!(concat!(env!("OUT_DIR"), "/blocks.skel.rs"));
 }
@@ -35,16 +61,16 @@ pub mod maps {
     include!(concat!(env!("OUT_DIR"), "/maps.rs"));
 }
 
-pub use container::types::{
-    __sk_buff as PacketContext,    pl_address as AddressRow, pl_block as Block, pl_connection as ConnectionRow,
-    pl_constants as ConstantsRow, pl_counters as Counters, pl_direction as DirectionNumber,
-    pl_endpoint as EndpointRow, pl_flow as FlowKey, pl_kind as KindNumber, pl_mark as MarkNumber,
-    pl_owner as OwnerNumber, pl_policy_key as PolicyRowKey, pl_port_key as PortRowKey,
-    pl_prefix_v4 as PrefixV4, pl_prefix_v6 as PrefixV6, pl_reason as ReasonNumber,
-    pl_slot as SlotRow,
-};
-pub use container::types::rodata as ContainerRodata;
 pub use blocks::types::{pl_sweep as SweepRow, rodata as BlocksRodata};
+pub use container::types::rodata as ContainerRodata;
+pub use container::types::{
+    __sk_buff as PacketContext, pl_address as AddressRow, pl_block as Block,
+    pl_connection as ConnectionRow, pl_constants as ConstantsRow, pl_counters as Counters,
+    pl_direction as DirectionNumber, pl_endpoint as EndpointRow, pl_flow as FlowKey,
+    pl_kind as KindNumber, pl_mark as MarkNumber, pl_owner as OwnerNumber,
+    pl_policy_key as PolicyRowKey, pl_port_key as PortRowKey, pl_prefix_v4 as PrefixV4,
+    pl_prefix_v6 as PrefixV6, pl_reason as ReasonNumber, pl_slot as SlotRow,
+};
 
 /// How a map is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +102,12 @@ pub const TABLES: [&Shape; 6] = [
 ];
 
 /// A container's own maps.
-pub const CONNECTION_MAPS: [&Shape; 4] =
-    [&maps::ESTABLISHED, &maps::HALF_OPEN, &maps::DATAGRAMS, &maps::COUNTERS];
+pub const CONNECTION_MAPS: [&Shape; 4] = [
+    &maps::ESTABLISHED,
+    &maps::HALF_OPEN,
+    &maps::DATAGRAMS,
+    &maps::COUNTERS,
+];
 
 /// Where the shared blocks find each of [`CONNECTION_MAPS`], by endpoint.
 pub const REGISTRIES: [&Shape; 4] = [

@@ -1,21 +1,22 @@
-//! Our programs as they are attached, found without a pin: by walking the interfaces of this
-//! network namespace.
+//! What is attached to the sides of interfaces (tcx), in the order in which it runs, and our programs
+//! among it: found without a pin, by walking the interfaces of this network namespace.
 //!
 //! A program holds its maps, so whatever is attached leads back to the commit record and the tables
 //! it reads. Only this namespace's interfaces count: another host's (or another test's) programs
 //! are its own.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::abi::{Shape, maps};
 use crate::fault::{Fault, Object, Of};
 use crate::pins::link_name;
-use crate::sys::{self, Attached, Hook, MapInfo, ProgramInfo};
+use crate::sys::{self, MapInfo, ProgramInfo};
+
+pub use crate::sys::{Attached, Hook};
 
 /// One of our programs on one side of an interface.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
-    pub(crate) hook: Hook,
     pub(crate) attached: Attached,
     pub(crate) program: ProgramInfo,
 }
@@ -39,18 +40,20 @@ pub(crate) fn at(ifindex: u32, hook: Hook) -> Result<Vec<Found>, Fault> {
             continue;
         };
         if program.name == link_name(hook) {
-            found.push(Found {
-                hook,
-                attached,
-                program,
-            });
+            found.push(Found { attached, program });
         }
     }
     Ok(found)
 }
 
+/// Attaches a program before all others of a side. It stays as long as the link is held or pinned.
+pub fn attach_first(program: BorrowedFd<'_>, ifindex: u32, hook: Hook) -> Result<OwnedFd, Fault> {
+    let link = sys::attach_first(program, ifindex, hook);
+    link.of("attach a program to", || Object::Side(ifindex, hook))
+}
+
 /// The programs of a side, in order; none where the interface has gone or can have none.
-pub(crate) fn chain(ifindex: u32, hook: Hook) -> Result<Vec<Attached>, Fault> {
+pub fn chain(ifindex: u32, hook: Hook) -> Result<Vec<Attached>, Fault> {
     match sys::chain(ifindex, hook) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENOENT)) => {
             Ok(Vec::new())

@@ -50,7 +50,8 @@ impl Kernel {
             });
         }
         let mark = self.slot_info(record.slot)?.mark;
-        if !matches!(mark, SlotMark::Ready | SlotMark::Settled) {
+        // An empty slot has no container: everything is closed, as before the first commit.
+        if mark == SlotMark::Preparing {
             return Err(StoreError::Mark {
                 slot: record.slot,
                 mark,

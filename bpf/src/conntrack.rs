@@ -122,7 +122,10 @@ pub struct Reason(u32);
 impl Reason {
     /// Every reason, in the datapath's order. Passing is none.
     pub fn all() -> impl Iterator<Item = Self> {
-        header::REASONS.iter().map(|(number, ..)| Self(*number)).filter(|reason| reason.0 != 0)
+        header::REASONS
+            .iter()
+            .map(|(number, ..)| Self(*number))
+            .filter(|reason| reason.0 != 0)
     }
 
     /// The reason of a name.
@@ -141,8 +144,11 @@ impl Reason {
     }
 
     fn row(self) -> (u32, &'static str, &'static str) {
-        let row = header::REASONS.iter().find(|(number, ..)| *number == self.0);
-        row.copied().unwrap_or((self.0, "unknown", "a reason of another version"))
+        let row = header::REASONS
+            .iter()
+            .find(|(number, ..)| *number == self.0);
+        row.copied()
+            .unwrap_or((self.0, "unknown", "a reason of another version"))
     }
 }
 
@@ -185,7 +191,9 @@ impl Kernel {
         connection: &Connection,
         in_s: i32,
     ) -> Result<(), ReadError> {
-        let shape = State::ALL.iter().find(|(state, _)| *state == connection.state);
+        let shape = State::ALL
+            .iter()
+            .find(|(state, _)| *state == connection.state);
         let shape = shape.map_or(&maps::DATAGRAMS, |(_, shape)| *shape);
         let map = self.connection_map(container, shape)?;
         let object = || Object::ContainerMap(container.clone(), shape.name);
@@ -209,8 +217,9 @@ impl Kernel {
         let cpus = libbpf_rs::num_possible_cpus().map_err(std::io::Error::other);
         let cpus = cpus.of("count", || Object::Clock("CPUs"))?;
         let mut values = vec![0; size * cpus];
-        sys::lookup(map.fd.as_fd(), &0_u32.to_ne_bytes(), &mut values)
-            .of("read", || Object::ContainerMap(container.clone(), maps::COUNTERS.name))?;
+        sys::lookup(map.fd.as_fd(), &0_u32.to_ne_bytes(), &mut values).of("read", || {
+            Object::ContainerMap(container.clone(), maps::COUNTERS.name)
+        })?;
         let mut sums: BTreeMap<Reason, u64> = Reason::all().map(|reason| (reason, 0)).collect();
         for value in values.chunks_exact(size) {
             let row = sys::value_of::<Counters>(&value[..maps::COUNTERS.value_size as usize]);
@@ -224,8 +233,15 @@ impl Kernel {
 
     fn entries(&self, container: &FullName, shape: &'static Shape) -> Result<Rows, ReadError> {
         let map = self.connection_map(container, shape)?;
-        let rows = Rows::read(map.fd.as_fd(), shape.key_size, shape.value_size, Way::Batches);
-        Ok(rows.of("read", || Object::ContainerMap(container.clone(), shape.name))?)
+        let rows = Rows::read(
+            map.fd.as_fd(),
+            shape.key_size,
+            shape.value_size,
+            Way::Batches,
+        );
+        Ok(rows.of("read", || {
+            Object::ContainerMap(container.clone(), shape.name)
+        })?)
     }
 
     fn connection_map(
@@ -237,7 +253,9 @@ impl Kernel {
         let path = self.pins.container_map(container, shape.name);
         let fd = self.pins.open_map(&path)?;
         let fd = fd.ok_or_else(|| ReadError::NoConnections(container.clone()))?;
-        Ok(Map::of(fd, || Object::ContainerMap(container.clone(), shape.name))?)
+        Ok(Map::of(fd, || {
+            Object::ContainerMap(container.clone(), shape.name)
+        })?)
     }
 
     fn connection(
@@ -259,7 +277,10 @@ impl Kernel {
             generation: word & header::PL_WORD_GENERATION,
             deliver_to: (endpoint != header::PL_ENDPOINT_STACK)
                 .then(|| EndpointIndex(u16::try_from(endpoint).unwrap_or_default())),
-            closed: (word & header::PL_WORD_FIN_OUT != 0, word & header::PL_WORD_FIN_IN != 0),
+            closed: (
+                word & header::PL_WORD_FIN_OUT != 0,
+                word & header::PL_WORD_FIN_IN != 0,
+            ),
             reset: word & header::PL_WORD_RESET != 0,
             expires_in_s: i64::from(in_jiffies) / i64::from(self.jiffies_per_second.max(1)),
             key: FlowKeyBytes(bytes_of(flow).to_vec()),

@@ -147,7 +147,10 @@ impl Kernel {
     }
 
     fn over(pins: Pins, gathered: Gathered) -> Result<Self, Fault> {
-        let commit = gathered.maps.get(maps::COMMIT.name).map(|map| map.fd.as_fd());
+        let commit = gathered
+            .maps
+            .get(maps::COMMIT.name)
+            .map(|map| map.fd.as_fd());
         let commit = commit.ok_or_else(|| not_there(maps::COMMIT.name))?;
         Ok(Self {
             record: Record::map(commit).of("map", || Object::Map(maps::COMMIT.name))?,
@@ -155,7 +158,8 @@ impl Kernel {
             maps: gathered.maps,
             unpinned: gathered.unpinned,
             blocks: None,
-            jiffies_per_second: sys::jiffies_per_second().of("read", || Object::Clock("jiffies"))?,
+            jiffies_per_second: sys::jiffies_per_second()
+                .of("read", || Object::Clock("jiffies"))?,
             foreign: RefCell::default(),
         })
     }
@@ -167,7 +171,11 @@ impl Kernel {
             let base = self.pins.base().to_owned();
             *self = Self::create(&base)?;
         }
-        if self.blocks.as_ref().is_some_and(|blocks| blocks.code == header::BLOCK_CODE) {
+        if self
+            .blocks
+            .as_ref()
+            .is_some_and(|blocks| blocks.code == header::BLOCK_CODE)
+        {
             return Ok(());
         }
         let loaded = object::load_blocks(&self.map_fds(), self.jiffies_per_second)?;
@@ -216,7 +224,10 @@ impl Kernel {
 
     /// The maps that a host has once, for a load.
     pub(crate) fn map_fds(&self) -> BTreeMap<&str, BorrowedFd<'_>> {
-        self.maps.iter().map(|(name, map)| (*name, map.fd.as_fd())).collect()
+        self.maps
+            .iter()
+            .map(|(name, map)| (*name, map.fd.as_fd()))
+            .collect()
     }
 
     /// Whether a map is one of those that a host has once.
@@ -293,7 +304,10 @@ impl Kernel {
     fn start_blocks(&self, loaded: &BlockPrograms) -> Result<(), CreateError> {
         self.pin_blocks(loaded)?;
         let sweep = || Object::Program("sweep_start");
-        let program = loaded.programs.get("sweep_start").ok_or_else(|| not_there("sweep"))?;
+        let program = loaded
+            .programs
+            .get("sweep_start")
+            .ok_or_else(|| not_there("sweep"))?;
         match sys::test_run(program.as_fd(), &[0; 64], 0).of("run", sweep)? {
             TC_ACT_OK => Ok(()),
             _ => Err(CreateError::Sweep),
@@ -303,10 +317,18 @@ impl Kernel {
     /// Fills the table of loaded blocks and pins it, the table last.
     fn pin_blocks(&self, loaded: &BlockPrograms) -> Result<(), Fault> {
         for (index, program) in TABLE {
-            let program = loaded.programs.get(program).ok_or_else(|| not_there("blocks"))?;
+            let program = loaded
+                .programs
+                .get(program)
+                .ok_or_else(|| not_there("blocks"))?;
             let number = program.as_raw_fd().to_ne_bytes();
-            sys::update(loaded.table.as_fd(), &index.to_ne_bytes(), &number, Update::Any)
-                .of("fill", || Object::Map(maps::BLOCKS.name))?;
+            sys::update(
+                loaded.table.as_fd(),
+                &index.to_ne_bytes(),
+                &number,
+                Update::Any,
+            )
+            .of("fill", || Object::Map(maps::BLOCKS.name))?;
         }
         let name = Pins::new_block_set(&header::BLOCK_CODE, &self.pins.listing()?);
         pins::make_directory(&self.pins.block_set(&name))?;
@@ -386,7 +408,10 @@ fn not_there(name: &'static str) -> Fault {
 }
 
 fn name_of(shape: &Shape) -> &'static str {
-    GLOBAL.iter().find(|known| known.name == shape.name).map_or("", |known| known.name)
+    GLOBAL
+        .iter()
+        .find(|known| known.name == shape.name)
+        .map_or("", |known| known.name)
 }
 
 struct Gathered {
@@ -430,11 +455,17 @@ fn gather(pins: &Pins) -> Result<Gathered, OpenError> {
 fn make_missing(pins: &Pins, gathered: &mut Gathered) -> Result<BlockPrograms, CreateError> {
     let clock = || Object::Clock("jiffies");
     let jiffies_per_second = sys::jiffies_per_second().of("read", clock)?;
-    let fds = gathered.maps.iter().map(|(name, map)| (*name, map.fd.as_fd())).collect();
+    let fds = gathered
+        .maps
+        .iter()
+        .map(|(name, map)| (*name, map.fd.as_fd()))
+        .collect();
     let mut loaded = object::load_blocks(&fds, jiffies_per_second)?;
     for shape in GLOBAL {
         if let Some(fd) = loaded.made.remove(shape.name) {
-            gathered.maps.insert(shape.name, Map::of(fd, || Object::Map(shape.name))?);
+            gathered
+                .maps
+                .insert(shape.name, Map::of(fd, || Object::Map(shape.name))?);
             gathered.unpinned.push(shape.name);
             if shape.name == maps::COMMIT.name {
                 begin_record(pins, gathered)?;
@@ -486,6 +517,11 @@ fn begin_record(pins: &Pins, gathered: &Gathered) -> Result<(), CreateError> {
 fn highest_cached(map: BorrowedFd<'_>, shape: &'static Shape) -> Result<u64, Fault> {
     let rows = Rows::read(map, shape.key_size, shape.value_size, Way::Batches)
         .of("read", || Object::Map(shape.name))?;
-    let cached = rows.iter().filter_map(|(_, value)| sys::value_of::<ConnectionRow>(value));
-    Ok(cached.map(|row| row.word & header::PL_WORD_GENERATION).max().unwrap_or(0))
+    let cached = rows
+        .iter()
+        .filter_map(|(_, value)| sys::value_of::<ConnectionRow>(value));
+    Ok(cached
+        .map(|row| row.word & header::PL_WORD_GENERATION)
+        .max()
+        .unwrap_or(0))
 }

@@ -1,4 +1,31 @@
-//! What the kernel runs.
+//! What the kernel runs, and its loader.
+//!
+//! `datapath/` is the C; `build.rs` compiles and links it to two objects that are embedded here:
+//! a container's own two programs, and the blocks that all containers share. This crate turns the
+//! typed entries of a [`state::target::Target`] into kernel bytes and back. It knows no YAML and no
+//! order of operations: each method of [`kernel::Kernel`] is one operation of a plan, and may be
+//! done again.
+//!
+//! ```text
+//! abi       the C types, numbers and map shapes, generated
+//! sys       the system calls; the only unsafe code
+//! fault     what failed: a call, an object, the kernel's answer
+//! encode    rows and constants <-> bytes
+//! object    the two objects: constants in, programs out; what the bytecode is
+//! rodata    constants of a loaded program, read back
+//! rows      many rows at a time
+//! pins      the directory below bpffs
+//! attached  what stands at an interface's sides
+//! kernel    the handle: what a host has once, found or made
+//! slots     the two slots: marks, rows, deltas
+//! commit    the one store, and the barrier
+//! programs  a container's own: maps, programs, links, guard
+//! conntrack its connections and drops
+//! live      everything read back in the target's words
+//! resize    another quota for a container that lives
+//! trial     a packet through a program
+//! doctor    whether this kernel can do it
+//! ```
 
 pub mod abi;
 mod sys;
@@ -8,10 +35,13 @@ pub mod object;
 mod rodata;
 mod rows;
 pub mod pins;
-mod attached;
+pub mod attached;
 pub mod kernel;
 pub mod slots;
 pub mod commit;
 pub mod programs;
 pub mod conntrack;
 pub mod live;
+pub mod resize;
+pub mod trial;
+pub mod doctor;

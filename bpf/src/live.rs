@@ -69,20 +69,31 @@ impl Kernel {
                 tree: info.tree,
                 time_s: info.time_s,
                 tables: reading.tables,
+                foreign: reading.foreign.len(),
             };
             *foreign = reading.foreign;
         }
+        let containers = self.live_containers()?;
         let base = Base {
             layout: u32::try_from(header::PL_LAYOUT).unwrap_or(u32::MAX),
             block_code: self.block_code(),
             record: self.record(),
             slots,
+            leftovers: self.has_leftovers(&containers)?,
         };
         Ok(LiveKernel {
             base,
-            containers: self.live_containers()?,
+            containers,
             foreign,
         })
+    }
+
+    /// Whether there is anything that [`Kernel::remove_leftovers`] removes.
+    fn has_leftovers(&self, containers: &BTreeMap<FullName, LiveContainer>) -> Result<bool, Fault> {
+        let registered = containers.values().filter(|c| c.endpoint.is_some());
+        let sets = self.listing()?.blocks.len();
+        let in_use = usize::from(self.blocks.is_some());
+        Ok(self.registry()?.len() > registered.count() || sets > in_use)
     }
 
     /// Reads what is pinned for containers.
@@ -112,9 +123,14 @@ impl Kernel {
         let own = self.connection_maps(name)?;
         if let (Some(own), Some(endpoint)) = (&own, live.endpoint) {
             let registered = self.registered_at(endpoint)?;
-            let all = own.iter().zip(registered).all(|(map, id)| Some(map.id) == id);
+            let all = own
+                .iter()
+                .zip(registered)
+                .all(|(map, id)| Some(map.id) == id);
             let sized = own.iter().zip(CONNECTION_MAPS).skip(1);
-            let sized = sized.into_iter().all(|(map, shape)| map.entries == shape.entries);
+            let sized = sized
+                .into_iter()
+                .all(|(map, shape)| map.entries == shape.entries);
             live.connections = (all && sized).then_some(own[0].entries);
         }
         live.programs = self.live_programs(name, own.as_ref(), reader)?;
@@ -184,14 +200,20 @@ impl Kernel {
             return Ok(None);
         };
         let text = read.text("bpf_metadata_build").unwrap_or_default();
-        let slot = if text == TRANSITION { self.record().slot.index() as usize } else { 0 };
+        let slot = if text == TRANSITION {
+            self.record().slot.index() as usize
+        } else {
+            0
+        };
         let rows: Option<[ConstantsRow; 2]> = read.variable("pl_self");
         let Some(constants) = rows.and_then(|rows| encode::read_constants(&rows[slot & 1])) else {
             return Ok(None);
         };
         let holds = |id: &u32| program.maps.contains(id);
         let current = holds(&table) && !own.is_empty() && own.iter().all(holds);
-        let build = read_hash(text).filter(|_| current).map_or(NO_BUILD, BuildHash);
+        let build = read_hash(text)
+            .filter(|_| current)
+            .map_or(NO_BUILD, BuildHash);
         Ok(Some((build, constants)))
     }
 }

@@ -221,7 +221,12 @@ impl Pins {
 
     /// Removes the layout's directories and the base directory, once they are empty.
     pub(crate) fn remove_base(&self) -> Result<(), Fault> {
-        for directory in [&self.containers(), &self.block_sets(), &self.root, &self.base] {
+        for directory in [
+            &self.containers(),
+            &self.block_sets(),
+            &self.root,
+            &self.base,
+        ] {
             remove_directory(directory)?;
         }
         Ok(())
@@ -287,7 +292,9 @@ impl Pins {
                 };
                 let namespace = namespace.clone();
                 let pins = container_pins(&path, &mut listing.unknown)?;
-                listing.containers.insert(FullName { namespace, name }, pins);
+                listing
+                    .containers
+                    .insert(FullName { namespace, name }, pins);
             }
         }
         Ok(())
@@ -385,15 +392,14 @@ fn entries(path: &Path) -> Result<Vec<(String, bool)>, Fault> {
     Ok(names)
 }
 
-fn container_pins(
-    path: &Path,
-    unknown: &mut BTreeSet<PathBuf>,
-) -> Result<BTreeSet<String>, Fault> {
+fn container_pins(path: &Path, unknown: &mut BTreeSet<PathBuf>) -> Result<BTreeSet<String>, Fault> {
     let mut pins = BTreeSet::new();
     for (name, directory) in entries(path)? {
         let ours = name.strip_suffix(NEXT).unwrap_or(&name);
         let map = CONNECTION_MAPS.iter().any(|shape| shape.name == ours);
-        let link = [Hook::Ingress, Hook::Egress].into_iter().any(|hook| link_name(hook) == ours);
+        let link = [Hook::Ingress, Hook::Egress]
+            .into_iter()
+            .any(|hook| link_name(hook) == ours);
         if (map || link) && !directory {
             pins.insert(name);
         } else {

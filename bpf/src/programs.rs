@@ -12,7 +12,7 @@
 //! lose it: what it does not have, none has.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 
 use libbpf_rs::{TC_EGRESS, TC_INGRESS, TcHook};
@@ -150,7 +150,9 @@ impl Kernel {
         }
         for (rows, registry) in registrations.iter().zip(REGISTRIES) {
             let outer = self.need(registry)?;
-            let written = rows.write(outer.fd.as_fd()).map_err(|stopped| stopped.error);
+            let written = rows
+                .write(outer.fd.as_fd())
+                .map_err(|stopped| stopped.error);
             written.of("register a map in", || Object::Map(registry.name))?;
         }
         Ok(())
@@ -224,7 +226,11 @@ impl Kernel {
     ) -> Result<Map, ConnectionsError> {
         let object = || Object::ContainerMap(wanted.container.clone(), shape.name);
         let established = shape.name == maps::ESTABLISHED.name;
-        let size = if established { wanted.quota } else { shape.entries };
+        let size = if established {
+            wanted.quota
+        } else {
+            shape.entries
+        };
         let path = self.pins.container_map(&wanted.container, shape.name);
         if let Some(id) = registered {
             let held = match attached {
@@ -274,8 +280,18 @@ impl Kernel {
     ) -> Result<(), AttachError> {
         let programs = self.load(container, build)?;
         self.guard(ifindex)?;
-        self.place(container, ifindex, Hook::Ingress, programs.from_container.as_fd())?;
-        self.place(container, ifindex, Hook::Egress, programs.to_container.as_fd())
+        self.place(
+            container,
+            ifindex,
+            Hook::Ingress,
+            programs.from_container.as_fd(),
+        )?;
+        self.place(
+            container,
+            ifindex,
+            Hook::Egress,
+            programs.to_container.as_fd(),
+        )
     }
 
     /// Loads a container's programs anew and puts them in the place of those that are attached.
@@ -324,11 +340,19 @@ impl Kernel {
             container: container.clone(),
             source,
         })?;
-        // What its instructions do not name it holds too, so that all is found through it.
-        for (name, map) in self.map_fds() {
-            let global = GLOBAL.iter().find(|shape| shape.name == name).map_or("", |s| s.name);
-            sys::bind_map(programs.from_container.as_fd(), map)
-                .of("bind a program to", || Object::Map(global))?;
+        // What their instructions do not name they hold too, so that all is found through them.
+        for program in [&programs.from_container, &programs.to_container] {
+            for (name, map) in &maps {
+                let shape = GLOBAL
+                    .into_iter()
+                    .chain(CONNECTION_MAPS)
+                    .find(|s| s.name == *name);
+                let Some(shape) = shape else {
+                    continue;
+                };
+                sys::bind_map(program.as_fd(), *map)
+                    .of("bind a program to", || Object::Map(shape.name))?;
+            }
         }
         Ok(programs)
     }
@@ -366,7 +390,7 @@ impl Kernel {
                 sys::link_update(link.as_fd(), program).of("update", object)?;
                 link
             }
-            None => sys::attach_first(program, ifindex, hook).of("attach", object)?,
+            None => attached::attach_first(program, ifindex, hook)?,
         };
         pins::replace(link.as_fd(), &path)?;
         Ok(())
@@ -535,9 +559,13 @@ fn held_by_attached() -> Result<BTreeSet<u32>, Fault> {
 fn guard_hook(ifindex: u32, hook: Hook, guard: BorrowedFd<'_>) -> libbpf_rs::Result<TcHook> {
     let index = i32::try_from(ifindex).map_err(std::io::Error::other)?;
     let mut filter = TcHook::new(guard);
-    filter.ifindex(index).handle(GUARD).priority(GUARD).attach_point(match hook {
-        Hook::Ingress => TC_INGRESS,
-        Hook::Egress => TC_EGRESS,
-    });
+    filter
+        .ifindex(index)
+        .handle(GUARD)
+        .priority(GUARD)
+        .attach_point(match hook {
+            Hook::Ingress => TC_INGRESS,
+            Hook::Egress => TC_EGRESS,
+        });
     Ok(filter)
 }

@@ -9,9 +9,9 @@ use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use libbpf_rs::btf::types::{DataSec, Var};
+use libbpf_rs::Btf;
 use libbpf_rs::btf::TypeId;
-use libbpf_rs::{Btf, ReferencesType};
+use libbpf_rs::btf::types::{DataSec, Var};
 
 use crate::fault::{Fault, Object, Of};
 use crate::sys::{self, Plain, ProgramInfo};
@@ -69,7 +69,8 @@ impl Reader {
             let found = sys::lookup(map.as_fd(), &0_u32.to_ne_bytes(), &mut bytes);
             if found.of("read", object)? {
                 let layout = self.layout(program, info.btf_value_type);
-                let layout = layout.of("read the types of", || Object::Id("program", program.id))?;
+                let layout =
+                    layout.of("read the types of", || Object::Id("program", program.id))?;
                 return Ok(Some(Constants { bytes, layout }));
             }
         }
@@ -93,7 +94,11 @@ fn layout_of(btf: &Btf<'_>, section: u32) -> Layout {
         return Layout::new();
     };
     let variables = section.iter().filter_map(|entry| {
-        let name = btf.type_by_id::<Var<'_>>(entry.ty)?.name()?.to_str()?.to_owned();
+        let name = btf
+            .type_by_id::<Var<'_>>(entry.ty)?
+            .name()?
+            .to_str()?
+            .to_owned();
         Some((name, (entry.offset as usize, entry.size)))
     });
     variables.collect()

@@ -22,7 +22,8 @@ pub(crate) struct Rows {
 pub(crate) enum Way {
     /// By batches, else one by one.
     Batches,
-    /// One by one.
+    /// One by one, as kernels do that have no batches.
+    #[cfg(test)]
     OneByOne,
 }
 
@@ -99,8 +100,10 @@ impl Rows {
             let asked = count(room)?;
             match sys::lookup_batch(map, &place, token, &mut keys, &mut values, asked) {
                 Ok((read, next)) => {
-                    all.keys.extend_from_slice(&keys[..read as usize * all.key_size]);
-                    all.values.extend_from_slice(&values[..read as usize * all.value_size]);
+                    all.keys
+                        .extend_from_slice(&keys[..read as usize * all.key_size]);
+                    all.values
+                        .extend_from_slice(&values[..read as usize * all.value_size]);
                     place = next;
                 }
                 Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
@@ -143,7 +146,9 @@ pub(crate) fn delete(map: BorrowedFd<'_>, key_size: u32, keys: &[u8]) -> io::Res
                 rest = &rest[(stopped.done + 1) * key_size..];
             }
             Err(stopped) if lacks_batches(&stopped.error) => {
-                return rest.chunks_exact(key_size).try_for_each(|key| delete_one(map, key));
+                return rest
+                    .chunks_exact(key_size)
+                    .try_for_each(|key| delete_one(map, key));
             }
             Err(stopped) => return Err(stopped.error),
         }
@@ -167,9 +172,118 @@ fn lacks_batches(error: &io::Error) -> bool {
     /// `ENOTSUPP` of linux/errno.h, which user space should never see and does.
     const ENOTSUPP: i32 = 524;
     let answers = [libc::EINVAL, libc::EOPNOTSUPP, libc::EINTR, ENOTSUPP];
-    error.raw_os_error().is_some_and(|errno| answers.contains(&errno))
+    error
+        .raw_os_error()
+        .is_some_and(|errno| answers.contains(&errno))
 }
 
 fn count(items: usize) -> io::Result<u32> {
     u32::try_from(items).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsFd, AsRawFd};
+
+    use super::*;
+    use crate::abi::{Shape, maps};
+
+    fn rows(inner: &Shape, count: u32) -> Rows {
+        let mut rows = Rows::new(inner.key_size, inner.value_size);
+        for number in 0..count {
+            let mut key = vec![0; inner.key_size as usize];
+            key[..4].copy_from_slice(&number.to_ne_bytes());
+            if inner.kind == maps::ADDRESSES_V4.inner.unwrap().kind {
+                key[..4].copy_from_slice(&32_u32.to_ne_bytes());
+                key[4..8].copy_from_slice(&number.to_ne_bytes());
+            }
+            rows.push(&key, &vec![7; inner.value_size as usize]);
+        }
+        rows
+    }
+
+    fn sorted(rows: &Rows) -> Vec<(&[u8], &[u8])> {
+        let mut all: Vec<_> = rows.iter().collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Needs root, as every test of this crate that asks the kernel.
+    #[test]
+    fn both_ways_read_the_same() {
+        for shape in [
+            &maps::POLICY,
+            &maps::ADDRESSES_V4,
+            &maps::ADDRESSES_V6,
+            &maps::RULESETS,
+        ] {
+            let inner = shape.inner.unwrap();
+            for count in [0, 1, 9000] {
+                let map = sys::map_create(inner, 16_384).unwrap();
+                let written = rows(inner, count);
+                written.write(map.as_fd()).unwrap();
+                let read =
+                    |way| Rows::read(map.as_fd(), inner.key_size, inner.value_size, way).unwrap();
+                let (batches, single) = (read(Way::Batches), read(Way::OneByOne));
+                assert_eq!(sorted(&batches), sorted(&written), "{} {count}", shape.name);
+                assert_eq!(sorted(&batches), sorted(&single), "{} {count}", shape.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_map_of_maps_with_gaps_is_read_as_what_it_holds() {
+        let program = crate::object::load_blocks(&std::collections::BTreeMap::new(), 250).unwrap();
+        let registry = &program.made[maps::ALL_COUNTERS.name];
+        let inner = sys::map_create(maps::ALL_COUNTERS.inner.unwrap(), 1).unwrap();
+        let mut places = Rows::new(4, 4);
+        for place in [3_u32, 4, 5000, 8191] {
+            places.push(&place.to_ne_bytes(), &inner.as_raw_fd().to_ne_bytes());
+        }
+        places.write(registry.as_fd()).unwrap();
+        let id = sys::map_info(inner.as_fd()).unwrap().id.to_ne_bytes();
+        for way in [Way::Batches, Way::OneByOne] {
+            let read = Rows::read(registry.as_fd(), 4, 4, way).unwrap();
+            let keys: Vec<u32> = read
+                .iter()
+                .map(|(key, _)| sys::value_of(key).unwrap())
+                .collect();
+            assert_eq!(keys, [3, 4, 5000, 8191]);
+            assert!(read.iter().all(|(_, value)| value == id));
+        }
+    }
+
+    #[test]
+    fn a_write_stops_where_the_map_is_full() {
+        let inner = maps::POLICY.inner.unwrap();
+        let map = sys::map_create(inner, 1000).unwrap();
+        let stopped = rows(inner, 1200).write(map.as_fd()).unwrap_err();
+        assert!(is_full(&stopped.error), "{:?}", stopped.error);
+        assert_eq!(stopped.done, 1000);
+        let lpm = maps::RULESETS.inner.unwrap();
+        let map = sys::map_create(lpm, 1000).unwrap();
+        let stopped = rows(lpm, 1200).write(map.as_fd()).unwrap_err();
+        assert!(is_full(&stopped.error), "{:?}", stopped.error);
+    }
+
+    #[test]
+    fn deleting_what_is_not_there_is_no_error() {
+        let inner = maps::POLICY.inner.unwrap();
+        let map = sys::map_create(inner, 1000).unwrap();
+        rows(inner, 500).write(map.as_fd()).unwrap();
+        let mut keys = Vec::new();
+        for (key, _) in rows(inner, 1000).iter() {
+            keys.extend_from_slice(key);
+        }
+        // Every other one that is there, between those that are not.
+        let (there, gone) = keys.split_at(500 * inner.key_size as usize);
+        let mixed: Vec<u8> = gone
+            .chunks_exact(inner.key_size as usize)
+            .zip(there.chunks_exact(inner.key_size as usize))
+            .flat_map(|(a, b)| [a, b].concat())
+            .collect();
+        delete(map.as_fd(), inner.key_size, &mixed).unwrap();
+        let left = Rows::read(map.as_fd(), inner.key_size, inner.value_size, Way::Batches);
+        assert_eq!(left.unwrap().len(), 0);
+    }
 }

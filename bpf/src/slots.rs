@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use state::diff::{Delta, TableDelta};
 use state::live::SlotMark;
 use state::target::tables::{Endpoint, EndpointIndex, Tables};
+use state::words::address::Cidr;
 use state::words::generation::{Generation, Slot};
 
 use crate::abi::{MarkNumber, Shape, SlotRow, TABLES, header, maps};
@@ -114,11 +115,15 @@ impl Kernel {
         self.write_slot_row(slot, &SlotInfo { mark, ..info })
     }
 
-    /// What the slot's commit removed has been taken down.
+    /// What the last store removed has been taken down. The slot is settled as the generation that
+    /// the record says, which is another than it was made for where a store came back to it.
     pub fn mark_settled(&self, slot: Slot) -> Result<(), SlotError> {
-        let mark = SlotMark::Settled;
-        let info = self.slot_info(slot)?;
-        self.write_slot_row(slot, &SlotInfo { mark, ..info })
+        let info = SlotInfo {
+            mark: SlotMark::Settled,
+            generation: self.record().generation,
+            ..self.slot_info(slot)?
+        };
+        self.write_slot_row(slot, &info)
     }
 
     /// Another commit whose target is the same: one write.
@@ -180,43 +185,85 @@ impl Kernel {
 
     /// Reads a slot's rows back.
     pub fn read_slot(&self, slot: Slot) -> Result<SlotReading, SlotError> {
-        let mut reading = SlotReading::default();
-        let tables = &mut reading.tables;
-        let mut interfaces = BTreeMap::new();
-        for shape in TABLES {
-            let Some(rows) = self.table_rows(shape, slot)? else {
-                continue;
-            };
-            for (key, value) in rows.iter() {
-                let taken = match shape.name {
-                    "interfaces" => take_interface(&mut interfaces, key, value),
-                    _ => take_row(tables, shape, key, value),
-                };
-                if taken.is_none() {
-                    reading.foreign.push(ForeignRow {
-                        table: shape.name,
-                        key: key.to_vec(),
-                    });
-                }
-            }
+        let mut foreign = Vec::new();
+        let mut addresses = Vec::new();
+        for shape in [&maps::ADDRESSES_V4, &maps::ADDRESSES_V6] {
+            addresses.extend(self.read_table(shape, slot, &mut foreign, |key, value| {
+                Some((encode::read_prefix(key)?, encode::read_address(value)?))
+            })?);
         }
-        let follow = encode::interfaces(&reading.tables.endpoints);
-        for key in differing(&interfaces, &follow) {
-            reading.foreign.push(ForeignRow {
+        let policy = self.read_table(&maps::POLICY, slot, &mut foreign, |key, value| {
+            Some((encode::read_policy_key(key)?, encode::read_ruleset(value)?))
+        })?;
+        let rulesets = self.read_table(&maps::RULESETS, slot, &mut foreign, |key, value| {
+            Some((encode::read_port_key(key)?, encode::read_rule(value)?))
+        })?;
+        let endpoints = self.read_endpoints(slot, &mut foreign)?;
+        let interfaces = self.read_interfaces(slot)?;
+        for ifindex in differing(&interfaces, &encode::interfaces(&endpoints)) {
+            foreign.push(ForeignRow {
                 table: maps::INTERFACES.name,
-                key: key.to_ne_bytes().to_vec(),
+                key: ifindex.to_ne_bytes().to_vec(),
             });
         }
-        self.foreign.borrow_mut()[slot.index() as usize & 1].clone_from(&reading.foreign);
-        Ok(reading)
+        self.foreign.borrow_mut()[slot.index() as usize & 1].clone_from(&foreign);
+        let tables = Tables {
+            addresses: addresses.into_iter().collect(),
+            endpoints,
+            policy: policy.into_iter().collect(),
+            rulesets: rulesets.into_iter().collect(),
+        };
+        Ok(SlotReading { tables, foreign })
     }
 
-    fn table_rows(&self, shape: &'static Shape, slot: Slot) -> Result<Option<Rows>, Fault> {
+    fn read_endpoints(
+        &self,
+        slot: Slot,
+        foreign: &mut Vec<ForeignRow>,
+    ) -> Result<BTreeMap<EndpointIndex, Endpoint>, SlotError> {
+        let rows = self.read_table(&maps::ENDPOINTS, slot, foreign, |key, value| {
+            Some((encode::read_index(key)?, encode::read_endpoint(value)?))
+        })?;
+        let present = rows.into_iter().filter_map(|(at, row)| Some((at, row?)));
+        Ok(present.collect())
+    }
+
+    fn read_interfaces(&self, slot: Slot) -> Result<BTreeMap<u32, u32>, SlotError> {
+        let rows = self.read_table(&maps::INTERFACES, slot, &mut Vec::new(), |key, value| {
+            Some((sys::value_of(key)?, sys::value_of(value)?))
+        })?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Rows of one table as `read` has them; those that it does not know are foreign.
+    fn read_table<R>(
+        &self,
+        shape: &'static Shape,
+        slot: Slot,
+        foreign: &mut Vec<ForeignRow>,
+        read: impl Fn(&[u8], &[u8]) -> Option<R>,
+    ) -> Result<Vec<R>, SlotError> {
         let (Some(table), Some(inner)) = (self.table(shape, slot)?, shape.inner) else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
-        let rows = Rows::read(table.fd.as_fd(), inner.key_size, inner.value_size, Way::Batches);
-        rows.of("read", || Object::Table(shape.name, slot)).map(Some)
+        let rows = Rows::read(
+            table.fd.as_fd(),
+            inner.key_size,
+            inner.value_size,
+            Way::Batches,
+        )
+        .of("read", || Object::Table(shape.name, slot))?;
+        let mut known = Vec::with_capacity(rows.len());
+        for (key, value) in rows.iter() {
+            match read(key, value) {
+                Some(row) => known.push(row),
+                None => foreign.push(ForeignRow {
+                    table: shape.name,
+                    key: key.to_vec(),
+                }),
+            }
+        }
+        Ok(known)
     }
 
     /// A slot's map of one table.
@@ -226,7 +273,8 @@ impl Kernel {
             return Ok(None);
         };
         let mut id = [0; 4];
-        if !sys::lookup(outer.fd.as_fd(), &slot.index().to_ne_bytes(), &mut id).of("find", object)?
+        if !sys::lookup(outer.fd.as_fd(), &slot.index().to_ne_bytes(), &mut id)
+            .of("find", object)?
         {
             return Ok(None);
         }
@@ -241,25 +289,41 @@ impl Kernel {
     pub fn write_delta(&self, slot: Slot, delta: &Delta) -> Result<(), SlotError> {
         self.refuse_live(slot)?;
         self.remove_foreign(slot)?;
-        let v4 = |cidr: &&_| matches!(cidr, state::words::address::Cidr::V4(_));
-        for (shape, of_family) in [(&maps::ADDRESSES_V4, true), (&maps::ADDRESSES_V6, false)] {
+        for shape in [&maps::ADDRESSES_V4, &maps::ADDRESSES_V6] {
+            let of_family = |cidr: &Cidr| {
+                let v4 = shape.name == maps::ADDRESSES_V4.name;
+                matches!(cidr, Cidr::V4(_)) == v4
+            };
             let mut change = Change::new(shape);
             let addresses = &delta.addresses;
-            for (cidr, address) in addresses.put.iter().filter(|(c, _)| v4(c) == of_family) {
-                change.put(&encode::prefix(cidr), &encode::address(address));
+            for (cidr, address) in addresses.put.iter().filter(|(cidr, _)| of_family(cidr)) {
+                change.put(
+                    encode::prefix(cidr).bytes(),
+                    bytes_of(&encode::address(address)),
+                );
             }
-            for cidr in addresses.delete.iter().filter(|c| v4(c) == of_family) {
-                change.delete(&encode::prefix(cidr));
+            for cidr in addresses.delete.iter().filter(|cidr| of_family(cidr)) {
+                change.delete(encode::prefix(cidr).bytes());
             }
             self.change(shape, slot, &change)?;
         }
-        let change = Change::of(&maps::POLICY, &delta.policy, encode::policy_key, |r| {
-            encode::ruleset(*r)
-        });
+        let mut change = Change::new(&maps::POLICY);
+        for (key, ruleset) in &delta.policy.put {
+            let (key, value) = (encode::policy_key(key), encode::ruleset(*ruleset));
+            change.put(bytes_of(&key), bytes_of(&value));
+        }
+        for key in &delta.policy.delete {
+            change.delete(bytes_of(&encode::policy_key(key)));
+        }
         self.change(&maps::POLICY, slot, &change)?;
-        let change = Change::of(&maps::RULESETS, &delta.rulesets, encode::port_key, |r| {
-            encode::rule(*r)
-        });
+        let mut change = Change::new(&maps::RULESETS);
+        for (key, rule) in &delta.rulesets.put {
+            let (key, value) = (encode::port_key(key), encode::rule(*rule));
+            change.put(bytes_of(&key), bytes_of(&value));
+        }
+        for key in &delta.rulesets.delete {
+            change.delete(bytes_of(&encode::port_key(key)));
+        }
         self.change(&maps::RULESETS, slot, &change)?;
         self.write_endpoints(slot, &delta.endpoints)
     }
@@ -271,32 +335,22 @@ impl Kernel {
         delta: &TableDelta<EndpointIndex, Endpoint>,
     ) -> Result<(), SlotError> {
         let mut change = Change::new(&maps::ENDPOINTS);
-        for (index, endpoint) in &delta.put {
-            change.put(&encode::index(*index), &encode::endpoint(Some(endpoint)));
-        }
-        for index in &delta.delete {
-            change.put(&encode::index(*index), &encode::endpoint(None));
+        let put = delta.put.iter().map(|(at, endpoint)| (at, Some(endpoint)));
+        for (at, endpoint) in put.chain(delta.delete.iter().map(|at| (at, None))) {
+            change.put(
+                bytes_of(&encode::index(*at)),
+                bytes_of(&encode::endpoint(endpoint)),
+            );
         }
         self.change(&maps::ENDPOINTS, slot, &change)?;
 
-        let mut endpoints = BTreeMap::new();
-        for (key, value) in self.table_rows(&maps::ENDPOINTS, slot)?.unwrap_or_default().iter() {
-            if let (Some(index), Some(Some(endpoint))) =
-                (encode::read_index(key), encode::read_endpoint(value))
-            {
-                endpoints.insert(index, endpoint);
-            }
-        }
+        let endpoints = self.read_endpoints(slot, &mut Vec::new())?;
         let follow = encode::interfaces(&endpoints);
-        let mut there = BTreeMap::new();
-        for (key, value) in self.table_rows(&maps::INTERFACES, slot)?.unwrap_or_default().iter() {
-            take_interface(&mut there, key, value);
-        }
         let mut change = Change::new(&maps::INTERFACES);
-        for ifindex in differing(&there, &follow) {
+        for ifindex in differing(&self.read_interfaces(slot)?, &follow) {
             match follow.get(&ifindex) {
-                Some(index) => change.put(&ifindex.to_ne_bytes(), &index.to_ne_bytes()),
-                None => change.delete(&ifindex.to_ne_bytes()),
+                Some(at) => change.put(bytes_of(&ifindex), bytes_of(at)),
+                None => change.delete(bytes_of(&ifindex)),
             }
         }
         self.change(&maps::INTERFACES, slot, &change)
@@ -309,7 +363,7 @@ impl Kernel {
             let mut change = Change::new(shape);
             for row in rows.iter().filter(|row| row.table == shape.name) {
                 if shape.name == maps::ENDPOINTS.name {
-                    change.put(&row.key, &encode::endpoint(None));
+                    change.put(&row.key, bytes_of(&encode::endpoint(None)));
                 } else {
                     change.delete(&row.key);
                 }
@@ -319,12 +373,7 @@ impl Kernel {
         Ok(())
     }
 
-    fn change(
-        &self,
-        shape: &'static Shape,
-        slot: Slot,
-        change: &Change,
-    ) -> Result<(), SlotError> {
+    fn change(&self, shape: &'static Shape, slot: Slot, change: &Change) -> Result<(), SlotError> {
         if change.deletes.is_empty() && change.puts.len() == 0 {
             return Ok(());
         }
@@ -355,8 +404,13 @@ impl Kernel {
     ) -> Result<(), SlotError> {
         let object = || Object::Table(shape.name, slot);
         let inner = shape.inner.unwrap_or(shape);
-        let there = Rows::read(table.fd.as_fd(), inner.key_size, inner.value_size, Way::Batches)
-            .of("read", object)?;
+        let there = Rows::read(
+            table.fd.as_fd(),
+            inner.key_size,
+            inner.value_size,
+            Way::Batches,
+        )
+        .of("read", object)?;
         let most = u32::try_from(there.len() + puts.len()).unwrap_or(u32::MAX);
         let room = most.checked_next_power_of_two().unwrap_or(u32::MAX);
         let room = room.max(table.entries.saturating_mul(2));
@@ -392,22 +446,6 @@ impl Change {
         }
     }
 
-    fn of<K: Ord, V>(
-        shape: &Shape,
-        delta: &TableDelta<K, V>,
-        key: impl Fn(&K) -> Vec<u8>,
-        value: impl Fn(&V) -> Vec<u8>,
-    ) -> Self {
-        let mut change = Self::new(shape);
-        for (row_key, row_value) in &delta.put {
-            change.put(&key(row_key), &value(row_value));
-        }
-        for row_key in &delta.delete {
-            change.delete(&key(row_key));
-        }
-        change
-    }
-
     fn put(&mut self, key: &[u8], value: &[u8]) {
         self.puts.push(key, value);
     }
@@ -417,46 +455,20 @@ impl Change {
     }
 }
 
-/// Reads one row into the tables; `None` if it is no row of ours.
-fn take_row(tables: &mut Tables, shape: &Shape, key: &[u8], value: &[u8]) -> Option<()> {
-    match shape.name {
-        "addresses_v4" | "addresses_v6" => {
-            let (key, value) = (encode::read_prefix(key)?, encode::read_address(value)?);
-            tables.addresses.insert(key, value);
-        }
-        "endpoints" => {
-            let (key, value) = (encode::read_index(key)?, encode::read_endpoint(value)?);
-            if let Some(value) = value {
-                tables.endpoints.insert(key, value);
-            }
-        }
-        "policy" => {
-            let (key, value) = (encode::read_policy_key(key)?, encode::read_ruleset(value)?);
-            tables.policy.insert(key, value);
-        }
-        "rulesets" => {
-            let (key, value) = (encode::read_port_key(key)?, encode::read_rule(value)?);
-            tables.rulesets.insert(key, value);
-        }
-        _ => return None,
-    }
-    Some(())
-}
-
-fn take_interface(interfaces: &mut BTreeMap<u32, u32>, key: &[u8], value: &[u8]) -> Option<()> {
-    interfaces.insert(sys::value_of(key)?, sys::value_of(value)?);
-    Some(())
-}
-
 /// Keys that are in one only, or have another value in the other.
 fn differing(a: &BTreeMap<u32, u32>, b: &BTreeMap<u32, u32>) -> Vec<u32> {
     let in_a = a.iter().filter(|(key, value)| b.get(key) != Some(value));
     let only_in_b = b.keys().filter(|key| !a.contains_key(key));
-    in_a.map(|(key, _)| *key).chain(only_in_b.copied()).collect()
+    in_a.map(|(key, _)| *key)
+        .chain(only_in_b.copied())
+        .collect()
 }
 
 fn read_name(bytes: &[i8; 72]) -> String {
-    let text = bytes.iter().take_while(|byte| **byte != 0).map(|byte| byte.cast_unsigned());
+    let text = bytes
+        .iter()
+        .take_while(|byte| **byte != 0)
+        .map(|byte| byte.cast_unsigned());
     String::from_utf8_lossy(&text.collect::<Vec<u8>>()).into_owned()
 }
 

@@ -103,7 +103,10 @@ fn path_of(path: &Path) -> io::Result<CString> {
 }
 
 fn name_of(name: &[std::ffi::c_char]) -> String {
-    let bytes = name.iter().take_while(|c| **c != 0).map(|c| c.to_ne_bytes()[0]);
+    let bytes = name
+        .iter()
+        .take_while(|c| **c != 0)
+        .map(|c| c.to_ne_bytes()[0]);
     String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned()
 }
 
@@ -178,7 +181,11 @@ pub(crate) fn map_by_id(id: u32) -> io::Result<OwnedFd> {
 pub(crate) fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
     // SAFETY: who calls passes a key and a value of the map's sizes.
     let found = check(unsafe {
-        raw::bpf_map_lookup_elem(map.as_raw_fd(), key.as_ptr().cast(), value.as_mut_ptr().cast())
+        raw::bpf_map_lookup_elem(
+            map.as_raw_fd(),
+            key.as_ptr().cast(),
+            value.as_mut_ptr().cast(),
+        )
     });
     match found {
         Ok(_) => Ok(true),
@@ -267,7 +274,10 @@ pub(crate) fn lookup_batch(
     let returned = check(unsafe {
         raw::bpf_map_lookup_batch(
             map.as_raw_fd(),
-            start.as_mut().map_or(ptr::null_mut(), Vec::as_mut_ptr).cast(),
+            start
+                .as_mut()
+                .map_or(ptr::null_mut(), Vec::as_mut_ptr)
+                .cast(),
             token.as_mut_ptr().cast(),
             keys.as_mut_ptr().cast(),
             values.as_mut_ptr().cast(),
@@ -340,23 +350,23 @@ fn stopped(returned: io::Result<c_int>, done: u32, count: u32) -> Result<(), Sto
 
 /// What the kernel says of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProgramInfo {
+pub(crate) struct ProgramInfo {
     /// The kernel's number.
-    pub id: u32,
+    pub(crate) id: u32,
     /// The function's name, 15 characters at most.
-    pub name: String,
+    pub(crate) name: String,
     /// The kernel's hash of the instructions, without the maps they name.
-    pub tag: [u8; 8],
+    pub(crate) tag: [u8; 8],
     /// Instructions that the verifier looked at.
-    pub verified: u32,
+    pub(crate) verified: u32,
     /// Instructions after the verifier.
-    pub instructions: u32,
+    pub(crate) instructions: u32,
     /// Bytes of machine code.
-    pub machine_code: u32,
+    pub(crate) machine_code: u32,
     /// Maps it uses or is bound to.
-    pub maps: Vec<u32>,
+    pub(crate) maps: Vec<u32>,
     /// Number of its types.
-    pub btf: u32,
+    pub(crate) btf: u32,
 }
 
 pub(crate) fn program_info(fd: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
@@ -478,7 +488,10 @@ pub(crate) fn link_info(fd: BorrowedFd<'_>) -> io::Result<LinkInfo> {
         // SAFETY: the kind of link says which part of the union the kernel has written.
         let tcx = unsafe { link.__bindgen_anon_1.tcx };
         let ingress = tcx.attach_type == raw::BPF_TCX_INGRESS;
-        (tcx.ifindex, if ingress { Hook::Ingress } else { Hook::Egress })
+        (
+            tcx.ifindex,
+            if ingress { Hook::Ingress } else { Hook::Egress },
+        )
     });
     Ok(LinkInfo {
         id: link.id,
@@ -502,16 +515,19 @@ pub(crate) fn attach_first(
     let options = options!(raw::bpf_link_create_opts, flags: raw::BPF_F_BEFORE);
     // SAFETY: the options live until the call returns.
     owned(unsafe {
-        raw::bpf_link_create(program.as_raw_fd(), index, hook.attach_type(), &raw const options)
+        raw::bpf_link_create(
+            program.as_raw_fd(),
+            index,
+            hook.attach_type(),
+            &raw const options,
+        )
     })
 }
 
 /// Puts another program in a link's place, at once and without a gap.
 pub(crate) fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: null means no options.
-    check(unsafe {
-        raw::bpf_link_update(link.as_raw_fd(), program.as_raw_fd(), ptr::null())
-    })?;
+    check(unsafe { raw::bpf_link_update(link.as_raw_fd(), program.as_raw_fd(), ptr::null()) })?;
     Ok(())
 }
 
@@ -539,14 +555,16 @@ pub(crate) fn chain(ifindex: u32, hook: Hook) -> io::Result<Vec<Attached>> {
     // SAFETY: both parts of the union are the same number under two names.
     let count = unsafe { options.__bindgen_anon_1.count } as usize;
     let both = programs.iter().zip(&links).take(count);
-    Ok(both.map(|(&program, &link)| Attached { program, link }).collect())
+    Ok(both
+        .map(|(&program, &link)| Attached { program, link })
+        .collect())
 }
 
 // ---- Pins ----
 
 /// What a descriptor of the bpf system call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A map.
     Map,
     /// A program.
@@ -576,7 +594,10 @@ pub(crate) fn open_pin(path: &Path) -> io::Result<(OwnedFd, Option<Kind>)> {
         ("bpf-link", Kind::Link),
         ("bpf_link", Kind::Link),
     ];
-    let kind = kinds.into_iter().find(|(part, _)| name.contains(part)).map(|(_, kind)| kind);
+    let kind = kinds
+        .into_iter()
+        .find(|(part, _)| name.contains(part))
+        .map(|(_, kind)| kind);
     Ok((fd, kind))
 }
 

@@ -2,6 +2,12 @@
 //! network and git.
 
 pub mod source;
+pub mod locate;
 pub mod run;
 pub mod host;
+pub mod live;
+pub mod pipeline;
+pub mod apply;
 pub mod report;
+pub mod applied;
+pub mod commands;

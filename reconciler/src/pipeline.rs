@@ -8,17 +8,18 @@
 
 use std::path::PathBuf;
 
-use bpf::datapath;
+use bpf::object::datapath;
 use state::desired::{self, Desired};
 use state::diff::diff;
-use state::documents::{self, Documents};
+use state::documents::tree::{LeftOut, Tree};
+use state::documents::{self, Documents, Parsed};
+use state::live::Live;
 use state::plan::collisions::{Collision, collisions};
 use state::plan::guards::{self, Allowed, Refusal};
 use state::plan::{Origin, Plan, plan};
 use state::target::{CompileError, Target, compile};
-use state::live::Live;
 use state::words::names::HostName;
-use state::words::problem::{Problem, Problems, Severity};
+use state::words::problem::{Problem, Severity};
 use thiserror::Error;
 
 use crate::live::{self, Dirs, LiveError};
@@ -91,15 +92,31 @@ pub enum Failure {
 
 /// Reads a tree and everything that is to be found in it.
 pub fn understand(request: &SourceRequest, host: &HostName) -> Result<Understood, SourceError> {
-    let mut source = source::read(request)?;
-    let (documents, mut problems) = documents::parse(&mut source.tree);
-    let kept = source.problems.iter().filter(|p| !source.tree.is_ignored(&p.place.file));
-    let mut of_paths = Problems::default();
-    kept.for_each(|problem| of_paths.push(problem.clone()));
-    problems.extend(of_paths);
+    Ok(understood(source::read(request)?, host))
+}
+
+/// Everything that is to be found in a tree that was read.
+pub fn understood(mut source: Source, host: &HostName) -> Understood {
+    let Parsed {
+        tree,
+        documents,
+        mut problems,
+    } = documents::parse(std::mem::take(&mut source.tree));
+    source.tree = tree;
+    let ignored = |path| source.tree.left_out.get(path) == Some(&LeftOut::Ignored);
+    for problem in source.problems.iter() {
+        if !ignored(&problem.place.file) {
+            problems.push(problem.clone());
+        }
+    }
     let (desired, of_desired) = desired::resolve(&documents, host);
     problems.extend(of_desired);
-    Ok(Understood { source, documents, desired, problems: problems.sorted() })
+    Understood {
+        source,
+        documents,
+        desired,
+        problems: problems.sorted(),
+    }
 }
 
 impl Understood {
@@ -111,7 +128,10 @@ impl Understood {
     /// What slots and the journal call it.
     pub fn origin(&self) -> Origin {
         let id = &self.source.id;
-        Origin { commit: id.commit().to_owned(), tree: id.tree().to_owned() }
+        Origin {
+            commit: id.commit().to_owned(),
+            tree: id.tree().to_owned(),
+        }
     }
 }
 
@@ -131,10 +151,18 @@ pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure
     let differences = diff(&target, &read.live, &datapath);
     let plan = plan(&target, &read.live, &differences, &tree.origin());
     let refusal = guards::check(&plan, &target, &read.live, allowed).err();
-    let planned = Planned { tree, target, live: read.live, plan };
+    let planned = Planned {
+        tree,
+        target,
+        live: read.live,
+        plan,
+    };
     match refusal {
         None => Ok(planned),
-        Some(refusal) => Err(Failure::Refused { refusal, planned: Box::new(planned) }),
+        Some(refusal) => Err(Failure::Refused {
+            refusal,
+            planned: Box::new(planned),
+        }),
     }
 }
 
@@ -142,6 +170,6 @@ pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure
 pub fn tree_directory(given: Option<PathBuf>) -> Option<PathBuf> {
     given.or_else(|| {
         let here = PathBuf::from(".");
-        here.join(documents::tree::Tree::CONFIG).is_file().then_some(here)
+        here.join(Tree::CONFIG).is_file().then_some(here)
     })
 }

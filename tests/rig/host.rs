@@ -1,11 +1,11 @@
-//! A host: namespaces for its mounts, its network and its name, so that `reconcile` finds in it what
-//! it finds on a machine, and leaves nothing on the one that runs the tests.
+//! A host: namespaces for its mounts, its network and its name, so that `reconcile` finds in it
+//! what it finds on a machine, and leaves nothing on the one that runs the tests.
 //!
-//! | path | in a host |
-//! |---|---|
-//! | `/run` | a tmpfs of its own (`/run/netns`, `/run/plumbline`); the lab's shared folder is `/run/lab` |
-//! | `/etc`, `/var/lib` | the machine's below an overlay in memory: written to as usual, kept nowhere |
-//! | `/sys` | a sysfs of the host's network namespace, and on `/sys/fs/bpf` a bpffs of its own, mode 0700 |
+//! - `/run` is a tmpfs of its own, with `/run/netns` and `/run/plumbline` in it when somebody makes
+//!   them; `/run/lab` is the folder that all hosts of a lab share.
+//! - `/etc` and `/var/lib` are the machine's below an overlay in memory: written to as usual, kept
+//!   nowhere. (A folder to mount on may be missing there, and may not be made.)
+//! - `/sys` is a sysfs of the host's network namespace, with a bpffs of its own on `/sys/fs/bpf`.
 //!
 //! Everything hangs on the mount and network namespace, and these on file descriptors of the test
 //! process: when it ends, however it ends, the kernel takes all of it apart, pinned programs and

@@ -1,18 +1,18 @@
 //! What the kernel holds because of a host of a lab: BPF objects by their ids, pins, interfaces and
 //! named namespaces. Taken before and after, it shows what was left behind.
 //!
-//! Ids of BPF objects are the machine's, and other labs run at the same time, so a host's objects are
-//! found by what ties them to the host, in both directions, until nothing is added:
+//! Ids of BPF objects are the machine's, and other labs run at the same time, so a host's objects
+//! are found by what ties them to the host, in both directions, until nothing is added:
 //!
 //! - what is pinned in its bpffs, and the filters and links on its interfaces;
-//! - the program of a link, the maps of a program, the inner maps of a map of maps, the programs of a
-//!   program array;
-//! - and backwards: **any** program of the machine that uses one of these maps, any link of one of these
-//!   programs. So a program that nothing but a running timer holds is found, too.
+//! - the program of a link, the maps of a program, the inner maps of a map of maps, the programs of
+//!   a program array;
+//! - and backwards: **any** program of the machine that uses one of these maps, any link of one of
+//!   these programs. So a program that nothing but a running timer holds is found, too.
 //!
-//! Nothing else can keep an object alive but a file descriptor, and the program under test has exited.
-//! What was once the host's is remembered by a [`Ledger`]: an id is not given again, so when the host
-//! has been taken down, each of them must be gone.
+//! Nothing else can keep an object alive but a file descriptor, and the program under test has
+//! exited. What was once the host's is remembered by a [`Ledger`]: an id is not given again, so
+//! when the host has been taken down, each of them must be gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -77,8 +77,8 @@ impl Held {
         }
     }
 
-    /// How many there are of each kind: what must be the same after a hundred commits that end in the
-    /// same tree, though ids differ.
+    /// How many there are of each kind: what must be the same after a hundred commits that end in
+    /// the same tree, though ids differ.
     pub fn counts(&self) -> BTreeMap<&'static str, usize> {
         let of_kind = |is: fn(&Object) -> bool| self.objects.iter().filter(|o| is(o)).count();
         BTreeMap::from([
@@ -130,7 +130,8 @@ impl Ledger {
         held
     }
 
-    /// What the host holds beside what is given, and each object that was seen, is not in it and lives.
+    /// What the host holds beside what is given, and each object that was seen, is not in it and
+    /// lives.
     ///
     /// # Panics
     /// Where another thread has, with it.
@@ -153,8 +154,8 @@ impl Ledger {
         }
     }
 
-    /// Waits until nothing is [`left`](Self::left). (The kernel frees objects a while after their last
-    /// user has gone.)
+    /// Waits until nothing is [`left`](Self::left). (The kernel frees objects a while after their
+    /// last user has gone.)
     ///
     /// # Panics
     /// Where anything stays, with its name.

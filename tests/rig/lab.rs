@@ -8,9 +8,10 @@
 //!                                 beta      (more hosts, each with ranges of its own)
 //! ```
 //!
-//! [`Lab::run`] runs a test's body on a thread of its own, on the host `alpha`; so labs stand side by
-//! side in one process (`cargo test`) as well as in many (nextest), and a body may use the kernel
-//! directly: its `/sys/fs/bpf` is alpha's. A panic in the body prints [`crate::world`] first.
+//! [`Lab::run`] runs a test's body on a thread of its own, on the host `alpha`; so labs stand side
+//! by side in one process (`cargo test`) as well as in many (nextest), and a body may use the
+//! kernel directly: its `/sys/fs/bpf` is alpha's. A panic in the body prints [`crate::world`]
+//! first.
 
 use std::any::Any;
 use std::ffi::OsString;
@@ -26,7 +27,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use crate::host::{Host, SHARED, share};
 use crate::netns::{Netns, on_thread};
 use crate::program::{Program, Run};
-use crate::repository::Repository;
+use crate::repository::{Repository, with_identity};
 use crate::world;
 
 /// Hosts, the segment between them, and a tree.
@@ -68,8 +69,8 @@ impl Lab {
     /// Makes a lab with the host `alpha`, runs the body there, and takes everything away.
     ///
     /// # Panics
-    /// Where the body does, after printing the world to standard error; where the kernel refuses the
-    /// namespaces, for instance because the caller is not root.
+    /// Where the body does, after printing the world to standard error; where the kernel refuses
+    /// the namespaces, for instance because the caller is not root.
     pub fn run<T: Send>(name: &str, body: impl FnOnce(&Self) -> T + Send) -> T {
         on_thread(name, || {
             let lab = Self::new().unwrap_or_else(|e| panic!("lab {name}: {e}"));
@@ -133,6 +134,23 @@ impl Lab {
     pub fn reconcile_on(&self, host: &Host, arguments: &[&str]) -> Run {
         let program = reconcile(self.repository.path()).unwrap_or_else(|e| panic!("{e}"));
         host.program(&program.args(arguments))
+    }
+
+    /// Types a line into a shell on a host, at the top of the repository, with the program under
+    /// test on its `PATH`: for what a person would type.
+    ///
+    /// # Panics
+    /// Where [`binary`] finds none.
+    pub fn shell(&self, host: &Host, line: &str) -> Run {
+        let program = binary().unwrap_or_else(|e| panic!("{e}"));
+        let folder = program.parent().expect("a program is in a folder");
+        let script = "PATH=$0:$PATH; eval \"$1\"";
+        let shell = Program::new("bash")
+            .args(["-c", script])
+            .args([folder.as_os_str()])
+            .args([line]);
+        let shell = shell.env("HOME", Path::new(SHARED).join("home"));
+        host.program(&with_identity(shell).folder(self.repository.path()))
     }
 
     /// Commits what the repository holds and applies it on alpha.

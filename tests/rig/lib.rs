@@ -1,10 +1,11 @@
-//! The rig: what a test needs to see Plumbline at work on the real kernel, in namespaces of its own.
+//! The rig: what a test needs to see Plumbline at work on the real kernel, in namespaces of its
+//! own.
 //!
 //! ```text
 //! lab      hosts as namespaces, the segment between them, a tree in git, the program under test
 //! traffic  real sockets in a namespace: services that echo, attempts, streams that go on
 //! packet   packets byte by byte, sent and captured on an interface
-//! probe    who can reach whom, against what was expected
+//! probe    who can reach whom, against what was expected; scene: of a tree that was applied
 //! ids      what the kernel holds because of a lab; world: everything, when a test fails
 //! ```
 //!
@@ -23,5 +24,7 @@ pub mod lab;
 pub mod packet;
 pub mod traffic;
 pub mod probe;
+mod status;
+pub mod scene;
 pub mod ids;
 pub mod world;

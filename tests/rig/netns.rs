@@ -1,9 +1,9 @@
 //! One network namespace, held by a file descriptor: it lives as long as somebody holds it, and no
 //! name of it is ever left on the machine.
 //!
-//! A thread can be in one namespace only, so whatever is to happen inside happens on a thread of its
-//! own ([`Netns::run`] waits for it, [`Netns::spawn`] hands out its handle). Such a thread is, in
-//! everything else, where the caller is: same mounts, same host name.
+//! A thread can be in one namespace only, so whatever is to happen inside happens on a thread of
+//! its own ([`Netns::run`] waits for it, [`Netns::spawn`] hands out its handle). Such a thread is,
+//! in everything else, where the caller is: same mounts, same host name.
 
 use std::fmt;
 use std::fs::File;
@@ -197,7 +197,8 @@ impl Netns {
         found.unwrap_or_else(|| panic!("{}: no interface {name}", self.name()))
     }
 
-    /// Waits until an interface carries: the kernel tells its own stack a while after both ends are up.
+    /// Waits until an interface carries: the kernel tells its own stack a while after both ends are
+    /// up.
     ///
     /// # Panics
     /// Where it does not come up.

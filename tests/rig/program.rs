@@ -98,8 +98,8 @@ impl Program {
     /// Runs it to its end.
     ///
     /// # Panics
-    /// Where it cannot be started, or is not done at its limit: it is ended, and what it said so far
-    /// is in the message.
+    /// Where it cannot be started, or is not done at its limit: it is ended, and what it said so
+    /// far is in the message.
     pub fn run(&self) -> Run {
         let command = self.to_string();
         let mut child = self.spawn(&command);

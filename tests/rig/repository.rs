@@ -85,14 +85,16 @@ impl Repository {
         }
     }
 
-    /// Makes the work tree hold a copy of this folder and nothing else.
+    /// Makes the work tree hold a copy of this folder and nothing else, at this path inside it (the
+    /// work tree itself where it is empty).
     ///
     /// # Panics
     /// Where it cannot be read or written.
     #[track_caller]
-    pub fn hold_copy(&self, folder: &Path) {
+    pub fn hold_copy(&self, folder: &Path, at: &str) {
         self.clear();
-        let copied = copy(folder, &self.path);
+        let to = self.path.join(at);
+        let copied = fs::create_dir_all(&to).and_then(|()| copy(folder, &to));
         copied.unwrap_or_else(|e| panic!("copy of {}: {e}", folder.display()));
     }
 
@@ -122,22 +124,28 @@ impl Repository {
 
     /// Runs `git` in it.
     pub fn git(&self, arguments: &[&str]) -> Run {
-        let mut program = Program::new("git").folder(&self.path).args(arguments);
-        let settings = [
-            ("GIT_CONFIG_NOSYSTEM", "1"),
-            ("GIT_CONFIG_GLOBAL", "/dev/null"),
-            ("GIT_AUTHOR_NAME", "Rig"),
-            ("GIT_AUTHOR_EMAIL", "rig@example.org"),
-            ("GIT_AUTHOR_DATE", "2026-01-01T00:00:00Z"),
-            ("GIT_COMMITTER_NAME", "Rig"),
-            ("GIT_COMMITTER_EMAIL", "rig@example.org"),
-            ("GIT_COMMITTER_DATE", "2026-01-01T00:00:00Z"),
-        ];
-        for (name, value) in settings {
-            program = program.env(name, value);
-        }
-        program.run()
+        with_identity(Program::new("git"))
+            .folder(&self.path)
+            .args(arguments)
+            .run()
     }
+}
+
+/// A program that runs `git`: nobody's configuration, and an identity of the rig's own.
+pub(crate) fn with_identity(program: Program) -> Program {
+    let settings = [
+        ("GIT_CONFIG_NOSYSTEM", "1"),
+        ("GIT_CONFIG_GLOBAL", "/dev/null"),
+        ("GIT_AUTHOR_NAME", "Rig"),
+        ("GIT_AUTHOR_EMAIL", "rig@example.org"),
+        ("GIT_AUTHOR_DATE", "2026-01-01T00:00:00Z"),
+        ("GIT_COMMITTER_NAME", "Rig"),
+        ("GIT_COMMITTER_EMAIL", "rig@example.org"),
+        ("GIT_COMMITTER_DATE", "2026-01-01T00:00:00Z"),
+    ];
+    settings
+        .into_iter()
+        .fold(program, |program, (name, value)| program.env(name, value))
 }
 
 fn copy(from: &Path, to: &Path) -> io::Result<()> {

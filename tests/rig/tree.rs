@@ -1,13 +1,17 @@
 //! Trees for tests: containers, namespaces and policies as values, written as YAML.
 //!
-//! What a test is about should be read where the test stands, so a tree takes documents of text, too
-//! ([`Tree::file`]); the values are for what is many or made by a loop.
+//! What a test is about should be read where the test stands, so a tree takes documents of text,
+//! too ([`Tree::file`]); the values are for what is many or made by a loop.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;
+use std::path::Path;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::host::names_in;
 
 /// Files of a tree.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +95,43 @@ impl Container {
         }
     }
 
+    /// The one that a document describes.
+    fn read(document: Value) -> Self {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let metadata = &document["metadata"];
+        let namespace = text(&metadata["namespace"]).unwrap_or_else(|| "default".to_owned());
+        let name = text(&metadata["name"]).expect("a container has a name");
+        let addresses = document["spec"]["addresses"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        let addresses = addresses
+            .filter_map(|address| address.as_str()?.parse().ok())
+            .collect();
+        Self {
+            name: format!("{namespace}/{name}"),
+            addresses,
+            document,
+        }
+    }
+
+    /// The numbers of its named ports.
+    pub fn named_ports(&self) -> Vec<u16> {
+        let ports = self.document["spec"]["ports"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        let numbers = ports.filter_map(|port| port["port"].as_u64());
+        numbers
+            .filter_map(|number| number.try_into().ok())
+            .collect()
+    }
+
+    /// The host that its document names.
+    pub fn on_host(&self) -> Option<&str> {
+        self.document["spec"]["host"].as_str()
+    }
+
     /// The number's container in the ranges of alpha: `10.44.H.L` and `fd44::N`.
     pub fn numbered(name: &str, number: u16) -> Self {
         let [high, low] = number.to_be_bytes();
@@ -139,6 +180,37 @@ impl Container {
     /// Its document.
     pub fn document(&self) -> Value {
         self.document.clone()
+    }
+}
+
+/// The containers of the documents below a folder, in the order of their files.
+///
+/// # Panics
+/// Where a file cannot be read, or is no YAML.
+#[track_caller]
+pub fn containers_in(folder: &Path) -> Vec<Container> {
+    let mut documents = Vec::new();
+    read_documents(folder, &mut documents);
+    let containers = documents
+        .into_iter()
+        .filter(|document| document["kind"] == "Container");
+    containers.map(Container::read).collect()
+}
+
+fn read_documents(folder: &Path, documents: &mut Vec<Value>) {
+    let mut names = names_in(folder);
+    names.sort();
+    for path in names.iter().map(|name| folder.join(name)) {
+        if path.is_dir() {
+            read_documents(&path, documents);
+        } else if path
+            .extension()
+            .is_some_and(|end| end == "yaml" || end == "yml")
+        {
+            let text = std::fs::read_to_string(&path).expect("a file of ours is text");
+            let read = serde_yaml::Deserializer::from_str(&text).map(Value::deserialize);
+            documents.extend(read.map(|document| document.expect("a document of ours is YAML")));
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Waiting: for a condition, never for time to pass.
 //!
 //! Nothing else in the tests pauses. A condition that the kernel announces (a readable socket, a
-//! closed pipe) is waited for where it is used; what must be asked again and again (an id that is to
-//! vanish, a counter that is to rise) is asked here. The limit is for the failure alone: a test that
-//! passes does not depend on how long anything took.
+//! closed pipe) is waited for where it is used; what must be asked again and again (an id that is
+//! to vanish, a counter that is to rise) is asked here. The limit is for the failure alone: a test
+//! that passes does not depend on how long anything took.
 
 use std::time::{Duration, Instant};
 

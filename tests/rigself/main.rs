@@ -1,5 +1,5 @@
-//! The rig's own tests: what the other suites take for granted, shown where Plumbline has no part in
-//! it, between two namespaces that a plain veth pair joins.
+//! The rig's own tests: what the other suites take for granted, shown where Plumbline has no part
+//! in it, between two namespaces that a plain veth pair joins.
 
 #![allow(
     clippy::unwrap_used,

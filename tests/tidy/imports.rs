@@ -44,9 +44,14 @@ const RECONCILER: &[Row] = &[
     row("source", &["state::words", "state::documents::tree"]),
     row(
         "locate",
-        &["state::words", "state::desired", "state::target::located"],
+        &[
+            "state::words",
+            "state::desired",
+            "state::target",
+            "state::live",
+        ],
     ),
-    row("run", &["state::words"]),
+    row("run", &["state::words", "state::documents::tree"]),
     row(
         "host",
         &["state::words", "state::target", "state::live", "run"],

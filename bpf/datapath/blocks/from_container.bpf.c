@@ -8,6 +8,7 @@
 #include "../action/drop.h"
 #include "../lookup/connections.h"
 #include "../lookup/scratch.h"
+#include "../lookup/self.h"
 #include "../packet/parse.h"
 
 const volatile struct pl_constants pl_self[2] = {};
@@ -16,16 +17,6 @@ const volatile __u32 pl_hz = 250;
 const volatile char bpf_metadata_build[72] = {};
 
 char LICENSE[] SEC("license") = "GPL";
-
-/* Whether the packet's source is the container's own. */
-static __always_inline bool pl_is_own_source(const struct pl_scratch *s,
-					     const volatile struct pl_constants *self)
-{
-	if (s->flow.family == 4)
-		return self->has_v4 &&
-		       pl_word_of(s->source, 0) == pl_word_of((const void *)self->v4, 0);
-	return self->has_v6 && pl_same16(s->source, (const void *)self->v6);
-}
 
 /* A flow that the present generation has judged: the word of its entry, or 0. */
 static __always_inline __u64 pl_established(struct pl_scratch *s)
@@ -53,7 +44,7 @@ SEC("tc")
 int from_container(struct __sk_buff *skb)
 {
 	struct pl_scratch *s = pl_scratch_record();
-	const volatile struct pl_constants *self = &pl_self[0];
+	const volatile struct pl_constants *self;
 	struct ethhdr *eth = pl_at(skb, 0, sizeof(*eth));
 	enum pl_reason reason;
 	bool absent;
@@ -63,12 +54,11 @@ int from_container(struct __sk_buff *skb)
 	if (!s || !eth)
 		return pl_drop(PL_MALFORMED);
 	s->commit = pl_read_commit();
-	if (pl_transition && pl_slot_of(s->commit))
-		self = &pl_self[1];
-	if (!pl_same_mac(eth->h_source, (const void *)self->mac))
+	self = pl_self_of(s->commit);
+	if (!pl_is_own_mac(self, eth->h_source))
 		return pl_drop(PL_SPOOFED_MAC);
 	s->endpoint = self->endpoint;
-	memcpy(s->gateway_mac, (const void *)self->gateway_mac, ETH_ALEN);
+	pl_copy_gateway_mac(self, s->gateway_mac);
 	reason = pl_parse(skb, s, PL_OUT);
 	if (reason == PL_ARP || reason == PL_NEIGHBOUR_DISCOVERY) {
 		bpf_tail_call(skb, &blocks, PL_BLOCK_NEIGHBOUR);
@@ -76,7 +66,7 @@ int from_container(struct __sk_buff *skb)
 	}
 	if (reason != PL_PASS)
 		return pl_drop(reason);
-	if (s->class != PL_TRIED && !pl_is_own_source(s, self))
+	if (s->class != PL_TRIED && !pl_is_own(self, s->flow.family, s->source))
 		return pl_drop(PL_SPOOFED_SOURCE);
 	word = pl_established(s);
 	if (!word) {

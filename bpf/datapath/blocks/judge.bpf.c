@@ -48,7 +48,7 @@ static __always_inline __u32 pl_ingress_of(struct pl_case *c, __u32 ifindex)
 static __always_inline enum pl_reason pl_open_case(struct __sk_buff *skb, struct pl_case *c)
 {
 	struct pl_scratch *s = c->s;
-	const __u8 *own = c->out ? s->source : s->destination;
+	__u8 *own = c->out ? s->source : s->destination;
 	__u32 ifindex = skb->ingress_ifindex;
 
 	c->slot = pl_slot_of(s->commit);

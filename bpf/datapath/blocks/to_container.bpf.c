@@ -7,17 +7,8 @@
 #include "../action/drop.h"
 #include "../lookup/connections.h"
 #include "../lookup/scratch.h"
+#include "../lookup/self.h"
 #include "../packet/parse.h"
-
-/* Whether the packet is for the container's own address. */
-static __always_inline bool pl_is_own_destination(const struct pl_scratch *s,
-						  const volatile struct pl_constants *self)
-{
-	if (s->flow.family == 4)
-		return self->has_v4 &&
-		       pl_word_of(s->destination, 0) == pl_word_of((const void *)self->v4, 0);
-	return self->has_v6 && pl_same16(s->destination, (const void *)self->v6);
-}
 
 /*
  * Whether an entry lets the packet in as it is: judged by the present generation, and from the
@@ -51,19 +42,18 @@ SEC("tc")
 int to_container(struct __sk_buff *skb)
 {
 	struct pl_scratch *s = pl_scratch_record();
-	const volatile struct pl_constants *self = &pl_self[0];
+	const volatile struct pl_constants *self;
 	enum pl_reason reason;
 
 	if (!s)
 		return pl_drop(PL_MALFORMED);
 	s->commit = pl_read_commit();
-	if (pl_transition && pl_slot_of(s->commit))
-		self = &pl_self[1];
+	self = pl_self_of(s->commit);
 	s->endpoint = self->endpoint;
 	reason = pl_parse(skb, s, PL_IN);
 	if (reason != PL_PASS)
 		return pl_drop(reason);
-	if (s->class != PL_TRIED && !pl_is_own_destination(s, self))
+	if (s->class != PL_TRIED && !pl_is_own(self, s->flow.family, s->destination))
 		return pl_drop(PL_NOT_FOR_CONTAINER);
 	if (pl_is_established(skb, s))
 		return TC_ACT_OK;

@@ -3,14 +3,26 @@
 //! A test runs its own binary again under `unshare`, for namespaces belong to a whole process and
 //! other tests run in this one. Everything ends with that process.
 
+use std::collections::BTreeSet;
+use std::net::UdpSocket;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use bpf::kernel::Kernel;
+use bpf::attached::{self, Hook};
+use bpf::kernel::{Kernel, OpenError};
+use bpf::slots::SlotInfo;
+use libbpf_rs::{MapCore, MapFlags, MapHandle, ProgramHandle};
+use state::diff::Delta;
 use state::target::constants::Constants;
-use state::target::tables::EndpointIndex;
+use state::target::tables::{Endpoint, EndpointIndex, Tables};
 use state::words::address::Mac;
+use state::words::generation::{CommitRecord, Generation};
+use state::words::identity::SubjectId;
 use state::words::names::FullName;
+
+use crate::clang::Clang;
 
 /// Runs a test in network and mount namespaces of its own, with a bpffs at the given base's parent.
 pub(crate) fn alone<F: FnOnce(&Lab)>(test: F) {
@@ -43,7 +55,17 @@ impl Lab {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         run("mount", &["-t", "tmpfs", "tmpfs", "/run"]);
-        run("mount", &["-t", "bpf", "-o", "mode=0700", "bpf", folder.path().to_str().unwrap()]);
+        run(
+            "mount",
+            &[
+                "-t",
+                "bpf",
+                "-o",
+                "mode=0700",
+                "bpf",
+                folder.path().to_str().unwrap(),
+            ],
+        );
         run("ip", &["link", "set", "lo", "up"]);
         Self { folder }
     }
@@ -61,15 +83,275 @@ impl Lab {
         Kernel::open(&self.base()).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    pub(crate) fn try_open(&self) -> Result<Option<Kernel>, OpenError> {
+        Kernel::open(&self.base())
+    }
+
     /// A veth pair whose other end is in a namespace of the given name; the host-side index.
     pub(crate) fn container(&self, name: &str) -> u32 {
         run("ip", &["netns", "add", name]);
         let host = format!("pl{name}");
         let peer = ["peer", "name", "eth0", "netns", name];
-        run("ip", &[&["link", "add", &host, "type", "veth"], peer.as_slice()].concat());
-        run("ip", &["link", "set", &host, "up"]);
-        run("ip", &["-n", name, "link", "set", "eth0", "up"]);
+        run(
+            "ip",
+            &[&["link", "add", &host, "type", "veth"], peer.as_slice()].concat(),
+        );
+        // Without a link-local address neither end sends anything by itself.
+        run("ip", &["link", "set", &host, "addrgenmode", "none", "up"]);
+        run(
+            "ip",
+            &[
+                "-n",
+                name,
+                "link",
+                "set",
+                "eth0",
+                "addrgenmode",
+                "none",
+                "up",
+            ],
+        );
         ifindex(&host)
+    }
+}
+
+/// A stranger's program that lets everything pass, first on both sides of an interface for as long
+/// as it is held.
+pub(crate) struct Stranger {
+    _links: Vec<OwnedFd>,
+}
+
+impl Stranger {
+    pub(crate) fn attach(ifindex: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let source = "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n\
+             SEC(\"tc\") int stranger(struct __sk_buff *skb) { return 0; }\n";
+        std::fs::write(folder.path().join("stranger.bpf.c"), source).unwrap();
+        let object = folder.path().join("stranger.o");
+        let clang = Clang::find(folder.path()).unwrap();
+        clang
+            .compile(folder.path(), Path::new("stranger.bpf.c"), &object)
+            .unwrap();
+        let object = libbpf_rs::ObjectBuilder::default()
+            .open_file(&object)
+            .unwrap();
+        let object = object.load().unwrap();
+        let program = object.progs().next().unwrap();
+        let links = [Hook::Ingress, Hook::Egress]
+            .map(|hook| attached::attach_first(program.as_fd(), ifindex, hook).unwrap());
+        Self {
+            _links: links.into(),
+        }
+    }
+}
+
+/// Program and link numbers of both sides of an interface.
+pub(crate) fn chain(ifindex: u32) -> [Vec<(u32, u32)>; 2] {
+    [Hook::Ingress, Hook::Egress].map(|hook| {
+        let chain = attached::chain(ifindex, hook).unwrap();
+        chain.into_iter().map(|at| (at.program, at.link)).collect()
+    })
+}
+
+pub(crate) fn link_ids(ifindex: u32) -> [Vec<u32>; 2] {
+    chain(ifindex).map(|side| side.into_iter().map(|(_, link)| link).collect())
+}
+
+/// Numbers of kernel objects that belong to containers: what they have pinned, and what those
+/// programs hold that is pinned nowhere else.
+pub(crate) struct Ids {
+    programs: BTreeSet<u32>,
+    maps: BTreeSet<u32>,
+    links: BTreeSet<u32>,
+}
+
+impl Ids {
+    /// Of all containers attached to these interfaces and pinned below a base directory.
+    pub(crate) fn of_containers(base: &Path, interfaces: &[u32]) -> Self {
+        let mut ids = Self {
+            programs: BTreeSet::new(),
+            maps: BTreeSet::new(),
+            links: BTreeSet::new(),
+        };
+        for (program, link) in interfaces.iter().flat_map(|index| chain(*index)).flatten() {
+            ids.programs.insert(program);
+            ids.links.insert(link);
+        }
+        for (path, _) in tree(&base.join("v1/containers")) {
+            let path = base.join("v1/containers").join(path);
+            if let Ok(map) = MapHandle::from_pinned_path(&path)
+                && !path.ends_with("from_container")
+                && !path.ends_with("to_container")
+            {
+                ids.maps.insert(map.info().unwrap().info.id);
+            }
+        }
+        assert!(!ids.programs.is_empty() && !ids.maps.is_empty());
+        ids
+    }
+
+    /// Whether none of them exists any more.
+    pub(crate) fn gone(&self) -> bool {
+        let maps = self
+            .maps
+            .iter()
+            .all(|id| MapHandle::from_map_id(*id).is_err());
+        let programs = self
+            .programs
+            .iter()
+            .all(|id| ProgramHandle::from_prog_id(*id).is_err());
+        let links = libbpf_rs::query::LinkInfoIter::default().map(|link| link.id);
+        maps && programs && links.into_iter().all(|id| !self.links.contains(&id))
+    }
+}
+
+/// A way to see whether datagrams pass a container's interface: nothing else is sent there.
+pub(crate) struct Wire {
+    container: String,
+    socket: UdpSocket,
+}
+
+impl Wire {
+    /// Gives both ends addresses and each other's MAC address.
+    pub(crate) fn over(container: &str) -> Self {
+        let host = format!("pl{container}");
+        let mac = |shown: String| {
+            let words: Vec<&str> = shown.split_whitespace().collect();
+            let at = words.iter().position(|word| *word == "link/ether").unwrap();
+            words[at + 1].to_owned()
+        };
+        let inside = mac(run("ip", &["-n", container, "-o", "link", "show", "eth0"]));
+        let outside = mac(run("ip", &["-o", "link", "show", &host]));
+        run("ip", &["addr", "add", "169.254.1.1/30", "dev", &host]);
+        run(
+            "ip",
+            &[
+                "-n",
+                container,
+                "addr",
+                "add",
+                "169.254.1.2/30",
+                "dev",
+                "eth0",
+            ],
+        );
+        let neighbour = [
+            "neigh",
+            "add",
+            "169.254.1.2",
+            "lladdr",
+            &inside,
+            "dev",
+            &host,
+        ];
+        run("ip", &neighbour);
+        let neighbour = [
+            "neigh",
+            "add",
+            "169.254.1.1",
+            "lladdr",
+            &outside,
+            "dev",
+            "eth0",
+        ];
+        run("ip", &[&["-n", container], neighbour.as_slice()].concat());
+        let socket = UdpSocket::bind("169.254.1.1:9999").unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
+        Self {
+            container: container.to_owned(),
+            socket,
+        }
+    }
+
+    /// Whether a datagram passes from the container, and towards it.
+    pub(crate) fn passes(&self) -> (bool, bool) {
+        let send = "echo x > /dev/udp/169.254.1.1/9999";
+        run(
+            "ip",
+            &["netns", "exec", &self.container, "bash", "-c", send],
+        );
+        let from = self.socket.recv(&mut [0; 16]).is_ok();
+        let before = self.received();
+        self.socket.send_to(b"x", "169.254.1.2:9999").unwrap();
+        // A veth's received packets are counted as its peer sends them.
+        (from, self.received() > before)
+    }
+
+    fn received(&self) -> u64 {
+        let netns = ["netns", "exec", &self.container];
+        let count = run(
+            "ip",
+            &[netns.as_slice(), &["cat", "/proc/net/dev"]].concat(),
+        );
+        let line = count
+            .lines()
+            .find(|line| line.trim().starts_with("eth0"))
+            .unwrap();
+        line.split_whitespace().nth(2).unwrap().parse().unwrap()
+    }
+}
+
+/// Commits a generation whose only row is endpoint 2 at this interface.
+pub(crate) fn commit(kernel: &Kernel, generation: u64, ifindex: u32) {
+    let slot = kernel.record().slot.other();
+    let generation = Generation(generation);
+    let mut tables = Tables::default();
+    tables.endpoints.insert(
+        EndpointIndex(2),
+        Endpoint {
+            ifindex: Some(ifindex),
+            mac: constants(2).mac,
+            subject: SubjectId(1),
+        },
+    );
+    kernel.mark_preparing(slot, generation).unwrap();
+    let there = kernel.read_slot(slot).unwrap().tables;
+    kernel
+        .write_delta(slot, &Delta::between(&there, &tables))
+        .unwrap();
+    let info = SlotInfo {
+        generation,
+        commit: "c0ffee".to_owned(),
+        ..SlotInfo::default()
+    };
+    kernel.mark_ready(slot, info).unwrap();
+    kernel.store(CommitRecord { generation, slot }).unwrap();
+    kernel.barrier().unwrap();
+    kernel.mark_settled(slot).unwrap();
+}
+
+/// Puts a connection into a container's map: to 10.44.0.9:80, from port 40000, judged by this
+/// generation, to be delivered to endpoint 7, half closed by the peer. It expires after a minute.
+pub(crate) fn plant(base: &Path, container: &str, map: &str, generation: u64) {
+    let path = base.join("v1/containers").join(container).join(map);
+    let map = MapHandle::from_pinned_path(path).unwrap();
+    let mut key = [0; 24];
+    key[..4].copy_from_slice(&[10, 44, 0, 9]);
+    key[16..18].copy_from_slice(&80_u16.to_be_bytes());
+    key[18..20].copy_from_slice(&40_000_u16.to_be_bytes());
+    key[20..22].copy_from_slice(&[6, 4]);
+    let mut value = [0; 32];
+    let word = generation | 7 << 28 | 1 << 60 | 1 << 62;
+    value[..8].copy_from_slice(&u64::to_ne_bytes(word));
+    map.update(&key, &value, MapFlags::ANY).unwrap();
+    let kernel = Kernel::open(base).unwrap().unwrap();
+    let container = name(container);
+    for connection in kernel.connections(&container).unwrap() {
+        kernel.set_expiry(&container, &connection, 60).unwrap();
+    }
+}
+
+/// Waits for a condition that the kernel brings about by itself.
+pub(crate) fn wait_until(says: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "not in 20 s: {says}"
+        );
+        std::thread::yield_now();
     }
 }
 
@@ -91,11 +373,6 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{program} {arguments:?}: {said}");
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// Whether a command succeeds.
-pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
-    Command::new(program).args(arguments).output().unwrap().status.success()
 }
 
 pub(crate) fn name(text: &str) -> FullName {
@@ -121,9 +398,17 @@ pub(crate) fn tree(path: &Path) -> Vec<(String, u32)> {
     let mut queue = vec![path.to_owned()];
     while let Some(folder) = queue.pop() {
         let mode = folder.metadata().unwrap().permissions().mode() & 0o7777;
-        found.push((folder.strip_prefix(path).unwrap().display().to_string(), mode));
+        found.push((
+            folder.strip_prefix(path).unwrap().display().to_string(),
+            mode,
+        ));
         if folder.is_dir() {
-            queue.extend(folder.read_dir().unwrap().map(|entry| entry.unwrap().path()));
+            queue.extend(
+                folder
+                    .read_dir()
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
         }
     }
     found.sort();

@@ -1,6 +1,9 @@
 //! Check: what was done is read back, and a trial packet goes through each changed container's
 //! programs. What fails here swings back by one store, for nothing has been taken down yet.
 
+use bpf::trial::Outcome;
+use state::diff::ContainerDifference;
+use state::live::Live;
 use state::plan::{Operation, Phase};
 use state::words::generation::CommitRecord;
 use state::words::names::FullName;
@@ -8,6 +11,7 @@ use state::words::names::FullName;
 use super::Apply;
 use super::commit::Committed;
 use super::error::SwungBack;
+use crate::live;
 
 /// What is live is what was asked for.
 pub struct Checked<'a> {
@@ -26,50 +30,88 @@ impl<'a> Committed<'a> {
             failures.push(failure);
         }
         let operations: Vec<&Operation> = self.apply.plan.phase(Phase::Check).collect();
-        for operation in operations {
-            let Operation::Check { container } = operation else { continue };
-            if let Err(failure) = self.container(container) {
-                failures.push(format!("{container}: {failure}"));
+        for operation in &operations {
+            if let Err(failure) = self.apply.network(operation) {
+                failures.push(failure.to_string());
+            }
+        }
+        if !operations.is_empty() {
+            match live::read(self.apply.dirs) {
+                Err(error) => failures.push(error.to_string()),
+                Ok(reading) => failures.extend(self.containers(&reading.live, &operations)),
             }
         }
         if failures.is_empty() {
             return Ok(Checked { apply: self.apply });
         }
         let still_live = self.swing_back().err();
-        Err(SwungBack { failures, still_live })
+        Err(SwungBack {
+            failures,
+            still_live,
+        })
     }
 
-    fn record(&mut self) -> Result<(), String> {
+    fn containers(&self, live: &Live, operations: &[&Operation]) -> Vec<String> {
+        let containers = operations.iter().filter_map(|operation| match operation {
+            Operation::Check { container } => Some(container),
+            _ => None,
+        });
+        let checks = containers.map(|name| (name, self.container(live, name)));
+        checks
+            .filter_map(|(name, result)| Some(format!("{name}: {}", result.err()?)))
+            .collect()
+    }
+
+    fn record(&self) -> Result<(), String> {
         let wanted = self.apply.plan.to;
-        let kernel = self.apply.kernel().map_err(|e| e.to_string())?;
-        let found = kernel.record();
+        let found = self.apply.kernel().map_err(|e| e.to_string())?.record();
         if found != wanted {
             return Err(format!("the commit record is {found:?} and not {wanted:?}"));
         }
         Ok(())
     }
 
-    /// Links, interface and addresses, and the trial packet.
-    fn container(&mut self, name: &FullName) -> Result<(), String> {
-        let Some(target) = self.apply.target.containers.get(name) else { return Ok(()) };
-        let faults = self.apply.host.faults(name, &target.network).map_err(|e| e.to_string())?;
-        if let Some(fault) = faults.first() {
-            return Err(fault.clone());
+    /// What was read back of a container, and the trial packet.
+    fn container(&self, live: &Live, name: &FullName) -> Result<(), String> {
+        let Some(target) = self.apply.target.containers.get(name) else {
+            return Ok(());
+        };
+        let found = live.containers.get(name);
+        let mut target = target.clone();
+        // A transition build is there until settle.
+        let transition = self.apply.plan.phase(Phase::Settle).any(
+            |operation| matches!(operation, Operation::Swap { container, .. } if container == name),
+        );
+        if let (true, Some(programs)) = (transition, found.and_then(|f| f.programs)) {
+            target.programs.build = programs.build;
         }
-        let ifindex = self.apply.interfaces.get(name).copied().ok_or("it has no interface")?;
+        let difference = ContainerDifference::between(&target, found, false);
+        if let Some(fault) = difference.first_in_words() {
+            return Err(fault);
+        }
         let kernel = self.apply.kernel().map_err(|e| e.to_string())?;
-        kernel.check_links(name, ifindex).map_err(|e| e.to_string())?;
-        kernel.trial(name).map_err(|e| e.to_string())
+        let outcomes = kernel.trial(name).map_err(|e| e.to_string())?;
+        for (outcome, which) in outcomes.iter().zip(["sends", "receives"]) {
+            if *outcome != Outcome::Judged {
+                return Err(format!(
+                    "the trial of what it {which} ended otherwise: {outcome:?}"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// One store back to the old slot, under a generation of its own: entries that the failed one
     /// has judged must not pass for judged by a later one. Where this run committed nothing there is
     /// nothing to take back.
-    fn swing_back(&mut self) -> Result<(), String> {
+    fn swing_back(&self) -> Result<(), String> {
         if !self.apply.commits() {
             return Ok(());
         }
-        let (slot, generation) = (self.apply.plan.from.slot, self.apply.plan.to.generation.next());
+        let (slot, generation) = (
+            self.apply.plan.from.slot,
+            self.apply.plan.to.generation.next(),
+        );
         let record = CommitRecord { generation, slot };
         let kernel = self.apply.kernel().map_err(|e| e.to_string())?;
         kernel.store(record).map_err(|e| e.to_string())

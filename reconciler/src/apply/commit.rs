@@ -1,9 +1,9 @@
 //! Commit: one 64-bit store. Every verdict changes here and nowhere else.
 
-use bpf::KernelError;
 use state::plan::{Operation, Phase};
 
 use super::Apply;
+use super::error::CommitError;
 use super::verify::Verified;
 
 /// The record says the new generation.
@@ -17,10 +17,12 @@ impl<'a> Verified<'a> {
     /// # Errors
     ///
     /// The record is not there to be stored to. Live is unchanged.
-    pub fn commit(mut self) -> Result<Committed<'a>, KernelError> {
+    pub fn commit(self) -> Result<Committed<'a>, CommitError> {
         let operations: Vec<&Operation> = self.apply.plan.phase(Phase::Commit).collect();
         for operation in operations {
-            let Operation::Store { record } = operation else { continue };
+            let Operation::Store { record } = operation else {
+                continue;
+            };
             self.apply.kernel()?.store(*record)?;
         }
         Ok(Committed { apply: self.apply })

@@ -12,47 +12,139 @@
 
 use std::collections::BTreeMap;
 
-use bpf::Kernel;
+use bpf::kernel::Kernel;
+use bpf::object::Build;
 use state::diff::Delta;
-use state::plan::{Kind, Plan};
+use state::live::Process;
+use state::plan::{Kind, Operation, Plan};
+use state::target::programs::BuildHash;
 use state::target::tables::{EndpointIndex, Tables};
-use state::target::{Datapath, Target};
+use state::target::{Constants, Target};
+use state::words::generation::Slot;
 use state::words::names::FullName;
 
-use crate::host::Host;
+use crate::host::{Host, HostError};
+use crate::live::{self, Dirs, LiveError};
+use crate::pipeline::Planned;
+use error::SwapError;
 
-pub mod error;
-pub mod prepare;
-pub mod verify;
-pub mod commit;
-pub mod check;
-pub mod settle;
+mod error;
+mod prepare;
+mod verify;
+mod commit;
+mod check;
+mod settle;
 
-pub use error::{PrepareError, SettleError, SwungBack, VerifyError};
-pub use prepare::prepare;
+pub use error::{CommitError, NotOpen, PrepareError, SettleError, Stop, SwungBack, VerifyError};
+pub use settle::Settled;
 
 /// What all stages hold: the plan, what it leads to, and the two things they act on.
 pub struct Apply<'a> {
-    /// What is done.
-    pub plan: &'a Plan,
-    /// What the kernel is to hold.
-    pub target: &'a Target,
-    /// What the bytecode is.
-    pub datapath: &'a Datapath,
-    /// Maps, programs and links. `None` until the base has been opened or made.
-    pub kernel: Option<Kernel>,
-    /// Interfaces, addresses, routes.
-    pub host: Host,
+    plan: &'a Plan,
+    target: &'a Target,
+    dirs: &'a Dirs,
+    /// `None` until the base has been made.
+    kernel: Option<Kernel>,
+    host: Host,
     /// Interface indices, as found or made.
-    pub interfaces: BTreeMap<FullName, u32>,
-    /// When it is done: seconds since 1970.
-    pub now_s: u64,
+    interfaces: BTreeMap<FullName, u32>,
+    /// Who lives in managed namespaces.
+    processes: &'a BTreeMap<FullName, Vec<Process>>,
+    now_s: u64,
 }
 
-impl Apply<'_> {
+impl<'a> Apply<'a> {
+    /// Opens what the stages act on. `now_s`: seconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened. Nothing has been done.
+    pub fn new(planned: &'a Planned, dirs: &'a Dirs, now_s: u64) -> Result<Self, Stop> {
+        let open = || -> Result<_, LiveError> { Ok((live::open(dirs)?, Host::open()?)) };
+        let (kernel, host) = open().map_err(|error| Stop::Before(Box::new(error)))?;
+        let found = planned.live.containers.iter();
+        let interfaces = found.filter_map(|(name, container)| {
+            Some((name.clone(), container.network.as_ref()?.ifindex?))
+        });
+        Ok(Self {
+            plan: &planned.plan,
+            target: &planned.target,
+            dirs,
+            kernel,
+            host,
+            interfaces: interfaces.collect(),
+            processes: &planned.live.host.processes,
+            now_s,
+        })
+    }
+
+    /// All stages, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// Where it stopped; see [`Stop`].
+    pub fn run(self) -> Result<Settled, Stop> {
+        let prepared = prepare::prepare(self).map_err(Stop::before)?;
+        let verified = prepared.verify().map_err(Stop::before)?;
+        let committed = verified.commit().map_err(Stop::before)?;
+        let checked = committed.check().map_err(Stop::SwungBack)?;
+        Ok(checked.settle())
+    }
+
+    fn kernel(&self) -> Result<&Kernel, NotOpen> {
+        self.kernel.as_ref().ok_or(NotOpen)
+    }
+
+    fn kernel_mut(&mut self) -> Result<&mut Kernel, NotOpen> {
+        self.kernel.as_mut().ok_or(NotOpen)
+    }
+
     /// Whether this run commits a new generation.
     fn commits(&self) -> bool {
         self.plan.kind == Kind::Commit
+    }
+
+    /// Swaps programs: a plain build, or one that holds the constants of both slots.
+    fn swap(&self, operation: &Operation) -> Result<(), SwapError> {
+        let Operation::Swap {
+            container,
+            from,
+            constants,
+            build,
+        } = operation
+        else {
+            return Ok(());
+        };
+        let build = self.build(from.as_ref(), constants, *build);
+        Ok(self.kernel()?.swap(container, &build)?)
+    }
+
+    /// A plain build, or the transition build of two sets of constants.
+    fn build(&self, from: Option<&Constants>, to: &Constants, build: BuildHash) -> Build {
+        match from {
+            None => Build::Plain(*to, build),
+            Some(from) => Build::Transition(match self.plan.to.slot {
+                Slot::A => [*to, *from],
+                Slot::B => [*from, *to],
+            }),
+        }
+    }
+
+    /// Ensures or opens a network.
+    fn network(&mut self, operation: &Operation) -> Result<(), HostError> {
+        match operation {
+            Operation::EnsureNetwork {
+                container, network, ..
+            } => {
+                let ifindex = self.host.ensure_network(container, network)?;
+                self.interfaces.insert(container.clone(), ifindex);
+            }
+            Operation::OpenNetwork { container, network } => {
+                self.host.open_network(container, network)?;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Interface index by endpoint, for rows that were planned before the interface was made.

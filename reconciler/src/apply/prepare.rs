@@ -1,10 +1,14 @@
 //! Prepare: everything that changes no verdict yet.
 
+use bpf::kernel::Kernel;
+use bpf::programs::NewConnections;
 use state::plan::{Operation, Phase};
+use state::words::names::FullName;
 
+use super::Apply;
 use super::error::PrepareError;
 use super::verify::Prepared;
-use super::Apply;
+use crate::host::{mount, sysctls};
 
 /// Executes the plan's first phase.
 ///
@@ -23,20 +27,24 @@ pub fn prepare(mut apply: Apply<'_>) -> Result<Prepared<'_>, PrepareError> {
 impl Apply<'_> {
     fn prepare_one(&mut self, operation: &Operation) -> Result<(), PrepareError> {
         match operation {
-            Operation::MountBpffs => self.host.mount_bpffs()?,
-            Operation::CreateBase => self.create_base()?,
-            Operation::SetSysctl { path, to, .. } => self.host.set_sysctl(path, to)?,
-            Operation::EnsureNetwork { container, network, .. } => {
-                let ifindex = self.host.ensure_network(container, network)?;
-                self.interfaces.insert(container.clone(), ifindex);
-            }
+            Operation::MountBpffs => mount::mount(&self.dirs.pin)?,
+            Operation::CreateBase => self.kernel = Some(Kernel::create(&self.dirs.pin)?),
+            Operation::SetSysctl { path, to, .. } => sysctls::write(path, to)?,
             Operation::Barrier => self.kernel()?.barrier()?,
-            Operation::ReplaceBlocks => self.kernel()?.replace_blocks()?,
+            Operation::ReplaceBlocks => self.kernel_mut()?.replace_blocks()?,
             Operation::MarkPreparing { slot, generation } => {
                 self.kernel()?.mark_preparing(*slot, *generation)?;
             }
-            Operation::WriteSlot { slot, delta } => {
+            Operation::WriteSlot {
+                slot,
+                delta,
+                foreign,
+            } => {
                 let delta = self.resolve(delta);
+                if *foreign > 0 {
+                    // What this reading finds, the writing removes.
+                    self.kernel()?.read_slot(*slot)?;
+                }
                 self.kernel()?.write_delta(*slot, &delta)?;
             }
             other => self.prepare_container(other)?,
@@ -46,25 +54,45 @@ impl Apply<'_> {
 
     fn prepare_container(&mut self, operation: &Operation) -> Result<(), PrepareError> {
         match operation {
-            Operation::CreateConnections { container, endpoint, quota } => {
-                self.kernel()?.create_connections(container, *endpoint, *quota)?;
+            Operation::EnsureNetwork { .. } | Operation::OpenNetwork { .. } => {
+                self.network(operation)?;
             }
-            Operation::ResizeConnections { container, endpoint, to, .. } => {
-                self.kernel()?.resize_connections(container, *endpoint, *to)?;
+            Operation::CreateConnections {
+                container,
+                endpoint,
+                quota,
+            } => {
+                let wanted = NewConnections {
+                    container: container.clone(),
+                    endpoint: *endpoint,
+                    quota: *quota,
+                };
+                self.kernel()?.make_connections(&[wanted])?;
             }
-            Operation::Attach { container, constants, build } => {
-                let ifindex = self
-                    .interfaces
-                    .get(container)
-                    .copied()
-                    .ok_or_else(|| PrepareError::NoInterface { container: container.clone() })?;
-                self.kernel()?.attach(container, ifindex, constants, *build)?;
+            Operation::ResizeConnections { container, to, .. } => {
+                self.kernel()?.resize_connections(container, *to)?;
             }
-            Operation::Swap { container, from, constants, build } => {
-                self.kernel()?.swap(container, from.as_ref(), constants, *build)?;
+            Operation::Attach {
+                container,
+                from,
+                constants,
+                build,
+                ..
+            } => {
+                let ifindex = self.interface(container)?;
+                let build = self.build(from.as_ref(), constants, *build);
+                self.kernel()?.attach(container, ifindex, &build)?;
             }
+            Operation::Swap { .. } => self.swap(operation)?,
             _ => {}
         }
         Ok(())
+    }
+
+    fn interface(&self, container: &FullName) -> Result<u32, PrepareError> {
+        let found = self.interfaces.get(container).copied();
+        found.ok_or_else(|| PrepareError::NoInterface {
+            container: container.clone(),
+        })
     }
 }

@@ -2,6 +2,8 @@
 //! longer has. The old slot stays as it is: it is the rollback.
 
 use state::plan::{Operation, Phase};
+use state::target::host::interface_name;
+use state::words::names::FullName;
 
 use super::Apply;
 use super::check::Checked;
@@ -16,7 +18,7 @@ pub struct Settled {
 
 impl Checked<'_> {
     /// Executes the plan's last phase. One failure does not keep the rest from being done.
-    pub fn settle(mut self) -> Settled {
+    pub fn settle(self) -> Settled {
         let mut settled = Settled::default();
         let operations: Vec<&Operation> = self.apply.plan.phase(Phase::Settle).collect();
         for operation in operations {
@@ -35,27 +37,44 @@ impl Checked<'_> {
 }
 
 impl Apply<'_> {
-    fn settle_one(&mut self, operation: &Operation) -> Result<Vec<String>, SettleError> {
+    fn settle_one(&self, operation: &Operation) -> Result<Vec<String>, SettleError> {
         match operation {
             Operation::Barrier => self.kernel()?.barrier()?,
-            Operation::Swap { container, from, constants, build } => {
-                self.kernel()?.swap(container, from.as_ref(), constants, *build)?;
-            }
-            Operation::TrimNetwork { container, network } => {
+            Operation::Swap { .. } => self.swap(operation)?,
+            Operation::TrimNetwork {
+                container, network, ..
+            } => {
                 self.host.trim_network(container, network)?;
             }
-            Operation::Remove { container } => {
-                let left = self.host.remove_network(container)?;
-                self.kernel()?.remove(container)?;
-                return Ok(left);
-            }
+            Operation::Remove { container } => return self.remove(container),
+            Operation::RemoveLeftovers => self.kernel()?.remove_leftovers()?,
             Operation::MarkSettled { slot } => self.kernel()?.mark_settled(*slot)?,
             Operation::NameCommit { slot } => {
-                let (origin, now_s) = (self.plan.origin.clone(), self.now_s);
-                self.kernel()?.name_commit(*slot, &origin, now_s)?;
+                let origin = &self.plan.origin;
+                let kernel = self.kernel()?;
+                kernel.name_commit(*slot, &origin.commit, &origin.tree, self.now_s)?;
             }
             _ => {}
         }
         Ok(Vec::new())
+    }
+
+    /// Interface first, then pins and maps, then the namespace. Who still lives in it is told.
+    fn remove(&self, container: &FullName) -> Result<Vec<String>, SettleError> {
+        self.host
+            .remove_interface(container, &interface_name(container))?;
+        if let Some(kernel) = &self.kernel {
+            kernel.remove(std::slice::from_ref(container))?;
+        }
+        self.host.remove_namespace(container)?;
+        let processes = self.processes.get(container).into_iter().flatten();
+        Ok(processes
+            .map(|p| {
+                format!(
+                    "process {} ({}) lives on in {container}, without a network",
+                    p.pid, p.name
+                )
+            })
+            .collect())
     }
 }

@@ -1,10 +1,12 @@
 //! Verify: the prepared slot is read back, compared and marked ready.
 
+use bpf::slots::{ForeignRow, SlotInfo};
 use state::diff::Delta;
+use state::live::SlotMark;
 use state::plan::{Operation, Phase};
 
-use super::error::VerifyError;
 use super::Apply;
+use super::error::VerifyError;
 
 /// The slot that is not live has been written.
 pub struct Prepared<'a> {
@@ -22,34 +24,51 @@ impl<'a> Prepared<'a> {
     /// # Errors
     ///
     /// The slot differs from the target, or cannot be read. Live is unchanged.
-    pub fn verify(mut self) -> Result<Verified<'a>, VerifyError> {
+    pub fn verify(self) -> Result<Verified<'a>, VerifyError> {
         let operations: Vec<&Operation> = self.apply.plan.phase(Phase::Verify).collect();
         for operation in operations {
-            let Operation::VerifySlot { slot, generation } = operation else { continue };
+            let Operation::VerifySlot { slot, generation } = operation else {
+                continue;
+            };
             let wanted = self.apply.tables();
-            let now_s = self.apply.now_s;
-            let origin = &self.apply.plan.origin;
-            let kernel = self.apply.kernel.as_mut().ok_or(bpf::KernelError::NotOpen)?;
-            let differs = Delta::between(&kernel.read_slot(*slot)?, &wanted);
-            if !differs.is_empty() {
-                let (rows, first) = (differs.len(), first(&differs));
-                return Err(VerifyError::Differs { slot: *slot, rows, first });
+            let kernel = self.apply.kernel()?;
+            let reading = kernel.read_slot(*slot)?;
+            let differs = Delta::between(&reading.tables, &wanted);
+            if !differs.is_empty() || !reading.foreign.is_empty() {
+                return Err(VerifyError::Differs {
+                    slot: *slot,
+                    rows: differs.len() + reading.foreign.len(),
+                    first: first(&differs, &reading.foreign),
+                });
             }
-            kernel.mark_ready(*slot, *generation, origin, now_s)?;
+            let origin = &self.apply.plan.origin;
+            let info = SlotInfo {
+                mark: SlotMark::Ready,
+                generation: *generation,
+                commit: origin.commit.clone(),
+                tree: origin.tree.clone(),
+                time_s: self.apply.now_s,
+            };
+            kernel.mark_ready(*slot, info)?;
         }
         Ok(Verified { apply: self.apply })
     }
 }
 
 /// One differing row, for the message.
-fn first(delta: &Delta) -> String {
+fn first(delta: &Delta, foreign: &[ForeignRow]) -> String {
     fn key<K: Ord + std::fmt::Debug, V>(table: &state::diff::TableDelta<K, V>) -> Option<String> {
-        let key = table.put.keys().next().or_else(|| table.delete.iter().next())?;
+        let key = table
+            .put
+            .keys()
+            .next()
+            .or_else(|| table.delete.iter().next())?;
         Some(format!("{key:?}"))
     }
     key(&delta.addresses)
         .or_else(|| key(&delta.endpoints))
         .or_else(|| key(&delta.policy))
         .or_else(|| key(&delta.rulesets))
+        .or_else(|| Some(format!("a row of others in {}", foreign.first()?.table)))
         .unwrap_or_default()
 }

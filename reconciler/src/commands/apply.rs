@@ -6,15 +6,17 @@ use state::plan::guards::Allowed;
 use state::plan::{Kind, Plan};
 
 use super::arguments::{ApplyArguments, Global};
-use super::{failure, request};
+use super::{failure, problems, request};
+use crate::applied;
 use crate::apply::{Apply, Stop};
+use crate::host::{MountError, mount};
 use crate::pipeline::{self, Failure, Planned, Request, Understood};
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::out::Out;
 use crate::report::view::{View, short, view};
-use crate::report::{json, problem, text};
-use crate::run::applied;
+use crate::report::{json, text};
+use crate::run::dirs;
 use crate::run::journal::{self, Entry};
 use crate::run::lock::Lock;
 
@@ -31,20 +33,52 @@ pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit
         out.error("the kernel's maps and programs can be read and written by root alone: use sudo");
         return Exit::Failed;
     }
-    let allowed = Allowed { max_prune: arguments.max_prune, empty: arguments.allow_empty };
+    let allowed = Allowed {
+        max_prune: arguments.max_prune,
+        empty: arguments.allow_empty,
+    };
     if arguments.dry_run {
         return dry_run(&request, arguments, allowed, out);
     }
-    let lock = match Lock::take(&request.dirs) {
-        Ok(lock) => lock,
-        Err(error) => {
-            out.error(&escape(&error.to_string()));
-            return if error.is_busy() { Exit::Refused } else { Exit::Failed };
-        }
+    match make_base(&request, allowed, out).and_then(|()| lock(&request, out)) {
+        Ok(_lock) => locked(&request, arguments, allowed, out),
+        Err(exit) => exit,
+    }
+}
+
+/// The lock is on the base directory, for that is what concurrent runs share. Where it is not there
+/// yet, it is made once a plan says that there is something to do.
+fn make_base(request: &Request, allowed: Allowed, out: Out) -> Result<(), Exit> {
+    let base = &request.dirs.pin;
+    let told = |error: MountError| {
+        out.error(&escape(&error.to_string()));
+        Exit::Refused
     };
-    let exit = locked(&request, arguments, allowed, out);
-    drop(lock);
-    exit
+    if mount::is_mounted(base).map_err(told)? && mount::check_base(base).map_err(told)? {
+        return Ok(());
+    }
+    pipeline::make_plan(request, allowed).map_err(|failure| refused(request, &failure, out))?;
+    if !mount::is_mounted(base).map_err(told)? {
+        out.say("+ bpffs mount: mode 0700\n");
+    }
+    mount::mount(base)
+        .and_then(|()| mount::make_base(base))
+        .map_err(told)
+}
+
+fn lock(request: &Request, out: Out) -> Result<Lock, Exit> {
+    // Who cannot be noted there holds the lock all the same.
+    if let Err(error) = dirs::make(&request.dirs.run) {
+        out.note(&format!("{}\n", escape(&error.to_string())));
+    }
+    Lock::take(&request.dirs.pin, &request.dirs.run).map_err(|error| {
+        out.error(&escape(&error.to_string()));
+        if error.is_busy() {
+            Exit::Refused
+        } else {
+            Exit::Failed
+        }
+    })
 }
 
 fn dry_run(request: &Request, arguments: &ApplyArguments, allowed: Allowed, out: Out) -> Exit {
@@ -59,7 +93,11 @@ fn dry_run(request: &Request, arguments: &ApplyArguments, allowed: Allowed, out:
 }
 
 fn pending(plan: &Plan, arguments: &ApplyArguments) -> Exit {
-    if arguments.detailed_exitcode && !plan.is_empty() { Exit::Pending } else { Exit::Done }
+    if arguments.detailed_exitcode && !plan.is_empty() {
+        Exit::Pending
+    } else {
+        Exit::Done
+    }
 }
 
 /// A plan that a guard refuses is shown all the same: it says what would be lost.
@@ -96,7 +134,10 @@ fn locked(request: &Request, arguments: &ApplyArguments, allowed: Allowed, out: 
     }
     if plan.kind == Kind::Commit && !out.json {
         let commit = short(&plan.origin.commit);
-        out.say(&format!("{commit} is live: generation {}\n", plan.to.generation));
+        out.say(&format!(
+            "{commit} is live: generation {}\n",
+            plan.to.generation
+        ));
     }
     for line in &left {
         out.error(&escape(&format!("left behind: {line}")));
@@ -119,7 +160,7 @@ fn stopped(stop: &Stop, out: Out) -> Exit {
 fn show(request: &Request, planned: &Planned, out: Out) -> Result<(), Exit> {
     tell_uncommitted(&planned.tree, out);
     let warnings = &planned.tree.problems;
-    problem::print(warnings, &planned.tree.source.tree, out.without_json());
+    problems::warn(warnings, &planned.tree.source.tree, out);
     let view = view_of(request, planned);
     if out.json {
         let text = json::document(&view).map_err(|error| {
@@ -145,7 +186,10 @@ fn view_of(request: &Request, planned: &Planned) -> View {
 pub(crate) fn tell_uncommitted(tree: &Understood, out: Out) {
     for change in &tree.source.uncommitted {
         let mark = out.notes.paint(33, "warning:");
-        out.note(&format!("{mark} {}: ignored\n", escape(&change.to_string())));
+        out.note(&format!(
+            "{mark} {}: ignored\n",
+            escape(&change.to_string())
+        ));
     }
 }
 
@@ -167,5 +211,7 @@ fn keep(request: &Request, planned: &Planned, now_s: u64) -> Result<(), applied:
 
 /// Seconds since 1970; 0 for a clock that stands before.
 fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }

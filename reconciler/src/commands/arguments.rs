@@ -11,7 +11,7 @@ use state::words::names::HostName;
 /// Without a subcommand: reads one commit of the tree, compiles it, compares it with what the
 /// kernel holds, and applies the difference as one atomic commit.
 #[derive(Debug, Parser)]
-#[command(name = "reconcile", version, args_conflicts_with_subcommands = true)]
+#[command(name = "reconcile", version)]
 #[command(after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Cli {
     /// What applies to every command.
@@ -53,7 +53,13 @@ pub struct Global {
     #[arg(long, global = true, value_name = "NAME", value_parser = host_name)]
     pub host: Option<HostName>,
     /// How to print.
-    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "text")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
     pub output: Output,
     /// When to use colours. NO_COLOR is honoured.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
@@ -65,13 +71,28 @@ pub struct Global {
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Where maps, programs and links are pinned: a directory of a bpffs.
-    #[arg(long, global = true, value_name = "DIR", default_value = "/sys/fs/bpf/plumbline")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "/sys/fs/bpf/plumbline"
+    )]
     pub pin_dir: PathBuf,
     /// What lives until reboot.
-    #[arg(long, global = true, value_name = "DIR", default_value = "/run/plumbline")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "/run/plumbline"
+    )]
     pub run_dir: PathBuf,
     /// The journal, and a copy of an applied directory.
-    #[arg(long, global = true, value_name = "DIR", default_value = "/var/lib/plumbline")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "/var/lib/plumbline"
+    )]
     pub state_dir: PathBuf,
 }
 
@@ -90,6 +111,16 @@ pub struct ApplyArguments {
     /// How many containers a run may remove or open: a number, or a share of those that are live.
     #[arg(long, value_name = "N", default_value = "50%")]
     pub max_prune: MaxPrune,
+}
+
+impl ApplyArguments {
+    /// Whether any was given.
+    pub fn given(&self) -> bool {
+        self.dry_run
+            || self.detailed_exitcode
+            || self.allow_empty
+            || self.max_prune != MaxPrune::default()
+    }
 }
 
 /// The subcommands.

@@ -7,15 +7,15 @@ use state::target::{self, Located, Target, compile};
 use state::words::verdict::Verdict;
 
 use super::arguments::{ExplainArguments, Global};
-use super::{dirs, failure, request};
+use super::{dirs, failure, problems, request};
+use crate::applied;
 use crate::live::{self, Reading};
 use crate::pipeline::{self, Request, Understood};
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::explanation::{Explanation, FlowView};
 use crate::report::out::Out;
-use crate::report::{explanation, json, problem};
-use crate::run::applied;
+use crate::report::{explanation, json};
 
 mod question;
 
@@ -57,11 +57,11 @@ fn of(global: &Global, arguments: &ExplainArguments, out: Out) -> Result<Explana
     let tree = pipeline::understand(&request.source, &request.host)
         .map_err(|error| (failure::source(&error, out), None))?;
     if !tree.is_valid() {
-        problem::print(&tree.problems, &tree.source.tree, out);
+        problems::tell(&tree.problems, &tree.source.tree, out);
         return Err((Exit::Invalid, None));
     }
     let located = Located::default();
-    let target = compile(&tree.desired, &located, &bpf::datapath())
+    let target = compile(&tree.desired, &located, &bpf::object::datapath())
         .map_err(|error| (Exit::Invalid, Some(error.to_string())))?;
     explain(&tree, &target, &located, arguments)
 }
@@ -75,12 +75,17 @@ fn of_live(
     let failed = |message: String| (Exit::Failed, Some(message));
     let Reading { live, located } =
         live::read(&dirs(global)).map_err(|error| failed(error.to_string()))?;
-    let base = live.base.as_ref().ok_or_else(|| failed("nothing is live on this host".into()))?;
+    let base = live
+        .base
+        .as_ref()
+        .ok_or_else(|| failed("nothing is live on this host".into()))?;
     let commit = &base.live_slot().commit;
     let tree = applied::understand(request, commit).map_err(|error| {
-        failed(format!("the tree of the live commit {commit} cannot be read: {error}"))
+        failed(format!(
+            "the tree of the live commit {commit} cannot be read: {error}"
+        ))
     })?;
-    let mut target = compile(&tree.desired, &located, &bpf::datapath())
+    let mut target = compile(&tree.desired, &located, &bpf::object::datapath())
         .map_err(|error| failed(error.to_string()))?;
     target.tables = base.live_slot().tables.clone();
     explain(&tree, &target, &located, arguments)
@@ -97,7 +102,12 @@ fn explain(
     let mut flows = Vec::new();
     for flow in &question.flows {
         let verdict = target::judge::verdict(&tree.desired, target, flow).ok_or_else(|| {
-            (Exit::Failed, Some(format!("{flow}: the tables name a container that is absent")))
+            (
+                Exit::Failed,
+                Some(format!(
+                    "{flow}: the tables name a container that is absent"
+                )),
+            )
         })?;
         flows.push(view(&tree.desired, &located.host_addresses, flow, &verdict));
     }

@@ -1,10 +1,10 @@
 //! Why there is no plan, as a person or a program is told it, and with which exit code.
 
+use super::problems;
 use crate::pipeline::Failure;
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::out::Out;
-use crate::report::problem;
 use crate::source::SourceError;
 
 /// Tells of a failure.
@@ -12,7 +12,7 @@ pub(crate) fn tell(failure: &Failure, out: Out) -> Exit {
     match failure {
         Failure::Source(error) => source(error, out),
         Failure::Invalid(tree) => {
-            problem::print(&tree.problems, &tree.source.tree, out);
+            problems::tell(&tree.problems, &tree.source.tree, out);
             Exit::Invalid
         }
         Failure::Compile(error) => {
@@ -21,7 +21,11 @@ pub(crate) fn tell(failure: &Failure, out: Out) -> Exit {
         }
         Failure::Live(error) => {
             out.error(&escape(&error.to_string()));
-            if error.is_refusal() { Exit::Refused } else { Exit::Failed }
+            if error.is_refusal() {
+                Exit::Refused
+            } else {
+                Exit::Failed
+            }
         }
         Failure::Collisions(list) => {
             for collision in list {
@@ -39,5 +43,9 @@ pub(crate) fn tell(failure: &Failure, out: Out) -> Exit {
 /// Tells why a tree cannot be read.
 pub(crate) fn source(error: &SourceError, out: Out) -> Exit {
     out.error(&escape(&error.to_string()));
-    if matches!(error, SourceError::Owner(_)) { Exit::Refused } else { Exit::Invalid }
+    if error.is_refusal() {
+        Exit::Refused
+    } else {
+        Exit::Invalid
+    }
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use state::words::names::HostName;
 
 use crate::live::Dirs;
@@ -12,12 +14,13 @@ use crate::report::out::Out;
 use crate::source::SourceRequest;
 
 pub mod arguments;
-pub mod failure;
-pub mod apply;
-pub mod validate;
-pub mod explain;
-pub mod status;
-pub mod detach;
+mod problems;
+mod failure;
+mod apply;
+mod validate;
+mod explain;
+mod status;
+mod detach;
 
 use arguments::{Cli, ColorWhen, Command, Global, Output};
 
@@ -43,12 +46,24 @@ pub fn run(cli: &Cli) -> ExitCode {
 
 /// Reads the command line. Wrong usage exits with its own code; `--help` and `--version` do not.
 pub fn parse() -> Result<Cli, ExitCode> {
-    use clap::Parser;
-    Cli::try_parse().map_err(|error| {
-        // Printing to a closed pipe is nobody's loss.
-        let _ = error.print();
-        if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS }
-    })
+    let cli = Cli::try_parse().map_err(|error| told(&error))?;
+    if cli.command.is_some() && cli.apply.given() {
+        let message = "options of applying go with no subcommand";
+        return Err(told(
+            &Cli::command().error(ErrorKind::ArgumentConflict, message),
+        ));
+    }
+    Ok(cli)
+}
+
+fn told(error: &clap::Error) -> ExitCode {
+    // Printing to a closed pipe is nobody's loss.
+    let _ = error.print();
+    if error.use_stderr() {
+        Exit::Usage.into()
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 /// `-v` tells of stages, `-vv` of each operation, on stderr.
@@ -81,7 +96,11 @@ pub(crate) fn request(global: &Global) -> Result<Request, String> {
          plumbline.yaml is",
     )?;
     Ok(Request {
-        source: SourceRequest { directory, rev: global.rev.clone(), worktree: global.worktree },
+        source: SourceRequest {
+            directory,
+            rev: global.rev.clone(),
+            worktree: global.worktree,
+        },
         host: host(global)?,
         dirs: dirs(global),
     })
@@ -92,7 +111,10 @@ fn host(global: &Global) -> Result<HostName, String> {
     if let Some(host) = &global.host {
         return Ok(host.clone());
     }
-    let name = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .to_lowercase();
     HostName::new(&name)
         .map_err(|e| format!("this host's name, {name:?}, {e}; name it with --host"))
 }

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use state::live::{LiveHost, LiveNetwork};
 use state::target::host::{GATEWAY_MAC, INSIDE_NAME, Network, from_alias, interface_name};
 use state::target::located::Uplink;
-use state::words::address::{Family, Mac};
+use state::words::address::{Cidr, Family, Mac};
 use state::words::names::FullName;
 
 use super::addresses::{self, Address};
@@ -104,6 +104,7 @@ impl Host {
                 foreign_namespaces,
                 foreign_interfaces: foreign_interfaces(&listing, &own),
                 addresses: host_addresses(&listing, &own),
+                subnet_addresses: subnet_addresses(&listing, &own),
                 foreign_routes: foreign_routes(&listing, &own),
                 sysctls: host_sysctls(&uplinks)?,
                 forward_drops: chains::dropping_forwarded(),
@@ -112,6 +113,34 @@ impl Host {
             networks,
             uplinks,
         })
+    }
+
+    /// What of these networks is missing or differs, in words, by container; those that are as they
+    /// should be are left out.
+    pub fn faults<'a>(
+        &self,
+        networks: impl IntoIterator<Item = (&'a FullName, &'a Network)>,
+    ) -> Result<BTreeMap<FullName, Vec<String>>, HostError> {
+        let listing = Listing::read(&self.netlink)?;
+        let wanted = resolver::wanted()?;
+        let mut faults = BTreeMap::new();
+        for (container, network) in networks {
+            let inside = self.open_namespace(container, &network.namespace)?;
+            let named = |link: &&Link| link.name == network.interface;
+            let link = listing.links.iter().find(named);
+            let reader = NetworkReader {
+                container,
+                link: link.filter(|link| is_interface_of(link, container)),
+                around: &listing,
+                resolv_conf: wanted.as_deref(),
+            };
+            let mut found = reader.read(inside.as_ref())?;
+            found.faults.extend(differences(&found.network, network));
+            if !found.faults.is_empty() {
+                faults.insert(container.clone(), found.faults);
+            }
+        }
+        Ok(faults)
     }
 
     /// The container whose namespace this is, if it is one of ours. Only names that one of ours
@@ -191,7 +220,15 @@ impl NetworkReader<'_> {
             resolv_conf: false,
         };
         let state = resolver::state(&network.namespace, self.resolv_conf)?;
-        network.resolv_conf = state == State::Current && self.resolv_conf.is_some();
+        network.resolv_conf = state == State::Current;
+        let wanted = self.resolv_conf.is_some();
+        let of_ours = matches!((state, wanted), (State::Current, true) | (State::Stale, _));
+        let found = |ifindex, network, faults| LiveNetwork {
+            ifindex,
+            network,
+            faults,
+            resolv_conf: of_ours,
+        };
         let mut faults = Vec::new();
         let Some(inside) = inside else {
             faults.push("no network namespace of its name".to_owned());
@@ -292,12 +329,26 @@ fn inside_faults(listing: &Listing, eth: &Link, network: &Network, faults: &mut 
     }
 }
 
-fn found(ifindex: Option<u32>, network: Network, faults: Vec<String>) -> LiveNetwork {
-    LiveNetwork {
-        ifindex,
-        network,
-        faults,
+/// What of a network is otherwise than it should be, beside what is a fault in itself.
+fn differences(found: &Network, wanted: &Network) -> Vec<String> {
+    let mut differences = Vec::new();
+    for address in &wanted.addresses {
+        if !found.addresses.contains(address) {
+            differences.push(format!("no address {address} inside"));
+        }
     }
+    if found.mac != wanted.mac {
+        let (is, should) = (found.mac, wanted.mac);
+        differences.push(format!("the MAC address inside is {is}, not {should}"));
+    }
+    if found.mtu != wanted.mtu {
+        let (is, should) = (found.mtu, wanted.mtu);
+        differences.push(format!("the MTU is {is}, not {should}"));
+    }
+    if wanted.resolv_conf && !found.resolv_conf {
+        differences.push("no resolv.conf, or another than the host's".to_owned());
+    }
+    differences
 }
 
 fn foreign_interfaces(listing: &Listing, own: &BTreeSet<u32>) -> BTreeSet<String> {
@@ -308,6 +359,21 @@ fn foreign_interfaces(listing: &Listing, own: &BTreeSet<u32>) -> BTreeSet<String
 fn host_addresses(listing: &Listing, own: &BTreeSet<u32>) -> BTreeSet<IpAddr> {
     let others = listing.addresses.iter().filter(|a| !own.contains(&a.index));
     others.map(|address| address.address).collect()
+}
+
+/// What the kernel takes for itself in the subnets of the host: the IPv4 broadcast address, and the
+/// IPv6 router anycast address, which it answers to once it forwards.
+fn subnet_addresses(listing: &Listing, own: &BTreeSet<u32>) -> BTreeSet<IpAddr> {
+    let others = listing.addresses.iter().filter(|a| !own.contains(&a.index));
+    let subnets = others.filter(|a| a.prefix + 1 < Family::of(a.address).bits());
+    let kept = subnets.filter_map(|a| {
+        let subnet = Cidr::new(a.address, a.prefix).ok()?;
+        Some(match subnet {
+            Cidr::V4(v4) => v4.broadcast().into(),
+            Cidr::V6(v6) => v6.network().into(),
+        })
+    });
+    kept.collect()
 }
 
 /// Routes of others to a single address. The local table holds the host's own addresses.

@@ -6,7 +6,8 @@
 //! is completed, and what is not ours ([`ownership`]) is refused with a [`NotOurs`].
 //!
 //! ```text
-//! ensure_network -> (programs are attached) -> open_network ... remove_interface -> remove_namespace
+//! ensure_network -> (programs are attached) -> open_network ...
+//! ... remove_interface -> remove_namespace
 //! ```
 
 use std::rc::Rc;
@@ -56,8 +57,8 @@ pub enum HostError {
     #[error(transparent)]
     Resolver(ResolverError),
     /// The processes of the host cannot be listed.
-    #[error("cannot list the processes in network namespaces")]
-    Processes(#[source] std::io::Error),
+    #[error("cannot list the processes in network namespaces: {0}")]
+    Processes(std::io::Error),
     /// An interface of ours went away while it was worked on.
     #[error("interface {interface} went away while it was set up; run again")]
     Vanished {
@@ -103,5 +104,10 @@ impl Host {
         let runtime = netlink::runtime()?;
         let netlink = Netlink::here(&runtime)?;
         Ok(Self { runtime, netlink })
+    }
+
+    /// Sets a sysctl of the host and reads it back.
+    pub fn set_sysctl(&self, path: &str, value: &str) -> Result<(), HostError> {
+        Ok(sysctls::write(path, value)?)
     }
 }

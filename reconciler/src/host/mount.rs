@@ -26,28 +26,28 @@ pub enum MountError {
         base: PathBuf,
     },
     /// The mount point cannot be made.
-    #[error("cannot make the mount point {}", at.display())]
+    #[error("cannot make the mount point {}: {cause}", at.display())]
     MountPoint {
         /// Where.
         at: PathBuf,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A bpffs cannot be mounted.
-    #[error("cannot mount a bpffs at {}", at.display())]
+    #[error("cannot mount a bpffs at {}: {cause}", at.display())]
     Mount {
         /// Where.
         at: PathBuf,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The directory cannot be looked at or made.
-    #[error("cannot use {}", path.display())]
+    #[error("cannot use {}: {cause}", path.display())]
     Io {
         /// Which.
         path: PathBuf,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// It is not root's.
     #[error(
@@ -95,7 +95,7 @@ pub fn is_mounted(base: &Path) -> Result<bool, MountError> {
         Err(rustix::io::Errno::NOENT) => Ok(false),
         Err(e) => Err(MountError::Io {
             path: at.to_owned(),
-            source: e.into(),
+            cause: e.into(),
         }),
     }
 }
@@ -110,15 +110,15 @@ pub fn mount(base: &Path) -> Result<(), MountError> {
         .mode(0o700)
         .recursive(true)
         .create(at)
-        .map_err(|source| MountError::MountPoint {
+        .map_err(|cause| MountError::MountPoint {
             at: at.to_owned(),
-            source,
+            cause,
         })?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RELATIME;
     rustix::mount::mount("bpf", at, "bpf", flags, Some(c"mode=0700")).map_err(|e| {
         MountError::Mount {
             at: at.to_owned(),
-            source: e.into(),
+            cause: e.into(),
         }
     })
 }
@@ -126,9 +126,9 @@ pub fn mount(base: &Path) -> Result<(), MountError> {
 /// Checks the base directory; `false` where there is none yet.
 pub fn check_base(base: &Path) -> Result<bool, MountError> {
     let path = || base.to_owned();
-    let failed = |source| MountError::Io {
+    let failed = |cause| MountError::Io {
         path: path(),
-        source,
+        cause,
     };
     let metadata = match fs::symlink_metadata(base) {
         Ok(metadata) => metadata,
@@ -166,7 +166,7 @@ pub fn make_base(base: &Path) -> Result<(), MountError> {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
             return Err(MountError::Io {
                 path: base.to_owned(),
-                source: e,
+                cause: e,
             });
         }
         _ => {}
@@ -175,7 +175,7 @@ pub fn make_base(base: &Path) -> Result<(), MountError> {
         true => Ok(()),
         false => Err(MountError::Io {
             path: base.to_owned(),
-            source: io::ErrorKind::NotFound.into(),
+            cause: io::ErrorKind::NotFound.into(),
         }),
     }
 }

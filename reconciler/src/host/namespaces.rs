@@ -45,41 +45,41 @@ pub enum NamespaceError {
     #[error(transparent)]
     NotOurs(#[from] NotOurs),
     /// `/run/netns` cannot be prepared.
-    #[error("cannot prepare {DIRECTORY} for network namespaces")]
-    Directory(#[source] io::Error),
+    #[error("cannot prepare {DIRECTORY} for network namespaces: {0}")]
+    Directory(io::Error),
     /// The kernel gave no namespace.
-    #[error("cannot make network namespace {name}")]
+    #[error("cannot make network namespace {name}: {cause}")]
     Create {
         /// Its name.
         name: String,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// It cannot be bound to its name.
-    #[error("cannot bind network namespace {name} to {}", path.display())]
+    #[error("cannot bind network namespace {name} to {}: {cause}", path.display())]
     Bind {
         /// Its name.
         name: String,
         /// Where.
         path: PathBuf,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// It cannot be opened.
-    #[error("cannot open network namespace {name}")]
+    #[error("cannot open network namespace {name}: {cause}")]
     Open {
         /// Its name.
         name: String,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// It cannot be removed.
-    #[error("cannot remove network namespace {name}")]
+    #[error("cannot remove network namespace {name}: {cause}")]
     Remove {
         /// Its name.
         name: String,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -102,17 +102,17 @@ pub(super) fn create(name: &str) -> Result<OwnedFd, NamespaceError> {
         prepare()?;
         File::open("/proc/thread-self/ns/net").map(OwnedFd::from)
     });
-    made.map_err(|source| NamespaceError::Create {
+    made.map_err(|cause| NamespaceError::Create {
         name: name.to_owned(),
-        source,
+        cause,
     })
 }
 
 /// The namespace of a name; `None` where there is none. What else stands there is an error.
 pub(super) fn open(name: &str) -> Result<Option<OwnedFd>, NamespaceError> {
-    let failed = |source| NamespaceError::Open {
+    let failed = |cause| NamespaceError::Open {
         name: name.to_owned(),
-        source,
+        cause,
     };
     let path = path(name);
     let file = match File::open(&path) {
@@ -139,10 +139,10 @@ pub(super) fn bind(name: &str, namespace: BorrowedFd<'_>) -> Result<(), Namespac
     let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::open(&path, flags, Mode::empty())
         .and_then(|_| rustix::mount::mount_bind(source.as_str(), &path))
-        .map_err(|source| NamespaceError::Bind {
+        .map_err(|cause| NamespaceError::Bind {
             name: name.to_owned(),
             path,
-            source: source.into(),
+            cause: cause.into(),
         })
 }
 
@@ -158,9 +158,9 @@ pub(super) fn remove(name: &str) -> Result<(), NamespaceError> {
         }
         Err(e) => Err(e.into()),
     };
-    removed.map_err(|source| NamespaceError::Remove {
+    removed.map_err(|cause| NamespaceError::Remove {
         name: name.to_owned(),
-        source,
+        cause,
     })
 }
 

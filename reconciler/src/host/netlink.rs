@@ -39,16 +39,14 @@ const HEADER_LENGTH: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum NetlinkError {
     /// No socket.
-    #[error("cannot open a netlink socket")]
-    Open(#[source] std::io::Error),
+    #[error("cannot open a netlink socket: {0}")]
+    Open(std::io::Error),
     /// The kernel refused a request.
-    #[error("the kernel refused to {request}{}", words.as_ref().map(|w| format!(" ({w})"))
-        .unwrap_or_default())]
+    #[error("the kernel refused to {request}: {}", words.clone().unwrap_or(errno.to_string()))]
     Refused {
         /// What was asked for.
         request: String,
         /// The error.
-        #[source]
         errno: Errno,
         /// What the kernel says of it.
         words: Option<String>,

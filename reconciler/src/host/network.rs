@@ -10,18 +10,22 @@
 //! Both complete what an earlier run left half-done, mend what drifted, change nothing that is as
 //! it should be, and refuse to touch what is not ours.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
-use state::target::host::{GATEWAY_MAC, GATEWAY_V4, GATEWAY_V6, INSIDE_NAME, Network, alias};
+use state::live::Process;
+use state::target::host::{
+    GATEWAY_MAC, GATEWAY_V4, GATEWAY_V6, INSIDE_NAME, Network, alias, interface_name,
+};
 use state::words::address::Family;
 use state::words::names::FullName;
 
 use super::links::{self, Link, Pair, Setting, set};
 use super::netlink::{Change, Netlink, NetlinkError};
 use super::ownership::{INTERFACE_GROUP, NotOurs};
-use super::{Host, HostError, addresses, namespaces, resolver, routes, sysctls};
+use super::{Host, HostError, addresses, namespaces, processes, resolver, routes, sysctls};
 
 /// A namespace of ours, and a socket in it.
 pub(super) struct Inside {
@@ -199,6 +203,21 @@ impl Host {
         }
         namespaces::remove(&name)?;
         Ok(true)
+    }
+
+    /// Takes a container's network down, interface first, and gives the processes that still live
+    /// in its namespace: they live on, without a network.
+    pub fn remove_network(&self, container: &FullName) -> Result<Vec<Process>, HostError> {
+        self.remove_interface(container, &interface_name(container))?;
+        let inside = self.open_namespace(container, &container.dotted())?;
+        self.remove_namespace(container)?;
+        let Some(inside) = inside else {
+            return Ok(Vec::new());
+        };
+        let id = namespaces::id(inside.descriptor.as_fd()).map_err(HostError::Processes)?;
+        let found = processes::living_in(&BTreeMap::from([(id, 0)]));
+        let found = found.map_err(HostError::Processes)?;
+        Ok(found.into_iter().map(|(_, process)| process).collect())
     }
 
     /// The namespace of a name, if there is one and it is this container's.

@@ -27,12 +27,12 @@ pub enum ResolverError {
     #[error(transparent)]
     NotOurs(#[from] NotOurs),
     /// A file or folder cannot be read or made.
-    #[error("cannot read or make {}", path.display())]
+    #[error("cannot read or make {}: {cause}", path.display())]
     Io {
         /// Which.
         path: PathBuf,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The file cannot be written.
     #[error(transparent)]
@@ -70,7 +70,8 @@ pub(super) fn state(namespace: &str, wanted: Option<&str>) -> Result<State, Reso
         None if wanted.is_none() => State::Current,
         None => State::Absent,
         Some(text) if Some(text.as_str()) == wanted => State::Current,
-        Some(text) if text.starts_with(RESOLV_CONF_MARK) => State::Stale,
+        // A crash may leave an empty one of ours: it is not synced.
+        Some(text) if text.is_empty() || is_ours(&text) => State::Stale,
         Some(_) => State::NotOurs,
     })
 }
@@ -92,7 +93,7 @@ pub(super) fn write(namespace: &str) -> Result<(), ResolverError> {
                 .recursive(true)
                 .create(&folder)
                 .map_err(failed(&folder))?;
-            files::replace(&path(namespace), text.as_bytes(), 0o644)?;
+            files::place(&path(namespace), text.as_bytes(), 0o644)?;
             Ok(())
         }
     }
@@ -102,7 +103,7 @@ pub(super) fn write(namespace: &str) -> Result<(), ResolverError> {
 pub(super) fn remove(namespace: &str) -> Result<(), ResolverError> {
     let path = path(namespace);
     match read(&path)? {
-        Some(text) if text.starts_with(RESOLV_CONF_MARK) => {
+        Some(text) if text.is_empty() || is_ours(&text) => {
             fs::remove_file(&path).map_err(failed(&path))?;
         }
         Some(_) => return Ok(()),
@@ -115,6 +116,10 @@ pub(super) fn remove(namespace: &str) -> Result<(), ResolverError> {
         }
         _ => Ok(()),
     }
+}
+
+fn is_ours(text: &str) -> bool {
+    text.starts_with(RESOLV_CONF_MARK)
 }
 
 /// Whether all name servers are on the loopback, as a stub resolver's are.
@@ -148,7 +153,7 @@ fn read(path: &Path) -> Result<Option<String>, ResolverError> {
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> ResolverError + use<> {
     let path = path.to_owned();
-    move |source| ResolverError::Io { path, source }
+    move |cause| ResolverError::Io { path, cause }
 }
 
 #[cfg(test)]

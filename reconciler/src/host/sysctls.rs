@@ -8,22 +8,22 @@ use std::path::{Component, Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum SysctlError {
     /// It cannot be read.
-    #[error("cannot read the sysctl {path}")]
+    #[error("cannot read the sysctl {path}: {cause}")]
     Read {
         /// Below `/proc/sys`.
         path: String,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// It cannot be written.
-    #[error("cannot set the sysctl {path} to {value}")]
+    #[error("cannot set the sysctl {path} to {value}: {cause}")]
     Write {
         /// Below `/proc/sys`.
         path: String,
         /// The value.
         value: String,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// It was written and has another value all the same.
     #[error("the sysctl {path} is {found} after it was set to {value}")]
@@ -48,9 +48,9 @@ pub fn read(path: &str) -> Result<Option<String>, SysctlError> {
     match fs::read_to_string(file(path)?) {
         Ok(text) => Ok(Some(text.trim_end().to_owned())),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(SysctlError::Read {
+        Err(cause) => Err(SysctlError::Read {
             path: path.to_owned(),
-            source,
+            cause,
         }),
     }
 }
@@ -60,10 +60,10 @@ pub fn write(path: &str, value: &str) -> Result<(), SysctlError> {
     if read(path)?.as_deref() == Some(value) {
         return Ok(());
     }
-    fs::write(file(path)?, value).map_err(|source| SysctlError::Write {
+    fs::write(file(path)?, value).map_err(|cause| SysctlError::Write {
         path: path.to_owned(),
         value: value.to_owned(),
-        source,
+        cause,
     })?;
     match read(path)? {
         Some(found) if found == value => Ok(()),

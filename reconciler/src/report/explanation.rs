@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use state::desired::{Desired, words};
+use state::desired::{Desired, describe};
 use state::plan::Origin;
 use state::words::flow::Flow;
 use state::words::identity::RuleId;
@@ -85,7 +85,12 @@ impl Explanation {
     pub fn of(origin: &Origin, live: bool, flows: Vec<FlowView>) -> Self {
         let allowed = flows.iter().all(|flow| flow.verdict == ALLOWED);
         let verdict = if allowed { ALLOWED } else { DENIED };
-        Self { verdict, commit: origin.commit.clone(), live, flows }
+        Self {
+            verdict,
+            commit: origin.commit.clone(),
+            live,
+            flows,
+        }
     }
 }
 
@@ -106,7 +111,11 @@ impl FlowView {
         };
         let side = |direction| side(desired, verdict, direction, rules.get(direction));
         Self {
-            verdict: if matches!(verdict, Verdict::Allow { .. }) { ALLOWED } else { DENIED },
+            verdict: if matches!(verdict, Verdict::Allow { .. }) {
+                ALLOWED
+            } else {
+                DENIED
+            },
             from: end(flow.source),
             to: end(flow.destination),
             protocol: protocol(flow.protocol),
@@ -134,12 +143,24 @@ fn side(desired: &Desired, verdict: &Verdict, direction: Direction, rules: &[Rul
             Direction::Egress => *egress,
             Direction::Ingress => *ingress,
         },
-        Verdict::Deny { direction: denying, container, policy } => {
+        Verdict::Deny {
+            direction: denying,
+            container,
+            policy,
+        } => {
             if *denying != direction {
-                return Side { says: "was not decisive".to_owned(), policy: None, rules };
+                return Side {
+                    says: "was not decisive".to_owned(),
+                    policy: None,
+                    rules,
+                };
             }
             let says = format!("{container} is isolated by {policy}, and no rule allows it");
-            return Side { says, policy: Some(policy.to_string()), rules };
+            return Side {
+                says,
+                policy: Some(policy.to_string()),
+                rules,
+            };
         }
     };
     let says = match permit {
@@ -149,7 +170,11 @@ fn side(desired: &Desired, verdict: &Verdict, direction: Direction, rules: &[Rul
         Permit::Host => "a container and its host reach each other",
         Permit::Rule(_) => "a rule allows it",
     };
-    Side { says: says.to_owned(), policy: None, rules }
+    Side {
+        says: says.to_owned(),
+        policy: None,
+        rules,
+    }
 }
 
 fn rule(desired: &Desired, id: RuleId) -> Option<RuleView> {
@@ -157,7 +182,7 @@ fn rule(desired: &Desired, id: RuleId) -> Option<RuleView> {
     Some(RuleView {
         id: id.to_string(),
         policy: policy.name.to_string(),
-        rule: words::rule_in_words(desired, rule),
+        rule: describe::rule_in_words(desired, rule),
         file: rule.place.file.to_string(),
         line: rule.place.line,
     })
@@ -184,7 +209,11 @@ pub fn text(explanation: &Explanation, style: Style) -> String {
             }
         }
     }
-    let which = if explanation.live { "live tables, commit" } else { "commit" };
+    let which = if explanation.live {
+        "live tables, commit"
+    } else {
+        "commit"
+    };
     let _ = writeln!(out, "by {which} {}", short(&explanation.commit));
     out
 }

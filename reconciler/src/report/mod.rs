@@ -5,6 +5,7 @@ pub mod exit;
 pub mod out;
 pub mod words;
 pub mod explanation;
+pub mod status;
 pub mod view;
 pub mod text;
 pub mod json;

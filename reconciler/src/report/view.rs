@@ -229,8 +229,8 @@ impl Objects {
             Operation::EnsureNetwork {
                 container,
                 network,
-                faults,
-            } if faults.is_empty() => {
+                lacks,
+            } if lacks.missing => {
                 let addresses: Vec<String> =
                     network.addresses.iter().map(ToString::to_string).collect();
                 let detail = format!(
@@ -243,9 +243,9 @@ impl Objects {
                 self.container(container, Action::Create, detail);
             }
             Operation::EnsureNetwork {
-                container, faults, ..
+                container, lacks, ..
             } => {
-                for fault in faults {
+                for fault in lacks.in_words() {
                     self.container(container, Action::Update, format!("mend: {fault}"));
                 }
             }

@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 
 /// Why a file cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {}", path.display())]
+#[error("cannot write {}: {cause}", path.display())]
 pub struct WriteError {
     /// The file that was to be.
     pub path: PathBuf,
     /// What the kernel said.
-    #[source]
-    pub source: io::Error,
+    pub cause: io::Error,
 }
 
 /// Gives a file this content and mode: after a crash it holds the old or the new, never a part.
@@ -23,18 +22,32 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), WriteError>
     replace_by(path, mode, |file| file.write_all(content))
 }
 
-/// The same with a content that is written piece by piece.
+/// The same without syncing, for what can be made again: no reader ever sees a part of it, but a
+/// crash of the whole machine may leave an empty file.
+pub fn place(path: &Path, content: &[u8], mode: u32) -> Result<(), WriteError> {
+    let failed = |cause| WriteError {
+        path: path.to_owned(),
+        cause,
+    };
+    let beside = beside(path).ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
+    write_beside(&beside, mode, |file| file.write_all(content))
+        .and_then(|_| fs::rename(&beside, path))
+        .map_err(failed)
+}
+
+/// The same as [`replace`] with a content that is written piece by piece.
 pub fn replace_by(
     path: &Path,
     mode: u32,
     write: impl FnOnce(&mut io::BufWriter<&File>) -> io::Result<()>,
 ) -> Result<(), WriteError> {
-    let failed = |source| WriteError {
+    let failed = |cause| WriteError {
         path: path.to_owned(),
-        source,
+        cause,
     };
     let beside = beside(path).ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
-    write_synced(&beside, mode, write)
+    write_beside(&beside, mode, write)
+        .and_then(|file| file.sync_data())
         .and_then(|()| fs::rename(&beside, path))
         .and_then(|()| sync_folder(path))
         .map_err(failed)
@@ -48,11 +61,11 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-fn write_synced(
+fn write_beside(
     path: &Path,
     mode: u32,
     write: impl FnOnce(&mut io::BufWriter<&File>) -> io::Result<()>,
-) -> io::Result<()> {
+) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
@@ -68,7 +81,7 @@ fn write_synced(
     write(&mut writer)?;
     writer.flush()?;
     drop(writer);
-    file.sync_data()
+    Ok(file)
 }
 
 /// The file that is written before it takes the name.
@@ -97,6 +110,17 @@ mod tests {
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o640
         );
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_is_placed_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        for content in ["first", "second"] {
+            place(&path, content.as_bytes(), 0o644).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+        }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

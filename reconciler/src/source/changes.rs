@@ -8,6 +8,7 @@
 //! `assume-unchanged`) are not.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::sync::Arc;
 
@@ -38,6 +39,17 @@ pub struct Uncommitted {
     pub path: Arc<str>,
     /// What happened to it.
     pub change: Change,
+}
+
+impl fmt::Display for Uncommitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let change = match self.change {
+            Change::Modified => "modified",
+            Change::Added => "added",
+            Change::Deleted => "deleted",
+        };
+        write!(f, "{} is {change} and not committed", self.path)
+    }
 }
 
 /// Compares the documents of the work tree with the blobs of the commit it stands on. Sorted by

@@ -7,7 +7,7 @@
 //!   folders meanwhile.
 //! - Files are opened `O_NONBLOCK`, so a FIFO blocks nothing, and only what `fstat(2)` calls a
 //!   regular file is read, to one byte beyond the limit at most.
-//! - The whole directory is read again until two readings in a row agree ([`read`]).
+//! - The whole directory is read again until two readings in a row agree.
 
 use std::fs::File;
 use std::io::Read;
@@ -32,22 +32,22 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// The directory itself cannot be opened.
-    #[error("cannot open the directory {}", path.display())]
+    #[error("cannot open the directory {}: {cause}", path.display())]
     Open {
         /// The directory.
         path: PathBuf,
         /// What the kernel said.
-        source: Errno,
+        cause: Errno,
     },
     /// Something below it cannot be opened or read.
-    #[error("cannot read {} below {}", entry.display(), path.display())]
+    #[error("cannot read {} below {}: {cause}", entry.display(), path.display())]
     Read {
         /// The directory.
         path: PathBuf,
         /// The path below it.
         entry: PathBuf,
         /// What the kernel said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The tree goes beyond a limit.
     #[error("{}: {limit}", path.display())]
@@ -98,7 +98,7 @@ fn read_with(
         between();
         let next = directory.read_once()?;
         if next.stamps == last.stamps && next.tree == last.tree && next.problems == last.problems {
-            let hash = content_hash(&next.tree);
+            let hash = next.tree.content_hash();
             return Ok(Reading {
                 tree: next.tree,
                 problems: next.problems,
@@ -119,18 +119,6 @@ fn read_with(
 )]
 fn pause(time: Duration) {
     std::thread::sleep(time);
-}
-
-/// The content hash of a tree: blake3 over each file's path and content, each after its length.
-pub fn content_hash(tree: &Tree) -> blake3::Hash {
-    let mut hasher = blake3::Hasher::new_derive_key("plumbline directory tree");
-    for (path, content) in &tree.files {
-        for part in [path.as_bytes(), content] {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        }
-    }
-    hasher.finalize()
 }
 
 /// One reading, with the times that show whether a file was replaced by an equal one.
@@ -166,9 +154,9 @@ impl OpenDirectory {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty());
         Ok(Self {
-            fd: fd.map_err(|source| DirectoryError::Open {
+            fd: fd.map_err(|cause| DirectoryError::Open {
                 path: path.to_owned(),
-                source,
+                cause,
             })?,
             path: path.to_owned(),
         })
@@ -284,12 +272,12 @@ impl OpenDirectory {
         rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), resolve)
     }
 
-    fn failed(&self, entry: &[u8], source: std::io::Error) -> DirectoryError {
+    fn failed(&self, entry: &[u8], cause: std::io::Error) -> DirectoryError {
         use std::os::unix::ffi::OsStrExt;
         DirectoryError::Read {
             path: self.path.clone(),
             entry: PathBuf::from(std::ffi::OsStr::from_bytes(entry)),
-            source,
+            cause,
         }
     }
 
@@ -429,29 +417,5 @@ mod tests {
         let reading = read(&directory(dir.path())).unwrap();
         assert!(reading.tree.files.is_empty());
         assert_eq!(reading.problems.sorted()[0].code, "file-too-large");
-    }
-
-    #[test]
-    fn the_hash_is_of_paths_and_contents_alone() {
-        let tree = |files: &[(&str, &str)]| Tree {
-            files: files
-                .iter()
-                .map(|(p, c)| (Arc::from(*p), Arc::from(c.as_bytes())))
-                .collect(),
-            ..Tree::default()
-        };
-        let one = content_hash(&tree(&[("a.yaml", "xy"), ("b.yaml", "")]));
-        assert_eq!(
-            one,
-            content_hash(&tree(&[("b.yaml", ""), ("a.yaml", "xy")]))
-        );
-        assert_ne!(
-            one,
-            content_hash(&tree(&[("a.yaml", "x"), ("b.yaml", "y")]))
-        );
-        assert_ne!(
-            one,
-            content_hash(&tree(&[("a.yamlx", "y"), ("b.yaml", "")]))
-        );
     }
 }

@@ -37,18 +37,20 @@ const TAGS_MOST: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
     /// The repository cannot be opened.
-    #[error("cannot open the git repository {}; `git -C {} fsck` may say more",
-        git_dir.display(), git_dir.display())]
+    #[error(
+        "cannot open the git repository {}: {}; `git -C {} fsck` may say more",
+        git_dir.display(), in_words(cause), git_dir.display()
+    )]
     Open {
         /// Its git directory.
         git_dir: PathBuf,
         /// What is wrong with it.
-        source: Box<gix::Error>,
+        cause: Box<gix::Error>,
     },
     /// The revision names nothing.
     #[error(
-        "{rev} names no commit in {}; if it should, `git -C {} fsck` says what is damaged",
-        git_dir.display(), git_dir.display()
+        "{rev} names no commit in {}: {}; if it should, `git -C {} fsck` says what is damaged",
+        git_dir.display(), in_words(cause), git_dir.display()
     )]
     Revision {
         /// The revision as given.
@@ -56,7 +58,7 @@ pub enum GitError {
         /// The git directory.
         git_dir: PathBuf,
         /// Why.
-        source: Box<gix::Error>,
+        cause: Box<gix::Error>,
     },
     /// There is no commit yet.
     #[error("{} has no commit yet; commit the tree, or read the files with --worktree",
@@ -116,7 +118,7 @@ pub enum ObjectFault {
     #[error("is missing")]
     Missing,
     /// It cannot be decoded.
-    #[error("is damaged ({0})")]
+    #[error("is damaged ({})", in_words(.0))]
     Damaged(Box<gix::Error>),
     /// It is not of the kind that is due there.
     #[error("is a {found}, not a {expected}")]
@@ -137,6 +139,18 @@ pub enum ObjectFault {
     /// Tags point at tags, over and over.
     #[error("is a tag of a tag, {TAGS_MOST} times over")]
     Tags,
+}
+
+/// What gix says of an error and of its causes.
+pub(super) fn in_words(error: &gix::Error) -> String {
+    let mut words = Vec::new();
+    for cause in error.iter_errors() {
+        let text = cause.to_string();
+        if !words.contains(&text) {
+            words.push(text);
+        }
+    }
+    words.join(": ")
 }
 
 /// An open repository.
@@ -170,9 +184,9 @@ impl Objects {
             ]);
         let repo = options
             .open(&place.git_dir)
-            .map_err(|source| GitError::Open {
+            .map_err(|cause| GitError::Open {
                 git_dir: place.git_dir.clone(),
-                source: Box::new(source),
+                cause: Box::new(cause),
             })?;
         let mut repo = repo.to_thread_local();
         repo.objects.ignore_replacements = true;
@@ -190,7 +204,7 @@ impl Objects {
         }
         match self.repo.rev_parse_single(rev) {
             Ok(id) => self.peel(rev, id.detach()),
-            Err(source) => {
+            Err(cause) => {
                 if let Some((file, fault)) = super::reference::damaged(&self.place, rev) {
                     return Err(GitError::Reference {
                         file,
@@ -204,7 +218,7 @@ impl Objects {
                 Err(GitError::Revision {
                     rev: rev.to_owned(),
                     git_dir: git_dir(),
-                    source: Box::new(source),
+                    cause: Box::new(cause),
                 })
             }
         }

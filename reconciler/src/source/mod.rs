@@ -28,7 +28,7 @@ mod ignored;
 pub mod changes;
 
 pub use changes::{Change, Uncommitted};
-pub use directory::{DirectoryError, content_hash};
+pub use directory::DirectoryError;
 pub use git::GitError;
 pub use owner::OwnerError;
 pub use repository::{FindError, Repository};
@@ -156,6 +156,14 @@ pub enum SourceError {
     },
 }
 
+impl SourceError {
+    /// Whether the tree was refused for who can write it or where its objects are, and not for
+    /// what it holds.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Owner(_) | Self::Find(FindError::Outside { .. }))
+    }
+}
+
 /// Reads a tree.
 pub fn read(request: &SourceRequest) -> Result<Source, SourceError> {
     read_as(&Caller::of_process(), request)
@@ -265,9 +273,9 @@ fn committed(
 
 fn read_directory(caller: &Caller, path: &Path) -> Result<Source, SourceError> {
     let open = OpenDirectory::open(path)?;
-    let real = path.canonicalize().map_err(|source| FindError::Read {
+    let real = path.canonicalize().map_err(|cause| FindError::Read {
         path: path.to_owned(),
-        source,
+        cause,
     })?;
     // The owner of what is open, so that nobody can put another directory there in between.
     owner::check_owner(caller, &real, &real, open.stat()?.st_uid)?;

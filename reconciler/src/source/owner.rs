@@ -21,6 +21,8 @@ use gix::config::file::Metadata;
 use gix::config::file::includes;
 use gix::config::file::init;
 
+use super::git::in_words;
+
 /// Why a tree is not trusted, or why that cannot be told.
 #[derive(Debug, thiserror::Error)]
 pub enum OwnerError {
@@ -39,20 +41,20 @@ pub enum OwnerError {
         owner: u32,
     },
     /// The owner cannot be read.
-    #[error("cannot read the owner of {}", path.display())]
+    #[error("cannot read the owner of {}: {cause}", path.display())]
     Stat {
         /// The path.
         path: PathBuf,
         /// What the kernel said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A git configuration cannot be read.
-    #[error("cannot read `safe.directory` in {}", path.display())]
+    #[error("cannot read `safe.directory` in {}: {}", path.display(), in_words(cause))]
     Config {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: gix::Error,
+        cause: gix::Error,
     },
 }
 
@@ -113,9 +115,9 @@ impl Caller {
 /// listed in `safe.directory`. Paths are absolute and free of links.
 pub(super) fn check(caller: &Caller, tree: &Path, parts: &[&Path]) -> Result<(), OwnerError> {
     for path in parts {
-        let metadata = fs::metadata(path).map_err(|source| OwnerError::Stat {
+        let metadata = fs::metadata(path).map_err(|cause| OwnerError::Stat {
             path: (*path).to_owned(),
-            source,
+            cause,
         })?;
         check_owner(caller, tree, path, metadata.uid())?;
     }
@@ -184,10 +186,10 @@ fn values(caller: &Caller, path: &Path) -> Result<Vec<String>, OwnerError> {
         includes: includes::Options::follow_without_conditional(caller.home.as_deref()),
         ..init::Options::default()
     };
-    let file = gix::config::File::from_paths_metadata([metadata], options).map_err(|source| {
+    let file = gix::config::File::from_paths_metadata([metadata], options).map_err(|cause| {
         OwnerError::Config {
             path: path.to_owned(),
-            source,
+            cause,
         }
     })?;
     let values = file.and_then(|file| file.strings("safe.directory"));

@@ -52,12 +52,12 @@ pub enum FindError {
         path: PathBuf,
     },
     /// Something on the way cannot be read.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}: {cause}", path.display())]
     Read {
         /// The path.
         path: PathBuf,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A `.git` file, `commondir` or the like points nowhere.
     #[error(
@@ -182,9 +182,9 @@ fn repository(
 
 /// The part of a path that exists, without links, and the rest that does not.
 fn existing_part(directory: &Path) -> Result<(PathBuf, PathBuf), FindError> {
-    let absolute = std::path::absolute(directory).map_err(|source| FindError::Read {
+    let absolute = std::path::absolute(directory).map_err(|cause| FindError::Read {
         path: directory.to_owned(),
-        source,
+        cause,
     })?;
     for part in absolute.ancestors() {
         match part.canonicalize() {
@@ -197,10 +197,10 @@ fn existing_part(directory: &Path) -> Result<(PathBuf, PathBuf), FindError> {
                     e.kind(),
                     io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
                 ) => {}
-            Err(source) => {
+            Err(cause) => {
                 return Err(FindError::Read {
                     path: part.to_owned(),
-                    source,
+                    cause,
                 });
             }
         }
@@ -215,9 +215,9 @@ fn same_file_system(folder: &Path) -> Result<Vec<PathBuf>, FindError> {
     let device = |path: &Path| {
         fs::metadata(path)
             .map(|m| m.dev())
-            .map_err(|source| FindError::Read {
+            .map_err(|cause| FindError::Read {
                 path: path.to_owned(),
-                source,
+                cause,
             })
     };
     let first = device(folder)?;
@@ -280,9 +280,9 @@ fn subfolder(given: &Path, existing: &Path, top: &Path, rest: &Path) -> Result<S
 
 /// The content of a small file that holds paths; `None` where there is none.
 fn read_pointer(file: &Path) -> Result<Option<Vec<u8>>, FindError> {
-    let failed = |source| FindError::Read {
+    let failed = |cause| FindError::Read {
         path: file.to_owned(),
-        source,
+        cause,
     };
     match fs::metadata(file) {
         Ok(m) if m.is_file() && m.len() <= POINTER_BYTES_MOST => {}
@@ -302,8 +302,8 @@ fn pointed(base: &Path, target: &[u8]) -> Option<PathBuf> {
 }
 
 fn canonical(path: &Path) -> Result<PathBuf, FindError> {
-    path.canonicalize().map_err(|source| FindError::Read {
+    path.canonicalize().map_err(|cause| FindError::Read {
         path: path.to_owned(),
-        source,
+        cause,
     })
 }

@@ -1,6 +1,6 @@
 //! What of a source's files is read as documents: the rules that both kinds of source share.
 //!
-//! A source offers every entry below the tree's root to one [`Selection`], which says whether to
+//! A source offers every entry below the tree's root to one `Selection`, which says whether to
 //! go into it, read it or pass it by. So a commit and a directory with the same content give the
 //! same tree, and whatever is hostile in names, kinds and sizes is judged in one place.
 //!

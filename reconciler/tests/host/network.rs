@@ -184,6 +184,21 @@ fn a_removed_container_leaves_nothing_and_its_processes_live_on() {
 }
 
 #[test]
+fn taking_a_network_down_names_who_still_lives_there() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        let (container, network) = make(&host, "shop/web", &BOTH);
+        let tenant = Tenant::of(&network.namespace);
+        let left = host.remove_network(&container).unwrap();
+        let left: Vec<_> = left.iter().map(|process| process.pid).collect();
+        assert_eq!(left, [tenant.pid()]);
+        drop(tenant);
+        assert!(host.remove_network(&container).unwrap().is_empty());
+        assert!(host.read().unwrap().networks.is_empty());
+    });
+}
+
+#[test]
 fn an_address_that_changes_hands_is_routed_to_its_new_owner_once_the_old_one_is_gone() {
     on_a_host(|| {
         let host = Host::open().unwrap();

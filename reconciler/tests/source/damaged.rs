@@ -107,19 +107,20 @@ fn packed() -> Repo {
 
 #[test]
 fn cut_packs_and_indices_are_refused_and_never_panic() {
+    let repo = packed();
     for extension in ["pack", "idx"] {
-        let length = fs::read(&packs(&packed(), extension)[0]).unwrap().len();
+        let file = &packs(&repo, extension)[0];
+        let content = fs::read(file).unwrap();
+        let length = content.len();
         for keep in [0, 1, 11, 12, 40, length / 2, length - 21, length - 1] {
-            let repo = packed();
-            let file = &packs(&repo, extension)[0];
-            let content = fs::read(file).unwrap();
             overwrite(file, &content[..keep]);
-            // The trailer alone may be missed: then what was read has been checked object by object.
+            // The trailer alone may be missed: what was read has been checked object by object.
             match repo.read() {
                 Ok(source) => assert!(keep + 21 >= length && files(&source).len() == 2),
                 Err(error) => assert!(says(&error).contains("fsck"), "{}", says(&error)),
             }
         }
+        overwrite(file, &content);
     }
 }
 
@@ -133,10 +134,11 @@ fn a_missing_pack_is_refused() {
 
 #[test]
 fn cut_packed_refs_are_refused_or_read_as_they_were() {
-    let whole = fs::read(packed().path().join(".git/packed-refs")).unwrap();
+    let repo = packed();
+    let file = repo.path().join(".git/packed-refs");
+    let whole = fs::read(&file).unwrap();
     for keep in 0..whole.len() {
-        let repo = packed();
-        overwrite(&repo.path().join(".git/packed-refs"), &whole[..keep]);
+        overwrite(&file, &whole[..keep]);
         if let Err(error) = repo.read() {
             let text = says(&error);
             assert!(matches!(error, SourceError::Git(_)), "{text}");

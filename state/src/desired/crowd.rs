@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::policies::Scope;
+use super::peers::Scope;
 use crate::words::labels::{Labels, Operator, Requirement, Selector};
 use crate::words::names::NamespaceName;
 

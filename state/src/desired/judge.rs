@@ -28,7 +28,8 @@ enum Side<'a> {
     Deny(&'a Container, &'a Policy),
 }
 
-/// Judges a flow as this host does: a container of another host is judged there.
+/// Judges a flow as this host does. A container of another host is judged there: resolve the tree
+/// for its host ([`Container::host`]) and ask again.
 ///
 /// `host_addresses` are the host's own. An address that is also one of a container of this host is
 /// the container's; one that is also a container's of another host is the host's.

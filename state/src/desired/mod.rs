@@ -15,14 +15,14 @@
 //! - A rule without ports covers every protocol. One with ports covers those and no others.
 //! - A flow that several rules allow is attributed to the first: by policy name, then as written.
 
+pub mod peers;
+pub mod policies;
 mod crowd;
 mod vocabulary;
-
-pub mod policies;
 pub mod subjects;
 mod validate;
 pub mod judge;
-pub mod words;
+pub mod describe;
 #[cfg(test)]
 pub(crate) mod sample;
 
@@ -39,8 +39,10 @@ use crate::words::ports::NamedPort;
 use crate::words::problem::Problems;
 use crate::words::verdict::{ByDirection, Direction};
 
+pub use describe::describe;
 pub use judge::judge;
-pub use policies::{Block, Group, Peer, Policies, Policy, Port, PortNumber, Rule, Scope};
+pub use peers::{Block, Group, Scope};
+pub use policies::{Peer, Policies, Policy, Port, PortNumber, Rule};
 pub use subjects::{Class, Subject, SubjectContent};
 pub use vocabulary::Told;
 
@@ -76,6 +78,8 @@ pub struct Container {
     pub name: FullName,
     /// Its labels.
     pub labels: Labels,
+    /// The host that it names; `None` means every host.
+    pub host: Option<HostName>,
     /// Whether it is on this host. If not, it is a peer only.
     pub here: bool,
     /// Its addresses: one for each family at most.

@@ -5,18 +5,17 @@
 //! many policies repeat it.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::peers::{Block, Group, Scope};
 use crate::documents::NetworkPolicy;
 use crate::documents::network_policy::{self, PeerKind};
 pub use crate::documents::network_policy::{Port, PortNumber};
-use crate::words::address::Cidr;
 use crate::words::canonical::Canonical;
 use crate::words::identity::RuleId;
-use crate::words::labels::{Labels, Operator, Selector};
-use crate::words::names::{FullName, NamespaceName};
+use crate::words::labels::Selector;
+use crate::words::names::FullName;
 use crate::words::place::Place;
 use crate::words::verdict::{ByDirection, Direction};
 
@@ -75,73 +74,6 @@ pub enum Peer {
     Group(usize),
     /// Addresses of a range: an index of [`Policies::blocks`].
     Block(usize),
-}
-
-/// Containers as a peer names them. An absent `podSelector` is the empty one here.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Group {
-    /// Of which namespaces.
-    pub scope: Scope,
-    /// Which of their containers.
-    pub pods: Selector,
-}
-
-/// The namespaces of a [`Group`].
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    /// The policy's own.
-    Own(NamespaceName),
-    /// Those that a `namespaceSelector` selects.
-    Selected(Selector),
-}
-
-impl Scope {
-    /// Whether it holds a namespace.
-    pub fn holds(&self, name: &NamespaceName, labels: &Labels) -> bool {
-        match self {
-            Self::Own(own) => own == name,
-            Self::Selected(selector) => selector.selects(labels),
-        }
-    }
-}
-
-/// An `ipBlock`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Block {
-    /// The range.
-    pub cidr: Cidr,
-    /// What is left out of it: sorted, none within another.
-    pub except: Vec<Cidr>,
-}
-
-impl Block {
-    fn new(cidr: Cidr, except: &[Cidr]) -> Self {
-        let mut sorted: Vec<Cidr> = except.iter().map(Cidr::trunc).collect();
-        sorted.sort();
-        let mut outermost: Vec<Cidr> = Vec::with_capacity(sorted.len());
-        for cidr in sorted {
-            if outermost.last().is_none_or(|last| !last.contains(&cidr)) {
-                outermost.push(cidr);
-            }
-        }
-        Self {
-            cidr: cidr.trunc(),
-            except: outermost,
-        }
-    }
-
-    /// Whether it holds an address.
-    pub fn holds(&self, address: IpAddr) -> bool {
-        self.cidr.contains(&address) && !self.except.iter().any(|cidr| cidr.contains(&address))
-    }
-
-    /// Its content.
-    pub fn write(&self, bytes: &mut Canonical) {
-        bytes.cidr(self.cidr).length(self.except.len());
-        for cidr in &self.except {
-            bytes.cidr(*cidr);
-        }
-    }
 }
 
 /// All policies of a tree.
@@ -308,17 +240,8 @@ fn intern_block(blocks: &mut BTreeMap<Block, usize>, block: Block) -> (Peer, Can
 
 fn intern_group(groups: &mut BTreeMap<Group, usize>, group: Group) -> (Peer, Canonical) {
     let mut content = Canonical::default();
-    match &group.scope {
-        // The policy's name, which is hashed as well, says which namespace that is.
-        Scope::Own(_) => {
-            content.choice(2);
-        }
-        Scope::Selected(selector) => {
-            content.choice(3);
-            write_selector(&mut content, selector);
-        }
-    }
-    write_selector(&mut content, &group.pods);
+    content.choice(2);
+    group.write(&mut content);
     let next = groups.len();
     (Peer::Group(*groups.entry(group).or_insert(next)), content)
 }
@@ -361,29 +284,13 @@ fn rule_id(
     RuleId::of(bytes.bytes())
 }
 
-fn write_selector(bytes: &mut Canonical, selector: &Selector) {
-    bytes.length(selector.requirements.len());
-    for requirement in &selector.requirements {
-        bytes.text(&requirement.key);
-        let (choice, values) = match &requirement.operator {
-            Operator::In(values) => (0, Some(values)),
-            Operator::NotIn(values) => (1, Some(values)),
-            Operator::Exists => (2, None),
-            Operator::DoesNotExist => (3, None),
-        };
-        bytes.choice(choice).length(values.map_or(0, |v| v.len()));
-        for value in values.into_iter().flatten() {
-            bytes.text(value);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
     use crate::desired::sample::{block, egress, ingress, line, pods, pods_of, port, rule};
+    use crate::words::labels::Operator;
     use crate::words::labels::Requirement;
 
     fn ids(policies: &[NetworkPolicy]) -> Vec<RuleId> {
@@ -455,16 +362,6 @@ mod tests {
         ]);
         let distinct: BTreeSet<&RuleId> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());
-    }
-
-    #[test]
-    fn excepts_within_excepts_mean_nothing() {
-        let written = Block::new(
-            "10.0.0.0/8".parse().unwrap(),
-            &["10.2.0.0/16", "10.1.3.0/24", "10.1.0.0/16"].map(|c| c.parse().unwrap()),
-        );
-        let kept: Vec<String> = written.except.iter().map(ToString::to_string).collect();
-        assert_eq!(kept, ["10.1.0.0/16", "10.2.0.0/16"]);
     }
 
     #[test]

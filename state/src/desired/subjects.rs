@@ -6,14 +6,16 @@
 //! the selectors of peers, and the named ports of egress rules, can tell. Together with the CIDR
 //! region of an address a class makes an identity.
 //!
-//! Both are content: a subject's id and an identity's are hashes of what stands here, so a container
-//! of another host, a label that no policy names, and the order of documents change none of them.
+//! Both are content: a subject's id and an identity's are hashes of what stands here, so a
+//! container of another host, a label that no policy names, and the order of documents change none
+//! of them.
 
 use std::collections::BTreeMap;
 
 use super::Container;
 use super::crowd::{Crowd, Member};
-use super::policies::{Policies, Scope, in_order};
+use super::peers::Scope;
+use super::policies::{Policies, in_order};
 use super::vocabulary::{Seen, Tellers, Told};
 use crate::documents;
 use crate::words::canonical::Canonical;
@@ -187,6 +189,7 @@ impl<'a> Contents<'a> {
             place: document.place.clone(),
             name: document.name.clone(),
             labels: document.labels.clone(),
+            host: document.host.clone(),
             here: document.host.as_ref().is_none_or(|h| h == host),
             addresses: document.addresses.iter().map(|(ip, _)| *ip).collect(),
             ports: document.ports.clone(),

@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::crowd::{Crowd, Member};
-use super::policies::{Policies, Policy, PortNumber, Scope};
+use super::peers::Scope;
+use super::policies::{Policies, Policy, PortNumber};
 use crate::words::labels::{Labels, Operator, Selector};
 use crate::words::names::NamespaceName;
 use crate::words::ports::{NamedPort, PortName, Protocol};

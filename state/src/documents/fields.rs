@@ -8,7 +8,8 @@
 use std::sync::Arc;
 
 use super::codes;
-use super::suggest::did_you_mean;
+use super::limits;
+use super::suggest::fields_hint;
 use super::yaml::{Entry, Kind, Node, Spot, Value, shown};
 use crate::words::place::Place;
 use crate::words::problem::{Problem, Problems};
@@ -145,7 +146,10 @@ impl Context<'_> {
         };
         for item in items.iter().filter(|item| item.is_null()) {
             let message = format!("an item of {what} is empty");
-            let help = "take it away, or write {} if everything is meant";
+            let help = match what {
+                "ingress" | "egress" => "take it away, or write {} if everything is to be allowed",
+                _ => "take it away",
+            };
             self.error_with(item.spot, codes::EMPTY_ITEM, message, help);
         }
         Some(items.iter().filter(|item| !item.is_null()).collect())
@@ -222,12 +226,16 @@ pub(super) struct Fields<'n, 't> {
 }
 
 impl<'n, 't> Fields<'n, 't> {
-    /// The fields of `node`, which is called `what`.
+    /// The fields of `node`, which is called `what`. `None` as well where so much was found already
+    /// that reading stops anyway.
     pub(super) fn of(
         node: &'n Node<'t>,
         what: &'static str,
         context: &mut Context<'_>,
     ) -> Option<Self> {
+        if context.problems.errors() > limits::FINDINGS {
+            return None;
+        }
         let entries = context.map(node, what)?;
         Some(Self {
             what,
@@ -277,19 +285,22 @@ impl<'n, 't> Fields<'n, 't> {
         }
     }
 
-    /// Every field that was not asked for is unknown.
-    pub(super) fn finish(self, context: &mut Context<'_>) {
+    /// Every field that was not asked for is unknown. Whether there was none.
+    pub(super) fn finish(self, context: &mut Context<'_>) -> bool {
+        let mut known = true;
         for entry in self.entries {
             if self.known.contains(&&*entry.key) {
                 continue;
             }
+            known = false;
             let message = format!("{} has no field {}", self.what, shown(&entry.key));
             let place = context.place(entry.spot);
             let problem = Problem::error(place, codes::UNKNOWN_FIELD, message);
             context.problems.push(Problem {
-                help: did_you_mean(&entry.key, &self.known),
+                help: Some(fields_hint(&entry.key, &self.known)),
                 ..problem
             });
         }
+        known
     }
 }

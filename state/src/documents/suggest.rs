@@ -24,6 +24,11 @@ pub(super) fn did_you_mean(text: &str, candidates: &[&str]) -> Option<String> {
     suggest(text, candidates).map(|meant| format!("did you mean {meant}?"))
 }
 
+/// A hint that names the field that was meant, or all there are.
+pub(super) fn fields_hint(text: &str, fields: &[&str]) -> String {
+    did_you_mean(text, fields).unwrap_or_else(|| format!("its fields are {}", fields.join(", ")))
+}
+
 /// A hint that names the one that was meant, or all there are.
 pub(super) fn one_of(text: &str, candidates: &[&str]) -> String {
     did_you_mean(text, candidates).unwrap_or_else(|| match candidates {

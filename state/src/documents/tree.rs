@@ -31,11 +31,47 @@ impl Tree {
     /// The configuration of the tree, at its root.
     pub const CONFIG: &'static str = "plumbline.yaml";
 
+    /// The content hash of its documents: blake3 over each path and content, each after its length.
+    /// It stands for the commit of a tree that comes from a directory.
+    pub fn content_hash(&self) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new_derive_key("plumbline directory tree");
+        for (path, content) in &self.files {
+            for part in [path.as_bytes(), content] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part);
+            }
+        }
+        hasher.finalize()
+    }
+
     /// The line of a file that a place points at, for a renderer's caret.
     pub fn line(&self, place: &Place) -> Option<&str> {
         let content = std::str::from_utf8(self.files.get(&place.file)?).ok()?;
         content
             .lines()
             .nth(usize::try_from(place.line).ok()?.checked_sub(1)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_of_paths_and_contents_alone() {
+        let hash = |files: &[(&str, &str)]| {
+            let files = files.iter();
+            let tree = Tree {
+                files: files
+                    .map(|(path, content)| (Arc::from(*path), Arc::from(content.as_bytes())))
+                    .collect(),
+                left_out: BTreeMap::from([(Arc::from("x"), LeftOut::NotYaml)]),
+            };
+            tree.content_hash()
+        };
+        let one = hash(&[("a.yaml", "xy"), ("b.yaml", "")]);
+        assert_eq!(one, hash(&[("b.yaml", ""), ("a.yaml", "xy")]));
+        assert_ne!(one, hash(&[("a.yaml", "x"), ("b.yaml", "y")]));
+        assert_ne!(one, hash(&[("a.yamlx", "y"), ("b.yaml", "")]));
     }
 }

@@ -25,6 +25,7 @@ use crate::words::verdict::ByDirection;
 pub mod operation;
 pub mod order;
 pub mod openness;
+pub mod rows;
 pub mod guards;
 pub mod collisions;
 

@@ -179,8 +179,12 @@ impl Run<'_> {
         list.extend(phase, changes().filter_map(Change::programs));
         list.extend(phase, changes().filter_map(Change::open_network));
         if self.commits {
-            let (slot, delta) = (self.to.slot, found.next.clone());
-            list.push(phase, Operation::WriteSlot { slot, delta });
+            let write = Operation::WriteSlot {
+                slot: self.to.slot,
+                delta: found.next.clone(),
+                foreign: found.next_foreign,
+            };
+            list.push(phase, write);
             if changes().any(Change::replaces_programs) {
                 list.push(phase, Operation::Barrier);
             }

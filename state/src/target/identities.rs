@@ -1,4 +1,4 @@
-//! Identities: what policies can tell about an address, and the address table that says which it is.
+//! Identities: what policies can tell about an address, and the table that says which it is.
 //!
 //! An identity is a class (or none, for an address that is no container's) and a CIDR region. All
 //! the host's own addresses are one identity, whatever their region: policy is never asked about
@@ -11,6 +11,7 @@ use super::CompileError;
 use super::ids::{Ids, Width};
 use super::regions::{self, Regions};
 use super::tables::{Address, EndpointIndex, Owner};
+use crate::desired::describe::{block_in_words, seen_as};
 use crate::desired::{Container, Desired};
 use crate::words::address::Cidr;
 use crate::words::canonical::Canonical;
@@ -168,11 +169,11 @@ fn in_words(desired: &Desired, regions: &Regions, content: Content) -> String {
     };
     let who = match class {
         None => "addresses of no container".to_owned(),
-        Some(class) => crate::desired::words::seen_as(&desired.classes[class]),
+        Some(class) => seen_as(&desired.classes[class]),
     };
     let blocks: Vec<String> = regions.blocks[region]
         .iter()
-        .map(|block| crate::desired::words::block_in_words(&desired.policies.blocks[*block]))
+        .map(|block| block_in_words(&desired.policies.blocks[*block]))
         .collect();
     match blocks.len() {
         0 => format!("{who}, in no range"),

@@ -11,7 +11,7 @@ use super::ids::{Ids, Width};
 use super::rulesets::Rulesets;
 use super::tables::{PolicyKey, PortKey};
 use super::{CompileError, capacity};
-use crate::desired::words::{rule_in_words, subject_in_words};
+use crate::desired::describe::{rule_in_words, subject_in_words};
 use crate::desired::{Desired, Peer, PortNumber, Rule, Subject};
 use crate::words::identity::{IdentityId, RuleId, RulesetId, SubjectId};
 use crate::words::ports::NamedPort;

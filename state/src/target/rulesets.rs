@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::ids::{Ids, Width};
 use super::tables::{PortKey, PortPrefix};
 use super::{CompileError, capacity};
-use crate::desired::words::rule_in_words;
+use crate::desired::describe::rule_in_words;
 use crate::desired::{Desired, Port, PortNumber, Rule};
 use crate::words::canonical::Canonical;
 use crate::words::identity::{RuleId, RulesetId};

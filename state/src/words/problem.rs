@@ -91,20 +91,31 @@ impl Problems {
 
     /// Adds one.
     pub fn push(&mut self, problem: Problem) {
-        let kept = match problem.severity {
-            Severity::Error => &mut self.errors,
-            Severity::Warning => &mut self.warnings,
-        };
+        let kept = self.of(problem.severity);
         kept.found += 1;
         if kept.list.len() < Self::MOST {
             kept.list.push(problem);
         }
     }
 
+    /// Adds one that is kept however many there are: it says that the list is not the whole truth.
+    pub fn push_kept(&mut self, problem: Problem) {
+        let kept = self.of(problem.severity);
+        kept.found += 1;
+        kept.list.push(problem);
+    }
+
     /// Adds all of another collection.
     pub fn extend(&mut self, other: Self) {
         self.errors.extend(other.errors);
         self.warnings.extend(other.warnings);
+    }
+
+    fn of(&mut self, severity: Severity) -> &mut Kept {
+        match severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        }
     }
 
     /// Whether any of them refuses the tree.
@@ -132,10 +143,10 @@ impl Problems {
         self.warnings.found
     }
 
-    /// The findings in the order of their places, errors before warnings of the same place; at most
-    /// [`Problems::MOST`] of them, and warnings only where errors leave room.
+    /// The findings in the order of their places, errors before warnings of the same place; about
+    /// [`Problems::MOST`] of them at most, and warnings only where errors leave room.
     pub fn sorted(self) -> Vec<Problem> {
-        let room = Self::MOST - self.errors.list.len();
+        let room = Self::MOST.saturating_sub(self.errors.list.len());
         let mut list = self.errors.list;
         list.extend(self.warnings.list.into_iter().take(room));
         list.sort();

@@ -164,8 +164,8 @@ fn s4_a_literal_of_one_family_is_nothing_in_the_other() {
     }
 }
 
-/// S5. What is empty, absent or selects nothing: every combination of rules and peers. An absent or
-/// empty list of peers is everyone, as Kubernetes says; a list whose members match nobody is nobody.
+/// S5. What is empty, absent or selects nothing: every combination of peers and ports. An absent or
+/// empty list is everyone, as Kubernetes says; a list whose members match nobody is nobody.
 #[test]
 fn s5_nothing_is_never_taken_for_everything() {
     let peers: [(&str, Option<Vec<PeerKind>>, bool); 4] = [

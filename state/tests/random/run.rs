@@ -25,6 +25,7 @@ pub(crate) fn hold<S: Strategy>(
         cases,
         failure_persistence: None,
         max_shrink_iters: 20_000,
+        max_shrink_time: 10_000, // ms: a large tree need not become the smallest
         ..Config::default()
     };
     let mut bytes = [0; 32];

@@ -1,9 +1,10 @@
 //! Packets, byte by byte: right in every field until a test says otherwise.
 //!
-//! A packet is a value ([`Packet`]: ends, what stands between, an upper part) and is written once, at
-//! the end, so that lengths, next-header numbers and checksums fit each other; what is to be wrong is
-//! said by name ([`Packet::broken`], [`Packet::ethertype`], …) or done to the bytes afterwards. What
-//! the kernel makes of them is the second opinion: the rig's own tests send each kind to a socket.
+//! A packet is a value ([`Packet`]: ends, what stands between, an upper part) and is written once,
+//! at the end, so that lengths, next-header numbers and checksums fit each other; what is to be
+//! wrong is said by name ([`Packet::broken`], [`Packet::ethertype`], …) or done to the bytes
+//! afterwards. What the kernel makes of them is the second opinion: the rig's own tests send each
+//! kind to a socket.
 
 pub mod upper;
 pub mod neighbour;
@@ -134,7 +135,8 @@ impl Packet {
     /// The frame.
     ///
     /// # Panics
-    /// Where the ends are of different families, or the packet is longer than its length field says.
+    /// Where the ends are of different families, or the packet is longer than its length field
+    /// says.
     pub fn frame(&self) -> Vec<u8> {
         self.framed(self.datagram(&self.upper_bytes(), None))
     }
@@ -291,7 +293,8 @@ pub fn frame(source: [u8; 6], destination: [u8; 6], ethertype: u16, payload: &[u
     [&destination[..], &source, &ethertype.to_be_bytes(), payload].concat()
 }
 
-/// RFC 1071 over the pieces as if they stood one after the other; all but the last are of even length.
+/// RFC 1071 over the pieces as if they stood one after the other; all but the last are of even
+/// length.
 pub(crate) fn internet_checksum(pieces: &[&[u8]]) -> u16 {
     let pairs = pieces.iter().flat_map(|piece| piece.chunks(2));
     let words = pairs.map(|pair| u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)]));

@@ -97,8 +97,8 @@ impl Upper {
         }
     }
 
-    /// An SCTP INIT, or the INIT ACK that answers it: the sender's own tag, a window, one stream each
-    /// way, its first sequence number.
+    /// An SCTP INIT, or the INIT ACK that answers it: the sender's own tag, a window, one stream
+    /// each way, its first sequence number.
     pub fn sctp_init(ports: Ports, tag: u32, chunk: u8, own_tag: u32) -> Self {
         let mut content = own_tag.to_be_bytes().to_vec();
         content.extend(0x10000_u32.to_be_bytes());

@@ -14,7 +14,8 @@ use super::seen::Seen;
 use crate::netns::Netns;
 use crate::wait::LIMIT;
 
-/// A packet socket on one interface. It sees what comes in and what others send, not its own frames.
+/// A packet socket on one interface. It sees what comes in and what others send, not its own
+/// frames.
 #[derive(Debug)]
 pub struct Wire {
     socket: OwnedFd,

@@ -27,8 +27,8 @@ pub(super) fn connect(to: SocketAddr) -> io::Result<(SocketAddr, UdpSocket)> {
 }
 
 impl Rounds for UdpSocket {
-    /// An error is the answer to an earlier datagram (port unreachable): this one is sent again, like
-    /// one that was lost.
+    /// An error is the answer to an earlier datagram (port unreachable): this one is sent again,
+    /// like one that was lost.
     fn round(&mut self, number: u64, stopped: &UnixStream) -> Result<Round, String> {
         let question = number.to_be_bytes();
         self.send(&question).ok();

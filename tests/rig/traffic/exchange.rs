@@ -1,5 +1,5 @@
-//! Exchanges that go on: numbered records there and back, over one TCP connection or one pair of UDP
-//! ports, every byte checked, until a test ends them.
+//! Exchanges that go on: numbered records there and back, over one TCP connection or one pair of
+//! UDP ports, every byte checked, until a test ends them.
 //!
 //! ```text
 //! let download = Exchange::tcp(&client, server);

@@ -1,11 +1,12 @@
-//! Real sockets inside a namespace: services that echo, attempts to reach one, exchanges that go on.
+//! Real sockets inside a namespace: services that echo, attempts to reach one, exchanges that go
+//! on.
 //!
 //! Everything here runs on few threads that wait for sockets ([`nix::poll`]) and never pause.
 //!
-//! A denied packet is dropped without a word, so a denial shows as silence, and silence proves little
-//! by itself: an attempt that is to be denied waits [`SILENCE`], with as many probes in it as the
-//! protocol allows, and [`crate::probe`] asks the drop counters for as many drops as it saw silences.
-//! An attempt that is to be allowed has all the time it may need.
+//! A denied packet is dropped without a word, so a denial shows as silence, and silence proves
+//! little by itself: an attempt that is to be denied waits [`SILENCE`], with as many probes in it
+//! as the protocol allows, and [`crate::probe`] asks the drop counters for as many drops as it saw
+//! silences. An attempt that is to be allowed has all the time it may need.
 
 pub mod service;
 pub mod attempt;

@@ -27,7 +27,11 @@ enum End<'a> {
 impl End<'_> {
     fn address(&self, family: Family) -> Option<IpAddr> {
         match self {
-            Self::Container(c) => c.addresses.iter().copied().find(|a| Family::of(*a) == family),
+            Self::Container(c) => c
+                .addresses
+                .iter()
+                .copied()
+                .find(|a| Family::of(*a) == family),
             Self::Address(address) => (Family::of(*address) == family).then_some(*address),
         }
     }
@@ -46,7 +50,12 @@ impl Question {
             };
             let destination_container = desired.container_at(destination);
             let (protocol, port) = port(&arguments.port, icmp, destination_container)?;
-            flows.push(Flow { source, destination, protocol, port });
+            flows.push(Flow {
+                source,
+                destination,
+                protocol,
+                port,
+            });
         }
         if flows.is_empty() {
             return Err(format!(
@@ -65,7 +74,9 @@ fn end<'a>(desired: &'a Desired, text: &str) -> Result<End<'a>, String> {
     let name = FullName::from_slashed(text)
         .map_err(|_| format!("'{text}' is neither NAMESPACE/NAME nor an address"))?;
     let container = desired.containers.get(&name);
-    container.map(End::Container).ok_or_else(|| format!("the tree has no container {name}"))
+    container
+        .map(End::Container)
+        .ok_or_else(|| format!("the tree has no container {name}"))
 }
 
 /// Protocol number and port of `80/TCP`, `http/TCP`, `80` or `icmp`.
@@ -82,7 +93,9 @@ fn port(text: &str, icmp: u8, to: Option<&Container>) -> Result<(u8, u16), Strin
         return Ok((protocol.number(), number));
     }
     let named = to.and_then(|c| {
-        c.ports.iter().find(|p| p.protocol == protocol && p.name.as_ref() == port)
+        c.ports
+            .iter()
+            .find(|p| p.protocol == protocol && p.name.as_ref() == port)
     });
     let found = named.ok_or_else(|| {
         format!("'{port}' is neither a port number nor a {protocol} port of the destination")

@@ -9,7 +9,7 @@ pub(super) fn peer(node: &Node<'_>, context: &mut Context<'_>) -> Option<Peer> {
     let pods = fields.take("podSelector");
     let namespaces = fields.take("namespaceSelector");
     let block = fields.take("ipBlock");
-    fields.finish(context);
+    let known = fields.finish(context);
     let selects = pods.is_some() || namespaces.is_some();
     let pods = pods.map(|node| selector(node, "podSelector", context));
     let namespaces = namespaces.map(|node| selector(node, "namespaceSelector", context));
@@ -25,6 +25,8 @@ pub(super) fn peer(node: &Node<'_>, context: &mut Context<'_>) -> Option<Peer> {
             kind?
         }
         None if selects => PeerKind::Containers { pods, namespaces },
+        // A misspelt field says it all.
+        None if !known => return None,
         None => {
             let message = "a peer has neither podSelector nor namespaceSelector nor ipBlock";
             let help = "write `podSelector: {}` for every container of the policy's namespace, or \

@@ -105,7 +105,7 @@ impl Budget {
             self.stopped = true;
             let place = Place::file(Arc::clone(file));
             let message = format!("{reason}; nothing after this was read");
-            problems.push(Problem::error(place, codes::TOO_MANY, message));
+            problems.push_kept(Problem::error(place, codes::TOO_MANY, message));
         }
         Ended
     }

@@ -91,8 +91,8 @@ impl<'t> Source<'t> {
         bracketed: bool,
         mut tell: impl FnMut(Oddity, Spot),
     ) {
-        let mut in_comment = false;
-        let mut in_header = false;
+        let (mut in_comment, mut in_header) = (false, false);
+        // After a dash, and after a tab about which the decision has been made.
         let (mut after_dash, mut after_tab) = (false, false);
         while self.index < index {
             let (spot, line_begins) = (self.spot(1), self.line_is_blank);
@@ -100,6 +100,16 @@ impl<'t> Source<'t> {
                 return;
             };
             match character {
+                ' ' => continue,
+                '\t' if in_comment => continue,
+                '\t' => {
+                    let within = bracketed || (!after_dash && !after_tab && self.line_ends());
+                    if !after_tab && (line_begins || !within) {
+                        tell(Oddity::Tab, spot);
+                    }
+                    after_tab = true;
+                    continue;
+                }
                 '\n' => (in_comment, in_header) = (false, false),
                 _ if in_comment => {}
                 '#' => in_comment = true,
@@ -107,7 +117,7 @@ impl<'t> Source<'t> {
                     self.begun = true;
                     tell(Oddity::DocumentEnd, spot);
                 }
-                ' ' | '\r' | ':' | ']' | '}' | '.' => {}
+                '\r' | ':' | ']' | '}' | '.' => {}
                 '-' | ',' | '[' | '{' => self.indicator = spot,
                 '|' | '>' => in_header = true,
                 '+' | '0'..='9' if in_header => {}
@@ -115,22 +125,10 @@ impl<'t> Source<'t> {
                     tell(Oddity::Directive, spot);
                     in_comment = true;
                 }
-                '\t' if !line_begins && (bracketed || (!after_dash && self.line_ends())) => {
-                    continue;
-                }
-                '\t' => {
-                    if !after_tab {
-                        tell(Oddity::Tab, spot);
-                    }
-                    after_tab = true;
-                    continue;
-                }
                 '?' => tell(Oddity::ExplicitKey, spot),
                 other => tell(Oddity::Other(other), spot),
             }
-            if character != ' ' {
-                (after_dash, after_tab) = (character == '-', false);
-            }
+            (after_dash, after_tab) = (character == '-', false);
         }
     }
 

@@ -40,16 +40,28 @@ const INDENTATION: &str = "compare its indentation with the lines above";
 /// The first that fits counts.
 const READINGS: &[Reading] = &[
     reading(
-        "recursion limit",
-        codes::TOO_DEEP,
-        "lists and mappings stand too deep within each other here",
-        "at most 64 may stand within each other",
+        "while scanning a block scalar",
+        codes::YAML_SYNTAX,
+        "something stands after the '|' or '>' that begins a text block",
+        "begin the text on the next line, or quote it",
     ),
     reading(
         "tab",
         codes::YAML_TAB,
         "a tab stands where YAML wants spaces",
         "indent with spaces",
+    ),
+    reading(
+        "equal to 0",
+        codes::YAML_SYNTAX,
+        "the indentation of a text block cannot be 0",
+        "write | or > alone",
+    ),
+    reading(
+        "recursion limit",
+        codes::TOO_DEEP,
+        "lists and mappings stand too deep within each other here",
+        "at most 64 may stand within each other",
     ),
     reading(
         "valid YAML whitespace",
@@ -170,18 +182,6 @@ const READINGS: &[Reading] = &[
         codes::YAML_SYNTAX,
         "the document has ended before this",
         "compare its indentation with the lines above, or begin a new document with ---",
-    ),
-    reading(
-        "equal to 0",
-        codes::YAML_SYNTAX,
-        "the indentation of a text block cannot be 0",
-        "write | or > alone",
-    ),
-    reading(
-        "while scanning a block scalar",
-        codes::YAML_SYNTAX,
-        "something stands after the '|' or '>' that begins a text block",
-        "begin the text on the next line, or quote it",
     ),
     reading(
         "hexadecimal number",

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::policies::{Block, Group, Peer, Port, PortNumber, Rule, Scope};
+use super::peers::{Block, Group, Scope};
+use super::policies::{Peer, Port, PortNumber, Rule};
 use super::{Class, Container, Desired, Policy, Subject, Told};
 use crate::words::labels::{Operator, Requirement, Selector};
 use crate::words::names::FullName;

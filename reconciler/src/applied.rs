@@ -1,0 +1,137 @@
+//! The tree of the live commit, read again: for a comparison in words, and for the names, files and
+//! lines of rules. From the repository's objects, or for a directory from its copy.
+
+use state::desired::describe;
+use state::live::Base;
+use state::plan::rows;
+use thiserror::Error;
+
+use crate::live::Dirs;
+use crate::pipeline::{Planned, Request, Understood, understood};
+use crate::report::words::Words;
+use crate::run::copy::{self, CopyError};
+use crate::run::dirs::{self, DirsError};
+use crate::source::{self, Source, SourceError, SourceId};
+
+/// Why the live tree cannot be read again.
+#[derive(Debug, Error)]
+pub enum AppliedError {
+    /// Its commit is gone, or its repository is another one.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Its copy cannot be read.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// It is valid no more for this version.
+    #[error("commit {commit} is not valid for this version")]
+    Invalid {
+        /// Which.
+        commit: String,
+    },
+}
+
+/// Why the state directory could not be written.
+#[derive(Debug, Error)]
+pub enum KeepError {
+    /// It cannot be used.
+    #[error(transparent)]
+    Folder(#[from] DirsError),
+    /// The copy cannot be written.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// The journal cannot be written.
+    #[error(transparent)]
+    Journal(#[from] crate::run::journal::JournalError),
+}
+
+/// Reads and understands the tree of a commit that was applied.
+pub fn understand(request: &Request, commit: &str) -> Result<Understood, AppliedError> {
+    let source = match copy::read(&request.dirs.state, commit)? {
+        Some(tree) => Source {
+            tree,
+            problems: state::words::problem::Problems::default(),
+            id: SourceId::Directory {
+                hash: commit.to_owned(),
+                path: request.source.directory.clone(),
+            },
+            uncommitted: Vec::new(),
+        },
+        None => source::read_commit(&request.source.directory, commit)?,
+    };
+    let tree = understood(source, &request.host);
+    if tree.is_valid() {
+        Ok(tree)
+    } else {
+        let commit = commit.to_owned();
+        Err(AppliedError::Invalid { commit })
+    }
+}
+
+/// The policy before and after, in words.
+pub struct Compared {
+    /// Before.
+    pub old: Words,
+    /// After.
+    pub new: Words,
+    /// Why both are in rule ids, where they are.
+    pub note: Option<String>,
+}
+
+/// Live against planned, in words; in rule ids where the live tree can no longer be read.
+pub fn words(request: &Request, planned: &Planned) -> Compared {
+    let new = || owned(&planned.tree);
+    let Some(base) = planned
+        .live
+        .base
+        .as_ref()
+        .filter(|base| !base.live_slot().commit.is_empty())
+    else {
+        return Compared {
+            old: Words::new(),
+            new: new(),
+            note: None,
+        };
+    };
+    match understand(request, &base.live_slot().commit) {
+        Ok(old) => Compared {
+            old: owned(&old),
+            new: new(),
+            note: None,
+        },
+        Err(error) => by_rows(base, planned, &error),
+    }
+}
+
+fn owned(tree: &Understood) -> Words {
+    let described = describe(&tree.desired).into_iter();
+    described
+        .map(|(name, lines)| (name.clone(), lines))
+        .collect()
+}
+
+fn by_rows(base: &Base, planned: &Planned, error: &AppliedError) -> Compared {
+    let before = planned.live.containers.iter();
+    let before = before.filter_map(|(name, c)| Some((name.clone(), c.endpoint?)));
+    let after = planned.target.containers.iter();
+    let after = after.map(|(name, c)| (name.clone(), c.constants.endpoint));
+    Compared {
+        old: rows::in_words(&base.live_slot().tables, before),
+        new: rows::in_words(&planned.target.tables, after),
+        note: Some(format!(
+            "the live tree cannot be read ({error}): rules are shown by their ids"
+        )),
+    }
+}
+
+/// Keeps a copy of an applied directory; of a git commit, the repository is the copy.
+pub fn keep(dirs: &Dirs, source: &Source) -> Result<(), KeepError> {
+    dirs::make(&dirs.state)?;
+    match &source.id {
+        SourceId::Commit { .. } => copy::keep(&dirs.state, &[])?,
+        SourceId::Directory { hash, .. } => {
+            copy::write(&dirs.state, &source.tree)?;
+            copy::keep(&dirs.state, &[hash])?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! `reconcile detach`: takes everything of ours away and says what.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use state::live::Live;
+use state::target::host::interface_name;
+use state::words::names::FullName;
+
+use super::arguments::Global;
+use super::dirs;
+use crate::host::Host;
+use crate::live::{self, Dirs};
+use crate::report::escape::escape;
+use crate::report::exit::Exit;
+use crate::report::json;
+use crate::report::out::Out;
+use crate::run::lock::Lock;
+
+/// What was taken away.
+#[derive(Debug, Default, Serialize)]
+struct Detached {
+    /// What, a line each.
+    removed: Vec<String>,
+    /// What is left, and why.
+    left: Vec<String>,
+}
+
+/// Runs it.
+pub(crate) fn run(global: &Global, out: Out) -> Exit {
+    let dirs = dirs(global);
+    let lock = if dirs.pin.is_dir() {
+        match Lock::take(&dirs.pin, &dirs.run) {
+            Ok(lock) => Some(lock),
+            Err(error) => {
+                out.error(&escape(&error.to_string()));
+                return if error.is_busy() {
+                    Exit::Refused
+                } else {
+                    Exit::Failed
+                };
+            }
+        }
+    } else {
+        None
+    };
+    let read = match live::read(&dirs) {
+        Ok(read) => read,
+        Err(error) => {
+            out.error(&escape(&error.to_string()));
+            return if error.is_refusal() {
+                Exit::Refused
+            } else {
+                Exit::Failed
+            };
+        }
+    };
+    let detached = detach(&dirs, &read.live);
+    drop(lock);
+    tell(&detached, out)
+}
+
+fn tell(detached: &Detached, out: Out) -> Exit {
+    if out.json {
+        match json::document(detached) {
+            Ok(text) => out.data(&text),
+            Err(error) => out.error(&error.to_string()),
+        }
+    } else if detached.removed.is_empty() && detached.left.is_empty() {
+        out.say("nothing of ours is here\n");
+    } else {
+        for line in &detached.removed {
+            out.say(&format!("- {}\n", escape(line)));
+        }
+    }
+    for line in &detached.left {
+        out.error(&escape(&format!("left behind: {line}")));
+    }
+    if detached.left.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Attention
+    }
+}
+
+/// Interfaces first, so that nothing is ever open, then namespaces, then what is pinned.
+fn detach(dirs: &Dirs, live: &Live) -> Detached {
+    let mut detached = Detached::default();
+    match Host::open() {
+        Err(error) => detached.left.push(error.to_string()),
+        Ok(host) => {
+            for name in live.containers.keys() {
+                container(&host, name, &mut detached);
+                let processes = live.host.processes.get(name).into_iter().flatten();
+                for process in processes {
+                    detached.left.push(format!(
+                        "process {} ({}) lives on in {name}, without a network",
+                        process.pid, process.name
+                    ));
+                }
+            }
+        }
+    }
+    match live::open(dirs) {
+        Err(error) => detached.left.push(error.to_string()),
+        Ok(None) => {}
+        Ok(Some(kernel)) => match kernel.destroy() {
+            Ok(unknown) => pins(dirs, unknown, &mut detached),
+            Err(error) => detached.left.push(error.to_string()),
+        },
+    }
+    detached
+}
+
+fn container(host: &Host, name: &FullName, detached: &mut Detached) {
+    let interface = interface_name(name);
+    let removed = host
+        .remove_interface(name, &interface)
+        .and_then(|_| host.remove_namespace(name));
+    match removed {
+        Ok(_) => detached.removed.push(format!(
+            "container {name}: interface {interface}, network namespace {}",
+            name.dotted()
+        )),
+        Err(error) => detached.left.push(format!("container {name}: {error}")),
+    }
+}
+
+fn pins(dirs: &Dirs, unknown: BTreeSet<std::path::PathBuf>, detached: &mut Detached) {
+    let base = dirs.pin.display();
+    detached
+        .removed
+        .push(format!("programs, links and maps below {base}"));
+    for path in unknown {
+        detached
+            .left
+            .push(format!("{} is not ours", path.display()));
+    }
+}

@@ -1,0 +1,83 @@
+//! Kernel to live: what is pinned and attached, and what is on the host around it.
+
+use std::path::PathBuf;
+
+use bpf::kernel::{Kernel, OpenError};
+use state::live::Live;
+use state::target::Located;
+use thiserror::Error;
+
+use crate::host::{Host, HostError, MountError, mount};
+use crate::locate::locate;
+
+/// Where things are pinned and kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dirs {
+    /// Maps, programs and links: a directory of a bpffs.
+    pub pin: PathBuf,
+    /// What lives until reboot.
+    pub run: PathBuf,
+    /// The journal, and copies of applied directories.
+    pub state: PathBuf,
+}
+
+/// Why live cannot be read.
+#[derive(Debug, Error)]
+pub enum LiveError {
+    /// The base directory is not ours alone.
+    #[error(transparent)]
+    Base(#[from] MountError),
+    /// What is pinned cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Maps, programs or links cannot be read.
+    #[error(transparent)]
+    Kernel(#[from] bpf::live::LiveError),
+    /// Interfaces, addresses or routes cannot be read.
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+impl LiveError {
+    /// Whether it is a refusal: nothing is broken, something is not ours.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Base(_))
+    }
+}
+
+/// What was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// What the kernel holds.
+    pub live: Live,
+    /// Where the containers are.
+    pub located: Located,
+}
+
+/// Opens what is pinned. `None` where there is nothing of ours.
+pub fn open(dirs: &Dirs) -> Result<Option<Kernel>, LiveError> {
+    if !mount::is_mounted(&dirs.pin)? || !mount::check_base(&dirs.pin)? {
+        return Ok(None);
+    }
+    Ok(Kernel::open(&dirs.pin)?)
+}
+
+/// Reads everything. Changes nothing.
+pub fn read(dirs: &Dirs) -> Result<Reading, LiveError> {
+    let host = Host::open()?.read()?;
+    let mut live = Live {
+        bpffs: mount::is_mounted(&dirs.pin)?,
+        host: host.host,
+        ..Live::default()
+    };
+    if let Some(kernel) = open(dirs)? {
+        let found = kernel.live()?;
+        live.base = Some(found.base);
+        live.containers = found.containers;
+    }
+    for (name, network) in host.networks {
+        live.containers.entry(name).or_default().network = Some(network);
+    }
+    let located = locate(&live, host.uplinks);
+    Ok(Reading { live, located })
+}

@@ -1,0 +1,290 @@
+//! What is live, for people and for programs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use serde::Serialize;
+use state::live::{Live, LiveContainer, SlotMark};
+use state::words::names::FullName;
+
+use super::escape::escape;
+use super::text::Style;
+use super::view::short;
+
+/// What is live.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The live commit, whole; empty where nothing is live.
+    pub commit: String,
+    /// Its tree.
+    pub tree: String,
+    /// Since when: seconds since 1970; 0 where nothing is live.
+    pub since: u64,
+    /// The live generation; 0 where nothing is live.
+    pub generation: u64,
+    /// The live slot.
+    pub slot: String,
+    /// Whether everything that the commit removed has been taken down.
+    pub settled: bool,
+    /// The commit that the other slot holds ready, if one store would bring it back.
+    pub rollback: Option<String>,
+    /// This host's containers.
+    pub containers: Vec<Container>,
+    /// Container addresses that are private (RFC 1918, RFC 4193) and that nothing translates: what
+    /// they send beyond this host is answered only where others have a route back.
+    pub untranslated: Vec<String>,
+    /// Lines for `nft -f` that would translate them.
+    pub translate_with: Vec<String>,
+}
+
+/// One container.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Container {
+    /// `namespace/name`.
+    pub name: String,
+    /// Its endpoint index.
+    pub endpoint: Option<u16>,
+    /// The host-side interface.
+    pub interface: Option<String>,
+    /// Its index.
+    pub ifindex: Option<u32>,
+    /// Its addresses.
+    pub addresses: Vec<String>,
+    /// The build hash of its programs, whole.
+    pub programs: Option<String>,
+    /// Quota of established TCP connections.
+    pub quota: Option<u32>,
+    /// Entries of its connection maps.
+    pub entries: Entries,
+    /// Packets dropped, by reason; reasons without one are left out.
+    pub drops: BTreeMap<String, u64>,
+    /// What is not as it should be.
+    pub faults: Vec<String>,
+}
+
+/// Entries of a container's connection maps.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entries {
+    /// Established TCP.
+    pub established: usize,
+    /// Half-open TCP.
+    pub half_open: usize,
+    /// Everything else.
+    pub datagrams: usize,
+}
+
+impl Status {
+    /// What stands in the record and the slots. The containers are the caller's to add.
+    pub fn of(live: &Live) -> Self {
+        let Some(base) = &live.base else {
+            return Self::default();
+        };
+        let slot = base.live_slot();
+        let other = &base.slots[base.record.slot.other().index() as usize & 1];
+        let ready = matches!(other.mark, SlotMark::Ready | SlotMark::Settled);
+        let untranslated = untranslated(live);
+        Self {
+            commit: slot.commit.clone(),
+            tree: slot.tree.clone(),
+            since: slot.time_s,
+            generation: base.record.generation.0,
+            slot: base.record.slot.to_string(),
+            settled: slot.mark == SlotMark::Settled,
+            rollback: (ready && !other.commit.is_empty()).then(|| other.commit.clone()),
+            containers: Vec::new(),
+            translate_with: translate_with(&untranslated),
+            untranslated: untranslated.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl Container {
+    /// What was read back of it. Entries and drops are the caller's to add.
+    pub fn of(name: &FullName, found: &LiveContainer, live: &Live) -> Self {
+        let network = found.network.as_ref();
+        let mut faults: Vec<String> = network
+            .map(|network| network.faults.clone())
+            .unwrap_or_default();
+        match &found.programs {
+            None => faults.push("its programs are not attached".to_owned()),
+            Some(programs) => {
+                let is = [
+                    (!programs.first, "another program stands before ours"),
+                    (!programs.guarded, "the guard is missing"),
+                ];
+                faults.extend(
+                    is.iter()
+                        .filter(|(bad, _)| *bad)
+                        .map(|(_, text)| (*text).into()),
+                );
+            }
+        }
+        let listed = |endpoint| {
+            let base = live.base.as_ref();
+            base.is_some_and(|base| base.live_slot().tables.endpoints.contains_key(&endpoint))
+        };
+        if !found.endpoint.is_some_and(listed) {
+            faults.push("absent: the live commit has no such container".to_owned());
+        }
+        Self {
+            name: name.to_string(),
+            endpoint: found.endpoint.map(|endpoint| endpoint.0),
+            interface: network.map(|network| network.network.interface.clone()),
+            ifindex: network.and_then(|network| network.ifindex),
+            addresses: network
+                .map(|n| {
+                    n.network
+                        .addresses
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect()
+                })
+                .unwrap_or_default(),
+            programs: found.programs.map(|programs| programs.build.to_string()),
+            quota: found.connections,
+            entries: Entries::default(),
+            drops: BTreeMap::new(),
+            faults,
+        }
+    }
+}
+
+/// Private addresses of containers, for nothing of ours translates yet.
+fn untranslated(live: &Live) -> Vec<IpAddr> {
+    let networks = live.containers.values().filter_map(|c| c.network.as_ref());
+    let addresses = networks.flat_map(|network| network.network.addresses.iter().copied());
+    addresses.filter(|address| is_private(*address)).collect()
+}
+
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_private(),
+        IpAddr::V6(address) => address.is_unique_local(),
+    }
+}
+
+/// A table for `nft -f`, a line for each family.
+fn translate_with(addresses: &[IpAddr]) -> Vec<String> {
+    let set = |v4: bool| -> Vec<String> {
+        let family = addresses.iter().filter(|address| address.is_ipv4() == v4);
+        family.map(ToString::to_string).collect()
+    };
+    let line = |word: &str, list: &[String]| {
+        let list = list.join(", ");
+        format!(
+            "table {word} plumbline_nat {{ chain post {{ type nat hook postrouting priority srcnat; \
+             {word} saddr {{ {list} }} {word} daddr != {{ {list} }} fib daddr type != local \
+             masquerade; }} }}"
+        )
+    };
+    [("ip", set(true)), ("ip6", set(false))]
+        .iter()
+        .filter(|(_, list)| !list.is_empty())
+        .map(|(word, list)| line(word, list))
+        .collect()
+}
+
+/// For people.
+pub fn text(status: &Status, style: Style) -> String {
+    let mut out = String::new();
+    if status.generation == 0 {
+        return "nothing is live on this host\n".to_owned();
+    }
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        out,
+        "commit {}, generation {}, slot {}, since {}{}",
+        short(&status.commit),
+        status.generation,
+        status.slot,
+        utc(status.since),
+        if status.settled { "" } else { " (not settled)" }
+    );
+    if let Some(commit) = &status.rollback {
+        let _ = writeln!(out, "the other slot holds {}", short(commit));
+    }
+    for container in &status.containers {
+        let _ = writeln!(out);
+        block(&mut out, container, style);
+    }
+    if !status.untranslated.is_empty() {
+        let list = status.untranslated.join(", ");
+        let _ = writeln!(out, "\nprivate and not translated: {list}; for `nft -f`:");
+        for line in &status.translate_with {
+            let _ = writeln!(out, "    {line}");
+        }
+    }
+    out
+}
+
+fn block(out: &mut String, container: &Container, style: Style) {
+    let _ = writeln!(out, "{} {}", container.name, container.addresses.join(" "));
+    if let (Some(interface), Some(ifindex)) = (&container.interface, container.ifindex) {
+        let programs = container.programs.as_deref().map_or("none", short);
+        let _ = writeln!(
+            out,
+            "    interface {interface} ({ifindex}), programs {programs}"
+        );
+    }
+    let Entries {
+        established,
+        half_open,
+        datagrams,
+    } = container.entries;
+    let quota = container.quota.unwrap_or(0);
+    let _ = writeln!(
+        out,
+        "    flows: {established} of {quota} TCP, {half_open} half-open, {datagrams} other"
+    );
+    if !container.drops.is_empty() {
+        let list = container
+            .drops
+            .iter()
+            .map(|(reason, count)| format!("{reason} {count}"));
+        let list: Vec<String> = list.collect();
+        let _ = writeln!(out, "    drops: {}", list.join(", "));
+    }
+    for fault in &container.faults {
+        let _ = writeln!(
+            out,
+            "    {}",
+            style.paint(31, &format!("! {}", escape(fault)))
+        );
+    }
+}
+
+/// A time as people write it (RFC 3339, UTC). The civil date is Howard Hinnant's days-to-civil.
+fn utc(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let of_era = shifted % 146_097;
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month_shifted + 2) / 5 + 1;
+    let month = if month_shifted < 10 {
+        month_shifted + 3
+    } else {
+        month_shifted - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::utc;
+
+    #[test]
+    fn times_are_written_as_rfc_3339() {
+        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
+        assert_eq!(utc(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(utc(1_764_000_000), "2025-11-24T16:00:00Z");
+    }
+}

@@ -1,0 +1,244 @@
+//! One run at a time: `flock(2)` on the base directory.
+//!
+//! The lock is on the bpffs because that is what concurrent runs share, whatever mount or process
+//! namespaces they live in and whatever run directory each was given. The kernel takes it back
+//! when its holder dies, so there is nothing to clean up and nothing to wait for.
+//!
+//! Who holds it is written to the run directory, to be shown to who finds it taken. That is a
+//! courtesy: the file may be lost or old, and a holder it names is believed only while a process
+//! of that pid runs that was started at that time.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::files;
+
+/// The file in the run directory that names the holder.
+const HOLDER: &str = "holder.json";
+/// How often the directory may be replaced while its lock is taken.
+const TRIES: usize = 8;
+
+/// Who holds the lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Holder {
+    /// Its pid, as it saw it itself.
+    pub pid: u32,
+    /// When it took the lock: seconds since 1970.
+    pub since_s: u64,
+    /// When its process started, in clock ticks since boot (`/proc/<pid>/stat`, field 22).
+    started_ticks: u64,
+}
+
+/// Why the lock was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody else has it.
+    #[error(
+        "another run holds the lock on {}{}; run again when it is done",
+        directory.display(),
+        holder.as_ref().map(|h| format!(" (pid {})", h.pid)).unwrap_or_default()
+    )]
+    Busy {
+        /// What is locked.
+        directory: PathBuf,
+        /// Who has it, where that is known.
+        holder: Option<Holder>,
+    },
+    /// The directory cannot be opened or locked.
+    #[error("cannot lock {}: {cause}", directory.display())]
+    Io {
+        /// What was to be locked.
+        directory: PathBuf,
+        /// What the kernel said.
+        cause: io::Error,
+    },
+    /// The directory was replaced each time its lock was taken.
+    #[error("{} is removed and made again all the time; run again", directory.display())]
+    Replaced {
+        /// What was to be locked.
+        directory: PathBuf,
+    },
+}
+
+impl LockError {
+    /// Whether somebody else has the lock: nothing is wrong, and a later run will get it.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy { .. })
+    }
+}
+
+/// The lock, held until this is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _descriptor: OwnedFd,
+    holder: Option<PathBuf>,
+}
+
+impl Lock {
+    /// Takes the lock on a directory that exists, or says who has it. Never waits.
+    ///
+    /// The holder is noted in `run_directory`; where that cannot be done, the lock is held all the
+    /// same.
+    pub fn take(directory: &Path, run_directory: &Path) -> Result<Self, LockError> {
+        let failed = |cause: io::Error| LockError::Io {
+            directory: directory.to_owned(),
+            cause,
+        };
+        let note = run_directory.join(HOLDER);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        for _ in 0..TRIES {
+            let opened = rustix::fs::open(directory, flags, Mode::empty());
+            let file = File::from(opened.map_err(|e| failed(e.into()))?);
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => {
+                    return Err(LockError::Busy {
+                        directory: directory.to_owned(),
+                        holder: read_holder(&note),
+                    });
+                }
+                Err(e) => return Err(failed(e.into())),
+            }
+            // A holder that took everything away removed the directory that we have locked now.
+            if is_at(&file, directory).map_err(failed)? {
+                let holder = write_holder(&note).then_some(note);
+                let _descriptor = file.into();
+                return Ok(Self {
+                    _descriptor,
+                    holder,
+                });
+            }
+        }
+        Err(LockError::Replaced {
+            directory: directory.to_owned(),
+        })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Some(note) = &self.holder {
+            // A note that stays behind is not believed: its process has ended.
+            let _ = fs::remove_file(note);
+        }
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let open = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (open.dev(), open.ino())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+fn write_holder(note: &Path) -> bool {
+    let pid = std::process::id();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let holder = Holder {
+        pid,
+        since_s: since.map_or(0, |since| since.as_secs()),
+        started_ticks: started_ticks(pid).unwrap_or(0),
+    };
+    let text = serde_json::to_vec(&holder).unwrap_or_default();
+    files::replace(note, &text, 0o600).is_ok()
+}
+
+fn read_holder(note: &Path) -> Option<Holder> {
+    let holder: Holder = serde_json::from_slice(&fs::read(note).ok()?).ok()?;
+    (started_ticks(holder.pid)? == holder.started_ticks).then_some(holder)
+}
+
+/// When a process started. The name in front may hold spaces and parentheses, so what follows the
+/// last one is counted (proc_pid_stat(5)).
+fn started_ticks(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn busy(directory: &Path, run: &Path) -> Option<Holder> {
+        match Lock::take(directory, run) {
+            Err(LockError::Busy { holder, .. }) => holder,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_second_run_leaves_at_once_and_says_who_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Lock::take(dir.path(), dir.path()).unwrap();
+        let holder = busy(dir.path(), dir.path()).unwrap();
+        assert_eq!(holder.pid, std::process::id());
+        assert!(holder.since_s > 1_700_000_000);
+        let error = Lock::take(dir.path(), dir.path()).unwrap_err();
+        let named = format!("pid {}", std::process::id());
+        assert!(error.to_string().contains(&named), "{error}");
+        drop(lock);
+        assert!(!dir.path().join(HOLDER).exists());
+        Lock::take(dir.path(), dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_note_that_is_lost_old_or_damaged_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        let _lock = Lock::take(dir.path(), &run).unwrap();
+        assert_eq!(busy(dir.path(), &run), None, "no run directory");
+        fs::create_dir(&run).unwrap();
+        let old = Holder {
+            pid: std::process::id(),
+            since_s: 1,
+            started_ticks: 1,
+        };
+        fs::write(run.join(HOLDER), serde_json::to_vec(&old).unwrap()).unwrap();
+        assert_eq!(busy(dir.path(), &run), None, "another process of that pid");
+        fs::write(run.join(HOLDER), "{\"pid\":").unwrap();
+        assert_eq!(busy(dir.path(), &run), None);
+    }
+
+    #[test]
+    fn a_missing_directory_and_a_link_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("link")).unwrap();
+        for name in ["missing", "link"] {
+            let result = Lock::take(&dir.path().join(name), dir.path());
+            assert!(matches!(result, Err(LockError::Io { .. })), "{result:?}");
+        }
+    }
+
+    #[test]
+    fn of_many_runs_at_once_one_has_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = std::sync::Mutex::new(());
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let mut taken = 0;
+                    while taken < 50 {
+                        if let Ok(_lock) = Lock::take(dir.path(), dir.path()) {
+                            let _alone = held.try_lock().unwrap();
+                            taken += 1;
+                        } else {
+                            std::thread::yield_now();
+                        }
+                    }
+                });
+            }
+        });
+    }
+}

@@ -1,0 +1,68 @@
+//! Hosts: every local address of a container's own is its host's; containers of another host are
+//! peers.
+
+use rig::lab::Lab;
+use rig::scene::Scene;
+use rig::traffic::{Attempt, Listen, Outcome, Protocol, Service};
+use rig::tree::{Container, Policy, Rule, Tree};
+
+#[test]
+fn any_local_address_of_the_host_is_the_host() {
+    Lab::run("local addresses", |lab| {
+        let net = lab.alpha().net().clone();
+        net.ip_batch("address add 198.51.100.7/32 dev lo\naddress add 2001:db8:7::7/128 dev lo");
+        let web = Container::numbered("shop/web", 1);
+        let closed = Policy::new("shop/none").ingress(&[]).egress(&[]);
+        lab.repository()
+            .hold(&Tree::new().container(&web).policy(&closed));
+        lab.apply("closed in both directions");
+        let container = lab.alpha().container("shop/web");
+        for address in ["198.51.100.7", "2001:db8:7::7"] {
+            let address = address.parse().unwrap();
+            let _service = Service::start(&net, &[Listen::on(Protocol::Tcp, address, 80)]);
+            let outcome = Attempt::new(Protocol::Tcp, address, 80).from(&container);
+            assert_eq!(outcome, Outcome::Echoed, "{address}");
+        }
+    });
+}
+
+#[test]
+fn containers_of_another_host_are_peers() {
+    let lines = "
+        pair/web    -> pair/db      tcp/5432          allowed
+        pair/web    -> pair/db      tcp/80 udp/53     denied
+        pair/other  -> pair/db      tcp/5432          denied
+        pair/db     -> pair/web     tcp/80 icmp       allowed
+        pair/db     -> pair/other   tcp/80 udp/53     denied
+        alpha       -> pair/db      tcp/5432          denied
+        beta        -> pair/db      tcp/5432 icmp     allowed
+        outside     -> pair/db      tcp/5432 icmp     denied
+    ";
+    let here = [
+        Container::new("pair/web", &["10.44.0.1", "fd44::1"])
+            .label("app", "web")
+            .host("alpha"),
+        Container::new("pair/other", &["10.44.0.2", "fd44::2"]).host("alpha"),
+    ];
+    let there = [Container::new("pair/db", &["10.44.2.1", "fd44:2::1"])
+        .label("app", "db")
+        .host("beta")];
+    let tree = here.iter().chain(&there).fold(Tree::new(), Tree::container);
+    let web = [("app", "web")];
+    let db = Policy::new("pair/db")
+        .select(&[("app", "db")])
+        .ingress(&[Rule::new().containers(&web).port("TCP", 5432)])
+        .egress(&[Rule::new().containers(&web)]);
+    Lab::run("two hosts", |lab| {
+        let beta = lab.host("beta", &["10.44.2.0/24", "fd44:2::/64"]);
+        let mut scene = Scene::new(lab, lines);
+        lab.repository().hold(&tree.policy(&db));
+        lab.apply("two hosts");
+        drop(lab.reconcile_on(&beta, &[]).ended(0));
+        scene.enter_containers(&lab.alpha(), &here);
+        scene.enter_containers(&beta, &there);
+        assert_eq!(lab.alpha().netns_names(), ["pair.other", "pair.web"]);
+        assert_eq!(beta.netns_names(), ["pair.db"]);
+        scene.expect(lines);
+    });
+}

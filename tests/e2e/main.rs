@@ -1,0 +1,9 @@
+//! The whole chain on the real kernel: a commit, `reconcile`, packets between namespaces.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+mod examples;
