@@ -207,6 +207,8 @@ pub struct LiveContainer {
     pub programs: Option<LivePrograms>,
     /// Its connection maps are pinned and registered: quota of established TCP connections.
     pub connections: Option<u32>,
+    /// The quota that its map of established connections has, registered or not.
+    pub pinned_quota: Option<u32>,
     /// Endpoint index under which its maps are pinned.
     pub endpoint: Option<EndpointIndex>,
     /// Whether its interface, addresses, routes and neighbours were found, and as what.

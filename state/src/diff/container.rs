@@ -60,8 +60,11 @@ impl Surplus {
 pub enum ConnectionsDifference {
     /// Not at all.
     None,
-    /// There are none, or they are not registered under the container's index.
-    Missing,
+    /// There are none, or not all, or they are not registered under the container's index.
+    Missing {
+        /// The quota of the map of established connections, where there is one.
+        quota: Option<u32>,
+    },
     /// The quota of established connections was another.
     Quota(u32),
 }
@@ -134,7 +137,7 @@ impl ContainerDifference {
         let network = self.network.in_words().into_iter().next();
         let connections = match self.connections {
             ConnectionsDifference::None => None,
-            ConnectionsDifference::Missing => Some("no connection maps".to_owned()),
+            ConnectionsDifference::Missing { .. } => Some("no connection maps".to_owned()),
             ConnectionsDifference::Quota(is) => Some(format!("its quota of connections is {is}")),
         };
         let programs = match self.programs {
@@ -211,7 +214,9 @@ fn connections_difference(
 ) -> ConnectionsDifference {
     let registered = live.filter(|l| l.endpoint == Some(target.constants.endpoint));
     match registered.and_then(|l| l.connections) {
-        None => ConnectionsDifference::Missing,
+        None => ConnectionsDifference::Missing {
+            quota: live.and_then(|l| l.pinned_quota),
+        },
         Some(quota) if quota != target.connections => ConnectionsDifference::Quota(quota),
         Some(_) => ConnectionsDifference::None,
     }
