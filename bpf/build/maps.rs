@@ -21,7 +21,7 @@ pub(crate) struct Shape {
     flags: u32,
     /// Layouts of key and value.
     layout: String,
-    inner: Option<Box<Shape>>,
+    inner: Option<Box<Self>>,
 }
 
 /// Every map of an object, by name.

@@ -88,7 +88,7 @@ pub struct Shape {
     /// `BPF_F_*`.
     pub flags: u32,
     /// Of a map of maps: what it holds. The size is the one that a fresh inner map begins with.
-    pub inner: Option<&'static Shape>,
+    pub inner: Option<&'static Self>,
 }
 
 /// The tables of a slot: two inner maps each.

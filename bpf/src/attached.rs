@@ -1,10 +1,11 @@
-//! What is attached to the sides of interfaces (tcx), in the order in which it runs, and our programs
-//! among it: found without a pin, by walking the interfaces of this network namespace.
+//! What is attached to the sides of interfaces (tcx), in the order in which it runs, and our
+//! programs among it: found without a pin, by walking the interfaces of this network namespace.
 //!
 //! A program holds its maps, so whatever is attached leads back to the commit record and the tables
 //! it reads. Only this namespace's interfaces count: another host's (or another test's) programs
 //! are its own.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::abi::{Shape, maps};
@@ -13,6 +14,9 @@ use crate::pins::link_name;
 use crate::sys::{self, MapInfo, ProgramInfo};
 
 pub use crate::sys::{Attached, Hook};
+
+/// Both sides of an interface.
+pub(crate) const HOOKS: [Hook; 2] = [Hook::Ingress, Hook::Egress];
 
 /// One of our programs on one side of an interface.
 #[derive(Clone, Debug)]
@@ -25,11 +29,17 @@ pub(crate) struct Found {
 pub(crate) fn everywhere() -> Result<Vec<Found>, Fault> {
     let mut found = Vec::new();
     for (ifindex, _) in sys::interfaces().of("read", || Object::Interfaces)? {
-        for hook in [Hook::Ingress, Hook::Egress] {
+        for hook in HOOKS {
             found.extend(at(ifindex, hook)?);
         }
     }
     Ok(found)
+}
+
+/// Every map that an attached program of ours holds.
+pub(crate) fn held_maps() -> Result<BTreeSet<u32>, Fault> {
+    let found = everywhere()?.into_iter();
+    Ok(found.flat_map(|found| found.program.maps).collect())
 }
 
 /// Those on one side of an interface.
@@ -55,7 +65,13 @@ pub fn attach_first(program: BorrowedFd<'_>, ifindex: u32, hook: Hook) -> Result
 /// The programs of a side, in order; none where the interface has gone or can have none.
 pub fn chain(ifindex: u32, hook: Hook) -> Result<Vec<Attached>, Fault> {
     match sys::chain(ifindex, hook) {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENOENT)) => {
+        // Gone; or a kernel without tcx, before 6.6.
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::ENODEV | libc::ENOENT | libc::EINVAL)
+            ) =>
+        {
             Ok(Vec::new())
         }
         chain => chain.of("list the programs at", || Object::Side(ifindex, hook)),
@@ -88,10 +104,16 @@ pub(crate) fn map_of(
     Ok(None)
 }
 
-/// Whether a map is what its name says. The quota sets the size of one of them.
+/// Whether a map is what its name says. The quota sets the size of one of a container's maps, and
+/// the number of CPUs may raise that of two.
 pub(crate) fn fits(info: &MapInfo, shape: &Shape) -> bool {
-    let sized = shape.name == maps::ESTABLISHED.name || info.entries == shape.entries;
-    // The kernel adds flags of its own to a map of maps' inner maps, never to these.
+    let sized = match shape.name {
+        name if name == maps::ESTABLISHED.name => true,
+        name if name == maps::HALF_OPEN.name || name == maps::DATAGRAMS.name => {
+            info.entries >= shape.entries
+        }
+        _ => info.entries == shape.entries,
+    };
     info.name == shape.name
         && info.kind == shape.kind
         && (info.key_size, info.value_size) == (shape.key_size, shape.value_size)

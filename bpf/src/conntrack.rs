@@ -11,7 +11,7 @@ use state::target::tables::EndpointIndex;
 use state::words::names::FullName;
 
 use crate::abi::{
-    CONNECTION_MAPS, ConnectionRow, Counters, FlowKey, KindNumber, Shape, header, maps,
+    CONNECTION_MAPS, ConnectionRow, Counters, FlowKey, KindNumber, Shape, SweepRow, header, maps,
 };
 use crate::fault::{Fault, Object, Of};
 use crate::kernel::{Kernel, Map};
@@ -161,7 +161,7 @@ impl fmt::Display for Reason {
 impl Kernel {
     /// A container's connections.
     pub fn connections(&self, container: &FullName) -> Result<Vec<Connection>, ReadError> {
-        let now = sys::jiffies().of("read", || Object::Clock("jiffies"))?;
+        let now = sys::jiffies().of("read", || Object::Host("jiffies"))?;
         let mut connections = Vec::new();
         for (state, shape) in State::ALL {
             for (key, value) in self.entries(container, shape)?.iter() {
@@ -197,7 +197,7 @@ impl Kernel {
         let shape = shape.map_or(&maps::DATAGRAMS, |(_, shape)| *shape);
         let map = self.connection_map(container, shape)?;
         let object = || Object::ContainerMap(container.clone(), shape.name);
-        let now = sys::jiffies().of("read", || Object::Clock("jiffies"))?;
+        let now = sys::jiffies().of("read", || Object::Host("jiffies"))?;
         let mut value = vec![0; shape.value_size as usize];
         let key = &connection.key.0;
         if !sys::lookup(map.fd.as_fd(), key, &mut value).of("read", object)? {
@@ -215,7 +215,7 @@ impl Kernel {
         let map = self.connection_map(container, &maps::COUNTERS)?;
         let size = (maps::COUNTERS.value_size as usize).next_multiple_of(8);
         let cpus = libbpf_rs::num_possible_cpus().map_err(std::io::Error::other);
-        let cpus = cpus.of("count", || Object::Clock("CPUs"))?;
+        let cpus = cpus.of("count", || Object::Host("CPUs"))?;
         let mut values = vec![0; size * cpus];
         sys::lookup(map.fd.as_fd(), &0_u32.to_ne_bytes(), &mut values).of("read", || {
             Object::ContainerMap(container.clone(), maps::COUNTERS.name)
@@ -229,6 +229,16 @@ impl Kernel {
             }
         }
         Ok(sums)
+    }
+
+    /// How many expired entries the kernel's timer has reclaimed since it was made, modulo 2^32.
+    pub fn reclaimed(&self) -> Result<u32, ReadError> {
+        let map = self.need(&maps::SWEEP)?;
+        let mut bytes = vec![0; maps::SWEEP.value_size as usize];
+        sys::lookup(map.fd.as_fd(), &0_u32.to_ne_bytes(), &mut bytes)
+            .of("read", || Object::Map(maps::SWEEP.name))?;
+        let row: Option<SweepRow> = sys::value_of(&bytes);
+        Ok(row.map_or(0, |row| row.swept))
     }
 
     fn entries(&self, container: &FullName, shape: &'static Shape) -> Result<Rows, ReadError> {

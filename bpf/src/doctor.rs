@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::kernel::TC_ACT_OK;
+use crate::blocks::TC_ACT_OK;
 use crate::object::{self, BlockPrograms, LoadError};
 use crate::sys::{self, Hook};
 

@@ -60,8 +60,8 @@ pub enum Object {
     Path(PathBuf),
     /// An object by the kernel's number.
     Id(&'static str, u32),
-    /// A clock of the kernel.
-    Clock(&'static str),
+    /// Something that the host has one of.
+    Host(&'static str),
 }
 
 impl fmt::Display for Object {
@@ -76,7 +76,7 @@ impl fmt::Display for Object {
             Self::Interfaces => f.write_str("the list of interfaces"),
             Self::Path(path) => write!(f, "{}", path.display()),
             Self::Id(kind, id) => write!(f, "{kind} {id}"),
-            Self::Clock(name) => write!(f, "clock {name}"),
+            Self::Host(name) => write!(f, "the host's {name}"),
         }
     }
 }

@@ -23,10 +23,8 @@ use crate::attached::{self, fits};
 use crate::fault::{Fault, Object, Of};
 use crate::object::{self, BlockPrograms, LoadError};
 use crate::pins::{self, BaseError, Listing, PinError, Pins};
-use crate::rodata::Reader;
-use crate::rows::{Rows, Way};
-use crate::slots::ForeignRow;
-use crate::sys::{self, ProgramInfo, Record, Update};
+use crate::rows::{ForeignRow, Rows, Way};
+use crate::sys::{self, Record, Update};
 
 /// Why what is pinned cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -106,8 +104,8 @@ pub struct Kernel {
     pub(crate) record: Record,
     pub(crate) blocks: Option<BlockSet>,
     pub(crate) jiffies_per_second: u32,
-    /// What the last reading of each slot found that no row of ours is.
-    pub(crate) foreign: RefCell<[Vec<ForeignRow>; 2]>,
+    /// What the last reading of each slot found that no row of ours is; `None` before the first.
+    pub(crate) foreign: RefCell<[Option<Vec<ForeignRow>>; 2]>,
 }
 
 impl Kernel {
@@ -142,6 +140,7 @@ impl Kernel {
         }
         kernel.pin_maps()?;
         kernel.blocks = kernel.find_blocks()?;
+        kernel.restart_sweep()?;
         kernel.replace_blocks()?;
         Ok(kernel)
     }
@@ -158,34 +157,13 @@ impl Kernel {
             maps: gathered.maps,
             unpinned: gathered.unpinned,
             blocks: None,
-            jiffies_per_second: sys::jiffies_per_second()
-                .of("read", || Object::Clock("jiffies"))?,
+            jiffies_per_second: sys::jiffies_per_second().of("read", || Object::Host("jiffies"))?,
             foreign: RefCell::default(),
         })
     }
 
-    /// Loads the embedded blocks into a new, pinned block table. Nothing is done where the table in
-    /// use is whole and of this code. Programs reach the new table once they are swapped.
-    pub fn replace_blocks(&mut self) -> Result<(), CreateError> {
-        if !self.is_whole() {
-            let base = self.pins.base().to_owned();
-            *self = Self::create(&base)?;
-        }
-        if self
-            .blocks
-            .as_ref()
-            .is_some_and(|blocks| blocks.code == header::BLOCK_CODE)
-        {
-            return Ok(());
-        }
-        let loaded = object::load_blocks(&self.map_fds(), self.jiffies_per_second)?;
-        self.start_blocks(&loaded)?;
-        self.blocks = self.find_blocks()?;
-        Ok(())
-    }
-
     /// Every map is there and pinned.
-    fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.unpinned.is_empty() && self.maps.len() == GLOBAL.len()
     }
 
@@ -235,111 +213,6 @@ impl Kernel {
         self.maps.values().any(|map| map.id == id)
     }
 
-    // ---- The blocks ----
-
-    /// Of several sets the one of the embedded code, else the newest.
-    fn find_blocks(&self) -> Result<Option<BlockSet>, OpenError> {
-        let mut reader = Reader::default();
-        let mut best: Option<BlockSet> = None;
-        for name in self.pins.listing()?.blocks.keys() {
-            let Some(set) = self.open_blocks(name, &mut reader)? else {
-                continue;
-            };
-            let rank = |set: &BlockSet| (set.code == header::BLOCK_CODE, set.table.id);
-            if best.as_ref().is_none_or(|best| rank(&set) > rank(best)) {
-                best = Some(set);
-            }
-        }
-        Ok(best)
-    }
-
-    /// A pinned set, if it is whole and works on the maps we have.
-    fn open_blocks(&self, name: &str, reader: &mut Reader) -> Result<Option<BlockSet>, OpenError> {
-        let path = self.pins.block_table(name);
-        let object = || Object::Path(path.clone());
-        let table = self.pins.open_map(&path)?;
-        let guard = self.pins.open_program(&self.pins.block(name, "guard"))?;
-        let (Some(table), Some(guard)) = (table, guard) else {
-            return Ok(None);
-        };
-        let table = Map::of(table, object)?;
-        let mut code = None;
-        for (index, _) in TABLE {
-            let mut id = [0; 4];
-            if !sys::lookup(table.fd.as_fd(), &index.to_ne_bytes(), &mut id).of("read", object)? {
-                return Ok(None);
-            }
-            let Some(program) = attached::program(u32::from_ne_bytes(id))? else {
-                return Ok(None);
-            };
-            if self.works_on_others(&program)? {
-                return Ok(None);
-            }
-            let constants = reader.read(&program, |id| self.is_global(id))?;
-            code = constants.and_then(|c| read_hash(c.text("bpf_metadata_build")?));
-        }
-        let name = name.to_owned();
-        Ok(code.map(|code| BlockSet {
-            name,
-            code,
-            table,
-            guard,
-        }))
-    }
-
-    /// Whether a program holds a map of one of our names that is not the one we have.
-    fn works_on_others(&self, program: &ProgramInfo) -> Result<bool, Fault> {
-        for &id in program.maps.iter().filter(|id| !self.is_global(**id)) {
-            let object = || Object::Id("map", id);
-            let map = sys::map_by_id(id).of("open", object)?;
-            let info = sys::map_info(map.as_fd()).of("look at", object)?;
-            if GLOBAL.iter().any(|shape| shape.name == info.name) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Pins loaded blocks as a new set and lets them take the timer over.
-    fn start_blocks(&self, loaded: &BlockPrograms) -> Result<(), CreateError> {
-        self.pin_blocks(loaded)?;
-        let sweep = || Object::Program("sweep_start");
-        let program = loaded
-            .programs
-            .get("sweep_start")
-            .ok_or_else(|| not_there("sweep"))?;
-        match sys::test_run(program.as_fd(), &[0; 64], 0).of("run", sweep)? {
-            TC_ACT_OK => Ok(()),
-            _ => Err(CreateError::Sweep),
-        }
-    }
-
-    /// Fills the table of loaded blocks and pins it, the table last.
-    fn pin_blocks(&self, loaded: &BlockPrograms) -> Result<(), Fault> {
-        for (index, program) in TABLE {
-            let program = loaded
-                .programs
-                .get(program)
-                .ok_or_else(|| not_there("blocks"))?;
-            let number = program.as_raw_fd().to_ne_bytes();
-            sys::update(
-                loaded.table.as_fd(),
-                &index.to_ne_bytes(),
-                &number,
-                Update::Any,
-            )
-            .of("fill", || Object::Map(maps::BLOCKS.name))?;
-        }
-        let name = Pins::new_block_set(&header::BLOCK_CODE, &self.pins.listing()?);
-        pins::make_directory(&self.pins.block_set(&name))?;
-        for (program, fd) in &loaded.programs {
-            pins::pin(fd.as_fd(), &self.pins.block(&name, program))?;
-        }
-        pins::pin(loaded.table.as_fd(), &self.pins.block_table(&name))
-    }
-
-    // ---- What is missing ----
-
     /// Pins every map that is not pinned, the commit record last.
     fn pin_maps(&mut self) -> Result<(), Fault> {
         self.unpinned.sort_by_key(|name| *name == maps::COMMIT.name);
@@ -380,29 +253,7 @@ impl Kernel {
     }
 }
 
-/// The block table's places.
-const TABLE: [(u32, &str); 3] = [
-    (crate::abi::Block::PL_BLOCK_JUDGE_OUT.0, "judge_out"),
-    (crate::abi::Block::PL_BLOCK_JUDGE_IN.0, "judge_in"),
-    (crate::abi::Block::PL_BLOCK_NEIGHBOUR.0, "neighbour"),
-];
-
-/// `TC_ACT_OK` of linux/pkt_cls.h.
-pub(crate) const TC_ACT_OK: u32 = 0;
-
-/// A hash as metadata has it.
-pub(crate) fn read_hash(text: &str) -> Option<[u8; 32]> {
-    let mut hash = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (byte, at) in hash.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
-    }
-    Some(hash)
-}
-
-fn not_there(name: &'static str) -> Fault {
+pub(crate) fn not_there(name: &'static str) -> Fault {
     let gone = std::io::Error::from_raw_os_error(libc::ENOENT);
     Fault::new("find", Object::Map(name), gone)
 }
@@ -453,7 +304,7 @@ fn gather(pins: &Pins) -> Result<Gathered, OpenError> {
 
 /// Makes the maps that are nowhere, by loading blocks over those that are.
 fn make_missing(pins: &Pins, gathered: &mut Gathered) -> Result<BlockPrograms, CreateError> {
-    let clock = || Object::Clock("jiffies");
+    let clock = || Object::Host("jiffies");
     let jiffies_per_second = sys::jiffies_per_second().of("read", clock)?;
     let fds = gathered
         .maps

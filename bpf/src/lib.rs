@@ -17,9 +17,12 @@
 //! pins      the directory below bpffs
 //! attached  what stands at an interface's sides
 //! kernel    the handle: what a host has once, found or made
+//! blocks    the shared blocks and their table
 //! slots     the two slots: marks, rows, deltas
 //! commit    the one store, and the barrier
-//! programs  a container's own: maps, programs, links, guard
+//! connections  a container's connection maps
+//! removal   what is taken down
+//! programs  its programs, links and guard
 //! conntrack its connections and drops
 //! live      everything read back in the target's words
 //! resize    another quota for a container that lives
@@ -37,8 +40,11 @@ mod rows;
 pub mod pins;
 pub mod attached;
 pub mod kernel;
+pub mod blocks;
 pub mod slots;
 pub mod commit;
+pub mod connections;
+pub mod removal;
 pub mod programs;
 pub mod conntrack;
 pub mod live;

@@ -13,14 +13,14 @@ use state::target::tables::EndpointIndex;
 use state::words::generation::Slot;
 use state::words::names::FullName;
 
-use crate::abi::{CONNECTION_MAPS, ConstantsRow, header, maps};
-use crate::attached;
+use crate::abi::{ConstantsRow, header, maps};
+use crate::attached::{self, HOOKS};
+use crate::blocks::read_hash;
 use crate::encode;
 use crate::fault::{Fault, Object, Of};
-use crate::kernel::{Kernel, Map, read_hash};
+use crate::kernel::{Kernel, Map};
 use crate::object::TRANSITION;
 use crate::pins::PinError;
-use crate::programs::HOOKS;
 use crate::rodata::Reader;
 use crate::slots::{ForeignRow, SlotError};
 use crate::sys::{self, ProgramInfo};
@@ -51,8 +51,9 @@ pub struct LiveKernel {
 }
 
 /// The build of programs that are to be swapped whatever the target says: transition builds, two
-/// programs of different builds, and programs that reach another block table or hold other
-/// connection maps than those that are pinned.
+/// programs of different builds, and programs that hold other connection maps than those that are
+/// pinned, or reach another block table than one of the embedded code: where the blocks are to be
+/// replaced, every program is to be swapped.
 pub const NO_BUILD: BuildHash = BuildHash([0; 32]);
 
 impl Kernel {
@@ -68,8 +69,8 @@ impl Kernel {
                 commit: info.commit,
                 tree: info.tree,
                 time_s: info.time_s,
-                tables: reading.tables,
                 foreign: reading.foreign.len(),
+                tables: reading.tables,
             };
             *foreign = reading.foreign;
         }
@@ -78,8 +79,8 @@ impl Kernel {
             layout: u32::try_from(header::PL_LAYOUT).unwrap_or(u32::MAX),
             block_code: self.block_code(),
             record: self.record(),
-            slots,
             leftovers: self.has_leftovers(&containers)?,
+            slots,
         };
         Ok(LiveKernel {
             base,
@@ -88,12 +89,16 @@ impl Kernel {
         })
     }
 
-    /// Whether there is anything that [`Kernel::remove_leftovers`] removes.
-    fn has_leftovers(&self, containers: &BTreeMap<FullName, LiveContainer>) -> Result<bool, Fault> {
-        let registered = containers.values().filter(|c| c.endpoint.is_some());
-        let sets = self.listing()?.blocks.len();
-        let in_use = usize::from(self.blocks.is_some());
-        Ok(self.registry()?.len() > registered.count() || sets > in_use)
+    /// Whether a registration is no container's, or a set of blocks stands beside the one in use.
+    fn has_leftovers(
+        &self,
+        containers: &BTreeMap<FullName, LiveContainer>,
+    ) -> Result<bool, LiveError> {
+        let registered = containers.values().filter(|c| c.endpoint.is_some()).count();
+        let current = self.blocks.as_ref().map(|blocks| blocks.name.as_str());
+        let listing = self.listing()?;
+        let mut sets = listing.blocks.keys();
+        Ok(self.registry()?.len() > registered || sets.any(|set| current != Some(set.as_str())))
     }
 
     /// Reads what is pinned for containers.
@@ -129,11 +134,7 @@ impl Kernel {
                 .iter()
                 .zip(registered)
                 .all(|(map, id)| Some(map.id) == id);
-            let sized = own.iter().zip(CONNECTION_MAPS).skip(1);
-            let sized = sized
-                .into_iter()
-                .all(|(map, shape)| map.entries == shape.entries);
-            live.connections = (all && sized).then_some(own[0].entries);
+            live.connections = all.then_some(own[0].entries);
         }
         live.programs = self.live_programs(name, own.as_ref(), reader)?;
         Ok(live)
@@ -196,6 +197,10 @@ impl Kernel {
         reader: &mut Reader,
     ) -> Result<Option<(BuildHash, Constants)>, Fault> {
         let table = self.blocks.as_ref().map_or(0, |blocks| blocks.table.id);
+        let other_code = self
+            .blocks
+            .as_ref()
+            .is_none_or(|b| b.code != header::BLOCK_CODE);
         let own: Vec<u32> = own.into_iter().flatten().map(|map| map.id).collect();
         let known = |id| id == table || self.is_global(id) || own.contains(&id);
         let Some(read) = reader.read(program, known)? else {
@@ -212,7 +217,7 @@ impl Kernel {
             return Ok(None);
         };
         let holds = |id: &u32| program.maps.contains(id);
-        let current = holds(&table) && !own.is_empty() && own.iter().all(holds);
+        let current = !other_code && holds(&table) && !own.is_empty() && own.iter().all(holds);
         let build = read_hash(text)
             .filter(|_| current)
             .map_or(NO_BUILD, BuildHash);

@@ -210,3 +210,42 @@ fn logged<T>(
         log: said[said.len().saturating_sub(LOG_LINES)..].to_vec(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::map_create;
+
+    /// Needs root, as every test of this crate that asks the kernel.
+    #[test]
+    fn a_refused_program_says_what_the_verifier_said() {
+        let no_table = map_create(&maps::COUNTERS, 1).unwrap();
+        let build = Build::Transition(
+            [Constants {
+                endpoint: state::target::tables::EndpointIndex(0),
+                v4: None,
+                v6: None,
+                mac: state::words::address::Mac([2; 6]),
+                gateway_mac: state::words::address::Mac([2; 6]),
+            }; 2],
+        );
+        let over = BTreeMap::from([(maps::BLOCKS.name, no_table.as_fd())]);
+        let refused = load_container(&build, &over, 250).unwrap_err();
+        assert!(refused.log.len() > 3 && refused.log.len() <= LOG_LINES);
+        let text = refused.to_string();
+        assert!(
+            text.starts_with("the kernel does not take a container's programs"),
+            "{text}"
+        );
+        assert!(text.contains("prog 'from_container'"), "{text}");
+        assert!(text.contains("tail_call"), "{text}");
+    }
+
+    #[test]
+    fn a_hash_fits_the_metadata() {
+        let text = BuildHash([0xab; 32]).to_string();
+        let metadata = metadata(&text);
+        assert_eq!(metadata[63].cast_unsigned(), b'b');
+        assert_eq!(metadata[64], 0);
+    }
+}

@@ -15,7 +15,7 @@
 //! two directories, for together they may be longer than a file name can be.
 //!
 //! Pins are made with mode 0600 and directories with 0700: modes alone protect them. Nothing here
-//! says what must exist; [`Pins::listing`] tells what does, known or not.
+//! says what must exist; [`Listing`] tells what does, known or not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -13,12 +13,13 @@ use state::live::LivePrograms;
 use state::words::names::FullName;
 
 use crate::abi::{ConnectionRow, header, maps};
+use crate::attached::HOOKS;
 use crate::fault::{Fault, Object, Of};
 use crate::kernel::{Kernel, Map};
 use crate::live::LiveError;
 use crate::object::Build;
 use crate::pins::{self, PinError};
-use crate::programs::{AttachError, HOOKS};
+use crate::programs::AttachError;
 use crate::rodata::Reader;
 use crate::rows::{self, Rows, Way};
 use crate::sys::{self, Update};

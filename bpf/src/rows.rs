@@ -17,6 +17,15 @@ pub(crate) struct Rows {
     values: Vec<u8>,
 }
 
+/// A row that stands in a table and that nothing of ours writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignRow {
+    /// Which table.
+    pub table: &'static str,
+    /// Its key, as the kernel has it.
+    pub key: Vec<u8>,
+}
+
 /// How rows are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -96,9 +105,8 @@ impl Rows {
         let mut values = vec![0; room * all.value_size];
         let mut place = Place::Start;
         loop {
-            let token = all.key_size.max(4);
             let asked = count(room)?;
-            match sys::lookup_batch(map, &place, token, &mut keys, &mut values, asked) {
+            match sys::lookup_batch(map, &place, &mut keys, &mut values, asked) {
                 Ok((read, next)) => {
                     all.keys
                         .extend_from_slice(&keys[..read as usize * all.key_size]);

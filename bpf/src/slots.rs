@@ -18,6 +18,7 @@ use crate::abi::{MarkNumber, Shape, SlotRow, TABLES, header, maps};
 use crate::encode;
 use crate::fault::{Fault, Object, Of};
 use crate::kernel::{Kernel, Map};
+pub use crate::rows::ForeignRow;
 use crate::rows::{self, Rows, Way};
 use crate::sys::{self, Update, bytes_of};
 
@@ -56,15 +57,6 @@ pub struct SlotInfo {
     pub tree: String,
     /// When it was committed: seconds since 1970.
     pub time_s: u64,
-}
-
-/// A row that stands in a table and that nothing of ours writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ForeignRow {
-    /// Which table.
-    pub table: &'static str,
-    /// Its key, as the kernel has it.
-    pub key: Vec<u8>,
 }
 
 /// A slot read back.
@@ -115,12 +107,11 @@ impl Kernel {
         self.write_slot_row(slot, &SlotInfo { mark, ..info })
     }
 
-    /// What the last store removed has been taken down. The slot is settled as the generation that
-    /// the record says, which is another than it was made for where a store came back to it.
-    pub fn mark_settled(&self, slot: Slot) -> Result<(), SlotError> {
+    /// What the slot's commit removed has been taken down. `generation`: that of the record.
+    pub fn mark_settled(&self, slot: Slot, generation: Generation) -> Result<(), SlotError> {
         let info = SlotInfo {
             mark: SlotMark::Settled,
-            generation: self.record().generation,
+            generation,
             ..self.slot_info(slot)?
         };
         self.write_slot_row(slot, &info)
@@ -206,7 +197,7 @@ impl Kernel {
                 key: ifindex.to_ne_bytes().to_vec(),
             });
         }
-        self.foreign.borrow_mut()[slot.index() as usize & 1].clone_from(&foreign);
+        self.foreign.borrow_mut()[slot.index() as usize & 1] = Some(foreign.clone());
         let tables = Tables {
             addresses: addresses.into_iter().collect(),
             endpoints,
@@ -356,9 +347,16 @@ impl Kernel {
         self.change(&maps::INTERFACES, slot, &change)
     }
 
-    /// What the last reading found that no row of ours is.
+    /// What the last reading found that no row of ours is; where this handle has not read the slot
+    /// yet, it does.
     fn remove_foreign(&self, slot: Slot) -> Result<(), SlotError> {
-        let rows = std::mem::take(&mut self.foreign.borrow_mut()[slot.index() as usize & 1]);
+        let place = slot.index() as usize & 1;
+        if self.foreign.borrow()[place].is_none() {
+            self.read_slot(slot)?;
+        }
+        let rows = self.foreign.borrow_mut()[place]
+            .replace(Vec::new())
+            .unwrap_or_default();
         for shape in TABLES {
             let mut change = Change::new(shape);
             for row in rows.iter().filter(|row| row.table == shape.name) {

@@ -12,12 +12,12 @@ use state::target::constants::Constants;
 use state::words::names::FullName;
 
 use crate::abi::header;
+use crate::attached::HOOKS;
 use crate::conntrack::{ReadError, Reason};
 use crate::fault::{Fault, Object, Of};
 use crate::kernel::Kernel;
 use crate::live::LiveError;
 use crate::pins::PinError;
-use crate::programs::HOOKS;
 use crate::rodata::Reader;
 use crate::sys::{self, Hook};
 

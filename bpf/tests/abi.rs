@@ -1,6 +1,8 @@
 //! The types of both objects against the ones that Rust uses: every shared struct, field, offset
 //! and size, from the BTF that goes into the kernel.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::mem::{offset_of, size_of};
 
 use bpf::abi::{

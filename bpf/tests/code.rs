@@ -1,5 +1,7 @@
 //! The hash of the code: the same for two builds in two folders, another for other code.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::path::{Path, PathBuf};
 
 // Parts of the build script, which this test runs in other folders.

@@ -2,7 +2,6 @@
 //! network and git.
 
 pub mod source;
-pub mod locate;
 pub mod run;
 pub mod host;
 pub mod live;

@@ -8,7 +8,6 @@ use state::target::Located;
 use thiserror::Error;
 
 use crate::host::{Host, HostError, MountError, mount};
-use crate::locate::locate;
 
 /// Where things are pinned and kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +77,6 @@ pub fn read(dirs: &Dirs) -> Result<Reading, LiveError> {
     for (name, network) in host.networks {
         live.containers.entry(name).or_default().network = Some(network);
     }
-    let located = locate(&live, host.uplinks);
+    let located = live.located(host.uplinks);
     Ok(Reading { live, located })
 }

@@ -12,7 +12,7 @@ use bpf::object::datapath;
 use state::desired::{self, Desired};
 use state::diff::diff;
 use state::documents::tree::{LeftOut, Tree};
-use state::documents::{self, Documents, Parsed};
+use state::documents::{self, Documents};
 use state::live::Live;
 use state::plan::collisions::{Collision, collisions};
 use state::plan::guards::{self, Allowed, Refusal};
@@ -97,12 +97,7 @@ pub fn understand(request: &SourceRequest, host: &HostName) -> Result<Understood
 
 /// Everything that is to be found in a tree that was read.
 pub fn understood(mut source: Source, host: &HostName) -> Understood {
-    let Parsed {
-        tree,
-        documents,
-        mut problems,
-    } = documents::parse(std::mem::take(&mut source.tree));
-    source.tree = tree;
+    let (documents, mut problems) = documents::parse(&mut source.tree);
     let ignored = |path| source.tree.left_out.get(path) == Some(&LeftOut::Ignored);
     for problem in source.problems.iter() {
         if !ignored(&problem.place.file) {

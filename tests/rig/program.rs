@@ -129,6 +129,17 @@ impl Program {
         run
     }
 
+    /// Starts it and goes on. A program that ends when its input does (`cat`) ends with the test,
+    /// whatever becomes of that.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    pub fn start(&self) -> Running {
+        Running {
+            child: self.spawn(&self.to_string()),
+        }
+    }
+
     /// Starts it, with the three streams as pipes.
     fn spawn(&self, command: &str) -> Child {
         let mut starting = Command::new(&self.path);
@@ -201,6 +212,38 @@ impl fmt::Display for Run {
     }
 }
 
+/// A program that goes on until this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+}
+
+impl Running {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it is still there.
+    ///
+    /// # Panics
+    /// Where the kernel does not know it.
+    pub fn is_alive(&mut self) -> bool {
+        self.child
+            .try_wait()
+            .expect("a child of ours can be waited for")
+            .is_none()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
 /// One of a program's streams, read by a thread of its own: a program may fill both.
 struct Stream {
     bytes: Arc<Mutex<Vec<u8>>>,
@@ -255,6 +298,15 @@ mod tests {
     #[test]
     fn a_signal_counts_as_in_a_shell() {
         assert_eq!(shell("kill -TERM $$").run().code, 128 + 15);
+    }
+
+    #[test]
+    fn what_was_started_ends_when_it_is_dropped() {
+        let mut running = Program::new("cat").start();
+        let own = format!("/proc/{}", running.id());
+        assert!(running.is_alive() && std::path::Path::new(&own).exists());
+        drop(running);
+        assert!(!std::path::Path::new(&own).exists());
     }
 
     #[test]

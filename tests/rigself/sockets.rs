@@ -131,3 +131,21 @@ fn an_exchange_stands_while_its_packets_are_swallowed_and_then_goes_on() {
     pair.left.ip("neighbour flush dev eth0 nud permanent");
     datagrams.advance(5);
 }
+
+#[test]
+fn each_datagram_can_be_a_new_flow() {
+    let pair = Pair::new();
+    let service = service(&pair);
+    for to in addresses(RIGHT) {
+        let flows = Exchange::new_flows(&pair.left, SocketAddr::new(to, 53));
+        flows.advance(20);
+        assert_eq!(flows.end().repeated, 0);
+    }
+    swallow(&pair);
+    let before = service.served(Protocol::Udp, 53);
+    let [to, _] = addresses(RIGHT);
+    let shots = Exchange::unanswered(&pair.left, SocketAddr::new(to, 53));
+    shots.advance(20);
+    drop(shots);
+    assert_eq!(service.served(Protocol::Udp, 53), before);
+}

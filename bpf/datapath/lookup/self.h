@@ -27,10 +27,9 @@ static __always_inline bool pl_is_own_v6(const volatile struct pl_constants *sel
 {
 	const volatile __u32 *own = (const volatile __u32 *)self->v6;
 
-	return self->has_v6 && !((pl_word_of(address, 0) ^ own[0]) |
-				 (pl_word_of(address, 1) ^ own[1]) |
-				 (pl_word_of(address, 2) ^ own[2]) |
-				 (pl_word_of(address, 3) ^ own[3]));
+	return self->has_v6 &&
+	       !((pl_word_of(address, 0) ^ own[0]) | (pl_word_of(address, 1) ^ own[1]) |
+		 (pl_word_of(address, 2) ^ own[2]) | (pl_word_of(address, 3) ^ own[3]));
 }
 
 /* Whether an address of this family is the container's own. */
@@ -40,8 +39,7 @@ static __always_inline bool pl_is_own(const volatile struct pl_constants *self, 
 	return family == 4 ? pl_is_own_v4(self, address) : pl_is_own_v6(self, address);
 }
 
-static __always_inline bool pl_is_own_mac(const volatile struct pl_constants *self,
-					  const void *mac)
+static __always_inline bool pl_is_own_mac(const volatile struct pl_constants *self, const void *mac)
 {
 	const volatile __u16 *own = (const volatile __u16 *)self->mac;
 	const __u16 *m = mac;

@@ -1,7 +1,8 @@
 //! A container's own: maps, programs, links, guard.
 
+use bpf::connections::{ConnectionsError, NewConnections};
 use bpf::object::Build;
-use bpf::programs::{AttachError, ConnectionsError, NewConnections};
+use bpf::programs::AttachError;
 use state::target::programs::BuildHash;
 use state::target::tables::EndpointIndex;
 use state::words::names::FullName;

@@ -3,11 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use bpf::connections::NewConnections;
 use bpf::kernel::{Kernel, OpenError};
 use bpf::live::NO_BUILD;
 use bpf::object::Build;
 use bpf::pins::BaseError;
-use bpf::programs::NewConnections;
 use libbpf_rs::{MapCore, MapHandle};
 use state::target::programs::BuildHash;
 use state::target::tables::EndpointIndex;
@@ -46,6 +46,7 @@ fn t13_lost_map_pins_are_found_through_attached_programs() {
                 .map(|map| lab.base().join("v1").join(map))
                 .map(|path| (path.clone(), map_id(&path)))
                 .into();
+        plant(&lab.base(), "shop/web", "datagrams", 1);
         let (record, live) = (kernel.record(), kernel.live().unwrap());
         drop(kernel);
         lose_maps(lab);
@@ -64,6 +65,12 @@ fn t13_lost_map_pins_are_found_through_attached_programs() {
         }
         assert_eq!(mended.live().unwrap(), live);
         assert_eq!(lab.open().unwrap().live().unwrap(), live);
+        // The kernel ended the timer with the last pin of its map.
+        let web = name("shop/web");
+        let connection = mended.connections(&web).unwrap().remove(0);
+        mended.set_expiry(&web, &connection, -1).unwrap();
+        crate::rig::wait_until("the timer runs again", || mended.reclaimed().unwrap() == 1);
+        assert_eq!(mended.connections(&web).unwrap(), []);
     });
 }
 

@@ -14,7 +14,7 @@ use super::error::SwungBack;
 use crate::live;
 
 /// What is live is what was asked for.
-pub struct Checked<'a> {
+pub(super) struct Checked<'a> {
     pub(super) apply: Apply<'a>,
 }
 
@@ -24,16 +24,15 @@ impl<'a> Committed<'a> {
     /// # Errors
     ///
     /// What failed. The slot that was live before the commit is live again.
-    pub fn check(mut self) -> Result<Checked<'a>, SwungBack> {
+    pub(super) fn check(mut self) -> Result<Checked<'a>, SwungBack> {
         let mut failures = Vec::new();
         if let Err(failure) = self.record() {
             failures.push(failure);
         }
         let operations: Vec<&Operation> = self.apply.plan.phase(Phase::Check).collect();
+        // Addresses that were another container's until the store.
         for operation in &operations {
-            if let Err(failure) = self.apply.network(operation) {
-                failures.push(failure.to_string());
-            }
+            failures.extend(self.apply.network(operation).err().map(|e| e.to_string()));
         }
         if !operations.is_empty() {
             match live::read(self.apply.dirs) {
@@ -85,8 +84,8 @@ impl<'a> Committed<'a> {
         if let (true, Some(programs)) = (transition, found.and_then(|f| f.programs)) {
             target.programs.build = programs.build;
         }
-        let difference = ContainerDifference::between(&target, found, false);
-        if let Some(fault) = difference.first_in_words() {
+        let fault = ContainerDifference::between(&target, found, false).first_in_words();
+        if let Some(fault) = fault {
             return Err(fault);
         }
         let kernel = self.apply.kernel().map_err(|e| e.to_string())?;

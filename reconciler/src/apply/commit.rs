@@ -7,7 +7,7 @@ use super::error::CommitError;
 use super::verify::Verified;
 
 /// The record says the new generation.
-pub struct Committed<'a> {
+pub(super) struct Committed<'a> {
     pub(super) apply: Apply<'a>,
 }
 
@@ -17,7 +17,7 @@ impl<'a> Verified<'a> {
     /// # Errors
     ///
     /// The record is not there to be stored to. Live is unchanged.
-    pub fn commit(self) -> Result<Committed<'a>, CommitError> {
+    pub(super) fn commit(self) -> Result<Committed<'a>, CommitError> {
         let operations: Vec<&Operation> = self.apply.plan.phase(Phase::Commit).collect();
         for operation in operations {
             let Operation::Store { record } = operation else {

@@ -23,7 +23,7 @@ use state::target::{Constants, Target};
 use state::words::generation::Slot;
 use state::words::names::FullName;
 
-use crate::host::{Host, HostError};
+use crate::host::Host;
 use crate::live::{self, Dirs, LiveError};
 use crate::pipeline::Planned;
 use error::SwapError;
@@ -104,45 +104,28 @@ impl<'a> Apply<'a> {
         self.plan.kind == Kind::Commit
     }
 
-    /// Swaps programs: a plain build, or one that holds the constants of both slots.
+    /// A plain build, or one that holds the constants of both slots.
+    fn build(&self, from: Option<&Constants>, constants: &Constants, build: BuildHash) -> Build {
+        match from {
+            None => Build::Plain(*constants, build),
+            Some(from) => Build::Transition(match self.plan.to.slot {
+                Slot::A => [*constants, *from],
+                Slot::B => [*from, *constants],
+            }),
+        }
+    }
+
+    /// Swaps programs.
     fn swap(&self, operation: &Operation) -> Result<(), SwapError> {
-        let Operation::Swap {
+        if let Operation::Swap {
             container,
             from,
             constants,
             build,
         } = operation
-        else {
-            return Ok(());
-        };
-        let build = self.build(from.as_ref(), constants, *build);
-        Ok(self.kernel()?.swap(container, &build)?)
-    }
-
-    /// A plain build, or the transition build of two sets of constants.
-    fn build(&self, from: Option<&Constants>, to: &Constants, build: BuildHash) -> Build {
-        match from {
-            None => Build::Plain(*to, build),
-            Some(from) => Build::Transition(match self.plan.to.slot {
-                Slot::A => [*to, *from],
-                Slot::B => [*from, *to],
-            }),
-        }
-    }
-
-    /// Ensures or opens a network.
-    fn network(&mut self, operation: &Operation) -> Result<(), HostError> {
-        match operation {
-            Operation::EnsureNetwork {
-                container, network, ..
-            } => {
-                let ifindex = self.host.ensure_network(container, network)?;
-                self.interfaces.insert(container.clone(), ifindex);
-            }
-            Operation::OpenNetwork { container, network } => {
-                self.host.open_network(container, network)?;
-            }
-            _ => {}
+        {
+            let build = self.build(from.as_ref(), constants, *build);
+            self.kernel()?.swap(container, &build)?;
         }
         Ok(())
     }

@@ -8,14 +8,14 @@ use state::words::names::FullName;
 use super::Apply;
 use super::error::PrepareError;
 use super::verify::Prepared;
-use crate::host::{mount, sysctls};
+use crate::host::{HostError, mount, sysctls};
 
 /// Executes the plan's first phase.
 ///
 /// # Errors
 ///
 /// The operation that failed and why. Live is unchanged.
-pub fn prepare(mut apply: Apply<'_>) -> Result<Prepared<'_>, PrepareError> {
+pub(super) fn prepare(mut apply: Apply<'_>) -> Result<Prepared<'_>, PrepareError> {
     let operations: Vec<&Operation> = apply.plan.phase(Phase::Prepare).collect();
     for operation in operations {
         let _span = tracing::debug_span!("prepare", ?operation).entered();
@@ -42,7 +42,7 @@ impl Apply<'_> {
             } => {
                 let delta = self.resolve(delta);
                 if *foreign > 0 {
-                    // What this reading finds, the writing removes.
+                    // What this reading finds of others, the writing removes.
                     self.kernel()?.read_slot(*slot)?;
                 }
                 self.kernel()?.write_delta(*slot, &delta)?;
@@ -84,6 +84,23 @@ impl Apply<'_> {
                 self.kernel()?.attach(container, ifindex, &build)?;
             }
             Operation::Swap { .. } => self.swap(operation)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Makes, completes or opens a container's network.
+    pub(super) fn network(&mut self, operation: &Operation) -> Result<(), HostError> {
+        match operation {
+            Operation::EnsureNetwork {
+                container, network, ..
+            } => {
+                let ifindex = self.host.ensure_network(container, network)?;
+                self.interfaces.insert(container.clone(), ifindex);
+            }
+            Operation::OpenNetwork { container, network } => {
+                self.host.open_network(container, network)?;
+            }
             _ => {}
         }
         Ok(())

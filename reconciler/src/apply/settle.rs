@@ -18,7 +18,7 @@ pub struct Settled {
 
 impl Checked<'_> {
     /// Executes the plan's last phase. One failure does not keep the rest from being done.
-    pub fn settle(self) -> Settled {
+    pub(super) fn settle(mut self) -> Settled {
         let mut settled = Settled::default();
         let operations: Vec<&Operation> = self.apply.plan.phase(Phase::Settle).collect();
         for operation in operations {
@@ -37,9 +37,12 @@ impl Checked<'_> {
 }
 
 impl Apply<'_> {
-    fn settle_one(&self, operation: &Operation) -> Result<Vec<String>, SettleError> {
+    fn settle_one(&mut self, operation: &Operation) -> Result<Vec<String>, SettleError> {
         match operation {
             Operation::Barrier => self.kernel()?.barrier()?,
+            Operation::EnsureNetwork { .. } | Operation::OpenNetwork { .. } => {
+                self.network(operation)?;
+            }
             Operation::Swap { .. } => self.swap(operation)?,
             Operation::TrimNetwork {
                 container, network, ..
@@ -48,7 +51,10 @@ impl Apply<'_> {
             }
             Operation::Remove { container } => return self.remove(container),
             Operation::RemoveLeftovers => self.kernel()?.remove_leftovers()?,
-            Operation::MarkSettled { slot } => self.kernel()?.mark_settled(*slot)?,
+            Operation::MarkSettled { slot } => {
+                self.kernel()?
+                    .mark_settled(*slot, self.plan.to.generation)?;
+            }
             Operation::NameCommit { slot } => {
                 let origin = &self.plan.origin;
                 let kernel = self.kernel()?;

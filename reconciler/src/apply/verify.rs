@@ -9,12 +9,12 @@ use super::Apply;
 use super::error::VerifyError;
 
 /// The slot that is not live has been written.
-pub struct Prepared<'a> {
+pub(super) struct Prepared<'a> {
     pub(super) apply: Apply<'a>,
 }
 
 /// It holds what the target says, and is marked ready.
-pub struct Verified<'a> {
+pub(super) struct Verified<'a> {
     pub(super) apply: Apply<'a>,
 }
 
@@ -24,7 +24,7 @@ impl<'a> Prepared<'a> {
     /// # Errors
     ///
     /// The slot differs from the target, or cannot be read. Live is unchanged.
-    pub fn verify(self) -> Result<Verified<'a>, VerifyError> {
+    pub(super) fn verify(self) -> Result<Verified<'a>, VerifyError> {
         let operations: Vec<&Operation> = self.apply.plan.phase(Phase::Verify).collect();
         for operation in operations {
             let Operation::VerifySlot { slot, generation } = operation else {

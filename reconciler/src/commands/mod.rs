@@ -14,7 +14,6 @@ use crate::report::out::Out;
 use crate::source::SourceRequest;
 
 pub mod arguments;
-mod problems;
 mod failure;
 mod apply;
 mod validate;

@@ -220,15 +220,7 @@ impl NetworkReader<'_> {
             resolv_conf: false,
         };
         let state = resolver::state(&network.namespace, self.resolv_conf)?;
-        network.resolv_conf = state == State::Current;
-        let wanted = self.resolv_conf.is_some();
-        let of_ours = matches!((state, wanted), (State::Current, true) | (State::Stale, _));
-        let found = |ifindex, network, faults| LiveNetwork {
-            ifindex,
-            network,
-            faults,
-            resolv_conf: of_ours,
-        };
+        network.resolv_conf = state == State::Current && self.resolv_conf.is_some();
         let mut faults = Vec::new();
         let Some(inside) = inside else {
             faults.push("no network namespace of its name".to_owned());
@@ -351,6 +343,14 @@ fn differences(found: &Network, wanted: &Network) -> Vec<String> {
     differences
 }
 
+fn found(ifindex: Option<u32>, network: Network, faults: Vec<String>) -> LiveNetwork {
+    LiveNetwork {
+        ifindex,
+        network,
+        faults,
+    }
+}
+
 fn foreign_interfaces(listing: &Listing, own: &BTreeSet<u32>) -> BTreeSet<String> {
     let others = listing.links.iter().filter(|l| !own.contains(&l.index));
     others.map(|link| link.name.clone()).collect()
@@ -361,19 +361,20 @@ fn host_addresses(listing: &Listing, own: &BTreeSet<u32>) -> BTreeSet<IpAddr> {
     others.map(|address| address.address).collect()
 }
 
-/// What the kernel takes for itself in the subnets of the host: the IPv4 broadcast address, and the
-/// IPv6 router anycast address, which it answers to once it forwards.
+/// What the subnets of others' interfaces keep for themselves: the IPv4 broadcast address (RFC 919;
+/// a subnet of 31 bits or more has none, RFC 3021) and the IPv6 subnet-router anycast address (RFC
+/// 4291, section 2.6.1; none from 127 bits on, RFC 6164).
 fn subnet_addresses(listing: &Listing, own: &BTreeSet<u32>) -> BTreeSet<IpAddr> {
     let others = listing.addresses.iter().filter(|a| !own.contains(&a.index));
-    let subnets = others.filter(|a| a.prefix + 1 < Family::of(a.address).bits());
-    let kept = subnets.filter_map(|a| {
-        let subnet = Cidr::new(a.address, a.prefix).ok()?;
-        Some(match subnet {
-            Cidr::V4(v4) => v4.broadcast().into(),
-            Cidr::V6(v6) => v6.network().into(),
-        })
+    let reserved = others.filter_map(|found| {
+        let subnet = Cidr::new(found.address, found.prefix).ok()?;
+        match subnet {
+            Cidr::V4(subnet) if found.prefix < 31 => Some(subnet.broadcast().into()),
+            Cidr::V6(subnet) if found.prefix < 127 => Some(subnet.network().into()),
+            _ => None,
+        }
     });
-    kept.collect()
+    reserved.collect()
 }
 
 /// Routes of others to a single address. The local table holds the host's own addresses.

@@ -25,9 +25,39 @@ pub fn escape(text: &str) -> String {
     safe
 }
 
+/// JSON text with every such character written as `\u....`, which means the same. Line feeds stand
+/// between values only, and stay.
+pub fn escape_json(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character != '\n' && is_hostile(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(safe, "\\u{unit:04x}");
+            }
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}
+
 #[cfg(test)]
 mod tests {
-    use super::escape;
+    use super::{escape, escape_json};
+
+    #[test]
+    fn escaped_json_means_the_same() {
+        let text = "a\u{1b}\u{202e}\u{7f}\u{9b}\n\"ü\u{200b}";
+        let json = serde_json::to_string_pretty(&[text]).unwrap();
+        let safe = escape_json(&json);
+        assert_eq!(
+            safe,
+            "[\n  \"a\\u001b\\u202e\\u007f\\u009b\\n\\\"ü\\u200b\"\n]"
+        );
+        let again: Vec<String> = serde_json::from_str(&safe).unwrap();
+        assert_eq!(again, [text]);
+    }
 
     #[test]
     fn what_a_terminal_would_obey_is_written_out() {

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::escape::escape_json;
+
 /// Version of every JSON document that a command prints.
 pub const FORMAT_VERSION: u32 = 1;
 
@@ -13,11 +15,12 @@ struct Versioned<'a, T> {
     body: &'a T,
 }
 
-/// A value as one JSON document, pretty, with a line feed at its end.
+/// A value as one JSON document, pretty, with a line feed at its end. What a terminal would obey is
+/// escaped in it.
 pub fn document<T: Serialize>(body: &T) -> Result<String, serde_json::Error> {
     let versioned = Versioned {
         format_version: FORMAT_VERSION,
         body,
     };
-    serde_json::to_string_pretty(&versioned).map(|text| text + "\n")
+    serde_json::to_string_pretty(&versioned).map(|text| escape_json(&text) + "\n")
 }

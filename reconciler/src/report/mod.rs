@@ -9,3 +9,4 @@ pub mod status;
 pub mod view;
 pub mod text;
 pub mod json;
+pub mod problem;

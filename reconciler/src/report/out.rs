@@ -53,6 +53,11 @@ impl Out {
         }
     }
 
+    /// Writes a diagnostic, even where quiet was asked for.
+    pub fn insist(&self, text: &str) {
+        write(&mut io::stderr().lock(), text);
+    }
+
     /// Writes an error.
     pub fn error(&self, text: &str) {
         let mark = self.notes.paint(31, "error:");

@@ -20,7 +20,7 @@ pub mod policies;
 mod crowd;
 mod vocabulary;
 pub mod subjects;
-mod validate;
+pub mod validate;
 pub mod judge;
 pub mod describe;
 #[cfg(test)]

@@ -19,8 +19,22 @@ use crate::words::verdict::Direction;
 /// `<namespace>.<name>`.
 const DOTTED_NAME_MOST: usize = 255;
 
-/// The code of both warnings about selectors.
+/// A container has the gateway's address.
+const GATEWAY_ADDRESS: &str = "gateway-address";
+/// Namespace and name together are no file's name.
+const NAME_TOO_LONG: &str = "name-too-long";
+/// A selector, of a policy or of a peer, selects no container.
 const SELECTS_NOBODY: &str = "selector-selects-nobody";
+/// No destination has a port of that name.
+const NAMED_PORT_NOBODY: &str = "named-port-nobody";
+
+/// The codes of what is found here, each explained in docs/troubleshooting.md.
+pub const CODES: &[&str] = &[
+    GATEWAY_ADDRESS,
+    NAME_TOO_LONG,
+    SELECTS_NOBODY,
+    NAMED_PORT_NOBODY,
+];
 
 pub(super) fn problems(desired: &Desired, documents: &[documents::Container]) -> Problems {
     let mut problems = Problems::default();
@@ -47,7 +61,7 @@ fn check_name(container: &documents::Container, problems: &mut Problems) {
             "namespace and name together have {length} characters, more than the \
              {DOTTED_NAME_MOST} that a network namespace's name may have"
         );
-        let problem = Problem::error(container.place.clone(), "name-too-long", says);
+        let problem = Problem::error(container.place.clone(), NAME_TOO_LONG, says);
         problems.push(problem.help("give the container a shorter name"));
     }
 }
@@ -56,7 +70,7 @@ fn check_addresses(container: &documents::Container, problems: &mut Problems) {
     for (address, place) in &container.addresses {
         if [IpAddr::V4(GATEWAY_V4), IpAddr::V6(GATEWAY_V6)].contains(address) {
             let says = format!("{address} is the gateway of every container");
-            let problem = Problem::error(place.clone(), "gateway-address", says);
+            let problem = Problem::error(place.clone(), GATEWAY_ADDRESS, says);
             problems.push(problem.help("give the container another address"));
         }
     }
@@ -207,7 +221,7 @@ fn nobody_has(name: &PortName, port: &Port, direction: Direction) -> Problem {
         Direction::Egress => "that the rule allows",
     };
     let says = format!("no container {who} has a port named '{name}' for {protocol}");
-    let problem = Problem::warning(port.place.clone(), "named-port-nobody", says);
+    let problem = Problem::warning(port.place.clone(), NAMED_PORT_NOBODY, says);
     problem.help("name it under spec.ports of the container, or write its number")
 }
 

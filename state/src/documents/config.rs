@@ -5,14 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
-
 use super::codes;
 use super::fields::{Context, Fields};
+use super::ignore;
 use super::kinds;
 use super::limits;
 use super::suggest::one_of;
-use super::tree::{LeftOut, Tree};
 use super::yaml::{Node, shown};
 
 /// `plumbline.dev/v1alpha1 Config`.
@@ -47,47 +45,6 @@ impl Default for Config {
             dns: Dns::default(),
         }
     }
-}
-
-impl Config {
-    /// Moves the files that `ignore` names from what is read to what is left out.
-    pub(super) fn leave_out(&self, tree: &mut Tree) {
-        let Some(globs) = self.globs() else { return };
-        let ignored: Vec<_> = tree
-            .files
-            .keys()
-            .filter(|path| &***path != Tree::CONFIG && is_ignored(&globs, path))
-            .cloned()
-            .collect();
-        for path in ignored {
-            tree.files.remove(&path);
-            tree.left_out.insert(path, LeftOut::Ignored);
-        }
-    }
-
-    fn globs(&self) -> Option<GlobSet> {
-        if self.ignore.is_empty() {
-            return None;
-        }
-        let mut set = GlobSetBuilder::new();
-        for text in &self.ignore {
-            set.add(glob(text).ok()?);
-        }
-        set.build().ok()
-    }
-}
-
-/// A glob is about a path below the root: `*` stays within a folder, `**` does not.
-fn glob(text: &str) -> Result<Glob, globset::Error> {
-    GlobBuilder::new(text.strip_suffix('/').unwrap_or(text))
-        .literal_separator(true)
-        .build()
-}
-
-/// Whether a glob names the path or a folder on its way.
-fn is_ignored(globs: &GlobSet, path: &str) -> bool {
-    let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
-    globs.is_match(path) || folders.into_iter().any(|folder| globs.is_match(folder))
 }
 
 /// Reads what is not `metadata`, which says nothing here.
@@ -128,14 +85,8 @@ fn checked_glob(node: &Node<'_>, context: &mut Context<'_>) -> Option<String> {
     let text = context.text(node, "a glob of ignore")?;
     let problem = if text.len() > limits::GLOB_BYTES {
         Some(format!("has more than {} bytes", limits::GLOB_BYTES))
-    } else if text.is_empty() || text == "/" {
-        Some("names nothing".to_owned())
-    } else if text.starts_with('/') || text.split('/').any(|part| matches!(part, "." | "..")) {
-        Some("is not a path below the tree's root".to_owned())
     } else {
-        glob(text)
-            .err()
-            .map(|error| format!("is no glob: {}", error.kind()))
+        ignore::problem(text)
     };
     match problem {
         None => Some(text.to_owned()),
@@ -175,45 +126,6 @@ fn dns(node: &Node<'_>, context: &mut Context<'_>) -> Option<Dns> {
             let help = one_of(other, &["host", "leave"]);
             context.error_with(node.spot, codes::BAD_SETTING, message, help);
             None
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn left_out(globs: &[&str], paths: &[&str]) -> Vec<String> {
-        let config = Config {
-            ignore: globs.iter().map(|glob| (*glob).to_owned()).collect(),
-            ..Config::default()
-        };
-        let mut tree = Tree::default();
-        for path in paths {
-            tree.files.insert((*path).into(), Vec::new().into());
-        }
-        config.leave_out(&mut tree);
-        tree.left_out.keys().map(|path| path.to_string()).collect()
-    }
-
-    #[test]
-    fn globs_name_paths_and_folders() {
-        let paths = [
-            "a.yaml",
-            "charts/x/values.yaml",
-            "charts/y.yaml",
-            "plumbline.yaml",
-        ];
-        for (glob, expected) in [
-            ("charts", &paths[1..3]),
-            ("charts/", &paths[1..3]),
-            ("charts/*.yaml", &paths[2..3]),
-            ("**/values.yaml", &paths[1..2]),
-            ("*.yaml", &paths[..1]),
-            ("**", &paths[..3]),
-            ("nothing", &[]),
-        ] {
-            assert_eq!(left_out(&[glob], &paths), expected, "{glob}");
         }
     }
 }

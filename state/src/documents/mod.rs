@@ -9,6 +9,7 @@
 
 pub mod limits;
 pub mod codes;
+pub mod ignore;
 pub mod tree;
 pub mod yaml;
 mod suggest;
@@ -32,6 +33,7 @@ pub use network_policy::NetworkPolicy;
 
 use crate::words::place::Place;
 use crate::words::problem::{Problem, Problems};
+use ignore::Ignore;
 use kinds::Collection;
 use tree::Tree;
 use yaml::{Contents, Node};
@@ -53,20 +55,9 @@ pub struct Documents {
     pub accepted: Vec<(String, Place)>,
 }
 
-/// What became of a tree.
-#[derive(Clone, Debug, Default)]
-pub struct Parsed {
-    /// The tree, with what `ignore` names among what is left out.
-    pub tree: Tree,
-    /// The documents in which nothing was wrong. They are the whole tree only if no finding is an
-    /// error.
-    pub documents: Documents,
-    /// Every finding.
-    pub problems: Problems,
-}
-
-/// Reads a tree.
-pub fn parse(mut tree: Tree) -> Parsed {
+/// Reads a tree: the documents in which nothing was wrong, and every finding. The documents are the
+/// whole tree only if no finding is an error. What `ignore` names moves to what is left out.
+pub fn parse(tree: &mut Tree) -> (Documents, Problems) {
     let mut collection = Collection::new();
     let config_file: Arc<str> = Tree::CONFIG.into();
     let config_bytes = tree.files.get(&config_file).map(Arc::clone);
@@ -79,8 +70,8 @@ pub fn parse(mut tree: Tree) -> Parsed {
     };
     collection.config_known = config.complete;
     collection.take_config(&config_file, &config.documents);
-    collection.documents.config.leave_out(&mut tree);
-    if fits(&tree, &mut collection.problems) {
+    tree.leave_out(Ignore::new(&collection.documents.config.ignore));
+    if fits(tree, &mut collection.problems) {
         for (file, bytes) in &tree.files {
             if collection.budget.is_stopped() {
                 break;
@@ -93,11 +84,7 @@ pub fn parse(mut tree: Tree) -> Parsed {
             }
         }
     }
-    Parsed {
-        tree,
-        documents: collection.documents,
-        problems: collection.problems,
-    }
+    (collection.documents, collection.problems)
 }
 
 fn read<'t>(collection: &mut Collection, file: &Arc<str>, bytes: &'t [u8]) -> Contents<'t> {

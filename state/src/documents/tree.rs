@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::ignore::Ignore;
 use crate::words::place::Place;
 
 /// Why a file of the source is not read as documents.
@@ -25,6 +26,8 @@ pub struct Tree {
     pub files: BTreeMap<Arc<str>, Arc<[u8]>>,
     /// What was left out, and why.
     pub left_out: BTreeMap<Arc<str>, LeftOut>,
+    /// `ignore` of `plumbline.yaml`, once that has been read.
+    pub ignore: Ignore,
 }
 
 impl Tree {
@@ -42,6 +45,27 @@ impl Tree {
             }
         }
         hasher.finalize()
+    }
+
+    /// Moves the files that `ignore` names from what is read to what is left out.
+    pub(super) fn leave_out(&mut self, ignore: Ignore) {
+        let ignored: Vec<_> = self
+            .files
+            .keys()
+            .filter(|path| &***path != Self::CONFIG && ignore.is_ignored(path))
+            .cloned()
+            .collect();
+        for path in ignored {
+            self.files.remove(&path);
+            self.left_out.insert(path, LeftOut::Ignored);
+        }
+        self.ignore = ignore;
+    }
+
+    /// Whether `ignore` of `plumbline.yaml` names this path, whatever stands there. `false` for all
+    /// until the documents have been parsed.
+    pub fn is_ignored(&self, path: &str) -> bool {
+        path != Self::CONFIG && self.ignore.is_ignored(path)
     }
 
     /// The line of a file that a place points at, for a renderer's caret.
@@ -66,6 +90,7 @@ mod tests {
                     .map(|(path, content)| (Arc::from(*path), Arc::from(content.as_bytes())))
                     .collect(),
                 left_out: BTreeMap::from([(Arc::from("x"), LeftOut::NotYaml)]),
+                ..Tree::default()
             };
             tree.content_hash()
         };

@@ -1,7 +1,8 @@
 //! The question of a verdict, asked of the tables alone, in the steps of the datapath: the two
 //! addresses, the endpoints, then for each side the subject's row and the ruleset's prefix.
 //!
-//! It must say what [`crate::desired::judge`] says of the tree that the tables were compiled from.
+//! It must say what [`mod@crate::desired::judge`] says of the tree that the tables were compiled
+//! from.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
-    /// Path below the tree's root, with `/` between its parts.
+    /// Path below the tree's root, with `/` between its parts. Empty for the tree as a whole.
     pub file: Arc<str>,
     /// Line, from 1; 0 where the finding is about the whole file.
     pub line: u32,

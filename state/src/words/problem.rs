@@ -102,7 +102,7 @@ impl Problems {
     pub fn push_kept(&mut self, problem: Problem) {
         let kept = self.of(problem.severity);
         kept.found += 1;
-        kept.list.push(problem);
+        kept.list.insert(0, problem);
     }
 
     /// Adds all of another collection.
@@ -143,14 +143,32 @@ impl Problems {
         self.warnings.found
     }
 
-    /// The findings in the order of their places, errors before warnings of the same place; about
-    /// [`Problems::MOST`] of them at most, and warnings only where errors leave room.
+    /// The findings in the order of their places, errors before warnings of the same place. There
+    /// are [`Problems::MOST`] of them at most, warnings only where errors leave room; the last one
+    /// says how many more there are.
     pub fn sorted(self) -> Vec<Problem> {
-        let room = Self::MOST.saturating_sub(self.errors.list.len());
         let mut list = self.errors.list;
+        list.truncate(Self::MOST);
+        let room = Self::MOST - list.len();
+        let errors = self.errors.found - list.len();
+        let warnings = self.warnings.found.saturating_sub(room);
         list.extend(self.warnings.list.into_iter().take(room));
         list.sort();
         list.dedup();
+        if errors + warnings > 0 {
+            list.push(Problem {
+                severity: if errors > 0 {
+                    Severity::Error
+                } else {
+                    Severity::Warning
+                },
+                ..Problem::error(
+                    Place::file(""),
+                    "too-many",
+                    format!("{errors} more errors and {warnings} more warnings are not shown"),
+                )
+            });
+        }
         list
     }
 
@@ -194,9 +212,28 @@ mod tests {
         }
         assert_eq!((problems.errors(), problems.warnings()), (1_500, 1_500));
         assert_eq!(problems.iter().count(), 2_000);
-        let sorted = problems.sorted();
+        let mut sorted = problems.sorted();
+        assert_eq!(
+            sorted.pop().unwrap().message,
+            "500 more errors and 1500 more warnings are not shown"
+        );
         assert_eq!(sorted.len(), Problems::MOST);
         assert!(sorted.iter().all(|p| p.severity == Severity::Error));
+    }
+
+    #[test]
+    fn what_says_that_reading_stopped_is_kept() {
+        let mut problems = Problems::default();
+        for line in 1..1_500 {
+            problems.push(error(line));
+        }
+        problems.push_kept(error(0));
+        let sorted = problems.sorted();
+        assert_eq!(sorted[0].place.line, 0);
+        assert_eq!(
+            sorted[1_000].message,
+            "500 more errors and 0 more warnings are not shown"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod agreement;
 mod change;
 mod endpoints;
+mod findings;
 mod hazards;
 mod tables;
 

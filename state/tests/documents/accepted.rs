@@ -1,12 +1,12 @@
 //! What is accepted, and what it means: defaults, `null`, empty against absent, and what an API
 //! server writes.
 
+use state::documents::config;
 use state::documents::network_policy::{NetworkPolicy, PeerKind, PortNumber};
 use state::documents::tree::LeftOut;
-use state::documents::{Parsed, config, parse};
 use state::words::ports::Protocol;
 
-use super::{found, policy, tree};
+use super::{Parsed, found, parse, policy, tree};
 
 fn accepted(text: &str) -> Parsed {
     let parsed = parse(tree(&[("a.yaml", text)]));

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use state::documents::parse;
 use state::documents::tree::Tree;
 
-use super::found;
+use super::{found, parse};
 
 /// Kinds among them that are not served.
 const CONFIG: &str =

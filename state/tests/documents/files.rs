@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use state::documents::limits;
 use state::documents::tree::Tree;
-use state::documents::{limits, parse};
 
-use super::{Row, check, found, tree};
+use super::{Row, check, found, parse, tree};
 
 /// Each is a whole file of which nothing is read.
 pub(super) const ROWS: &[Row] = &[

@@ -5,9 +5,9 @@
 
 use std::fmt::Write;
 
-use state::documents::{Parsed, limits, parse};
+use state::documents::limits;
 
-use super::{found, tree};
+use super::{Parsed, found, parse, tree};
 
 const FILE: usize = limits::FILE_BYTES;
 

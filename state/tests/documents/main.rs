@@ -14,10 +14,27 @@ mod yaml;
 use std::sync::Arc;
 
 use state::documents::tree::Tree;
-use state::documents::{Parsed, parse};
+use state::documents::{self, Documents};
+use state::words::problem::Problems;
 
 /// A bad input and all that is found in it: `code line:column`, in the order of their places.
 type Row = (&'static str, &'static str);
+
+/// A tree that was parsed.
+struct Parsed {
+    tree: Tree,
+    documents: Documents,
+    problems: Problems,
+}
+
+fn parse(mut tree: Tree) -> Parsed {
+    let (documents, problems) = documents::parse(&mut tree);
+    Parsed {
+        tree,
+        documents,
+        problems,
+    }
+}
 
 /// A tree of these files.
 fn tree(files: &[(&str, &str)]) -> Tree {

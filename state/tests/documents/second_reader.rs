@@ -7,11 +7,12 @@
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_yaml::Value as Second;
+use state::documents::tree::Tree;
 use state::documents::yaml::{self, Budget, Kind, Node, Value};
-use state::documents::{parse, tree::Tree};
 use state::words::problem::Problems;
 
 use super::corpus::published;
+use super::parse;
 
 /// Whether both read the same from a text. `None` where it is refused here.
 fn agree(text: &[u8]) -> Option<Result<(), String>> {

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::PollFlags;
 
-use super::{datagrams, ready, stream};
+use super::{datagrams, fresh, ready, stream};
 use crate::netns::Netns;
 use crate::wait;
 
@@ -76,6 +76,26 @@ impl Exchange {
     #[track_caller]
     pub fn udp(from: &Netns, to: SocketAddr) -> Self {
         Self::open(from, to, datagrams::connect)
+    }
+
+    /// Exchanges datagrams, each from a port that was not used before: every one is a new flow. One
+    /// that is not echoed in time counts as repeated, and its successor comes from another port.
+    ///
+    /// # Panics
+    /// Where there is no route.
+    #[track_caller]
+    pub fn new_flows(from: &Netns, to: SocketAddr) -> Self {
+        Self::open(from, to, fresh::echoed)
+    }
+
+    /// Sends datagrams, each from a port that was not used before, and waits for no echo: a record
+    /// is one sent. What reached the other side, its service counts.
+    ///
+    /// # Panics
+    /// Where there is no route.
+    #[track_caller]
+    pub fn unanswered(from: &Netns, to: SocketAddr) -> Self {
+        Self::open(from, to, fresh::unanswered)
     }
 
     #[track_caller]

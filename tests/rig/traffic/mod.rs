@@ -13,6 +13,7 @@ pub mod attempt;
 pub mod exchange;
 mod stream;
 mod datagrams;
+mod fresh;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

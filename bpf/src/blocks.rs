@@ -1,0 +1,175 @@
+//! The shared blocks: loaded once, pinned as a set, reached through a block table.
+//!
+//! A table that a program can reach is never changed. Other code comes as a new set with a table of
+//! its own, and a container's programs reach it once they are swapped. The kernel empties a table
+//! when its last user reference goes, so a table stays pinned as long as a program can reach it
+//! ([`Kernel::remove_leftovers`]).
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use crate::abi::{Block, GLOBAL, header, maps};
+use crate::attached;
+use crate::fault::{Fault, Object, Of};
+use crate::kernel::{BlockSet, CreateError, Kernel, Map, OpenError, not_there};
+use crate::object::{self, BlockPrograms};
+use crate::pins::{self, Pins};
+use crate::rodata::Reader;
+use crate::sys::{self, ProgramInfo, Update};
+
+/// The block table's places.
+const TABLE: [(u32, &str); 3] = [
+    (Block::PL_BLOCK_JUDGE_OUT.0, "judge_out"),
+    (Block::PL_BLOCK_JUDGE_IN.0, "judge_in"),
+    (Block::PL_BLOCK_NEIGHBOUR.0, "neighbour"),
+];
+
+/// The program that starts the timer.
+const SWEEP: &str = "sweep_start";
+
+fn start_sweep(program: BorrowedFd<'_>) -> Result<(), CreateError> {
+    match sys::test_run(program, &[0; 64], 0).of("run", || Object::Program(SWEEP))? {
+        TC_ACT_OK => Ok(()),
+        _ => Err(CreateError::Sweep),
+    }
+}
+
+/// `TC_ACT_OK` of linux/pkt_cls.h.
+pub(crate) const TC_ACT_OK: u32 = 0;
+
+/// A hash as metadata has it.
+pub(crate) fn read_hash(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (byte, at) in hash.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
+    }
+    Some(hash)
+}
+
+impl Kernel {
+    /// Loads the embedded blocks into a new, pinned block table. Nothing is done where the table in
+    /// use is whole and of this code. Programs reach the new table once they are swapped.
+    pub fn replace_blocks(&mut self) -> Result<(), CreateError> {
+        if !self.is_whole() {
+            let base = self.pins.base().to_owned();
+            *self = Self::create(&base)?;
+        }
+        if self
+            .blocks
+            .as_ref()
+            .is_some_and(|blocks| blocks.code == header::BLOCK_CODE)
+        {
+            return Ok(());
+        }
+        let loaded = object::load_blocks(&self.map_fds(), self.jiffies_per_second)?;
+        self.start_blocks(&loaded)?;
+        self.blocks = self.find_blocks()?;
+        Ok(())
+    }
+
+    /// Of several sets the one of the embedded code, else the newest.
+    pub(crate) fn find_blocks(&self) -> Result<Option<BlockSet>, OpenError> {
+        let mut reader = Reader::default();
+        let mut best: Option<BlockSet> = None;
+        for name in self.pins.listing()?.blocks.keys() {
+            let Some(set) = self.open_blocks(name, &mut reader)? else {
+                continue;
+            };
+            let rank = |set: &BlockSet| (set.code == header::BLOCK_CODE, set.table.id);
+            if best.as_ref().is_none_or(|best| rank(&set) > rank(best)) {
+                best = Some(set);
+            }
+        }
+        Ok(best)
+    }
+
+    /// A pinned set, if it is whole and works on the maps we have.
+    fn open_blocks(&self, name: &str, reader: &mut Reader) -> Result<Option<BlockSet>, OpenError> {
+        let path = self.pins.block_table(name);
+        let object = || Object::Path(path.clone());
+        let table = self.pins.open_map(&path)?;
+        let guard = self.pins.open_program(&self.pins.block(name, "guard"))?;
+        let (Some(table), Some(guard)) = (table, guard) else {
+            return Ok(None);
+        };
+        let table = Map::of(table, object)?;
+        let mut code = None;
+        for (index, _) in TABLE {
+            let mut id = [0; 4];
+            if !sys::lookup(table.fd.as_fd(), &index.to_ne_bytes(), &mut id).of("read", object)? {
+                return Ok(None);
+            }
+            let Some(program) = attached::program(u32::from_ne_bytes(id))? else {
+                return Ok(None);
+            };
+            if self.works_on_others(&program)? {
+                return Ok(None);
+            }
+            let constants = reader.read(&program, |id| self.is_global(id))?;
+            code = constants.and_then(|c| read_hash(c.text("bpf_metadata_build")?));
+        }
+        let name = name.to_owned();
+        Ok(code.map(|code| BlockSet {
+            name,
+            code,
+            table,
+            guard,
+        }))
+    }
+
+    /// Whether a program holds a map of one of our names that is not the one we have.
+    fn works_on_others(&self, program: &ProgramInfo) -> Result<bool, Fault> {
+        for &id in program.maps.iter().filter(|id| !self.is_global(**id)) {
+            let object = || Object::Id("map", id);
+            let map = sys::map_by_id(id).of("open", object)?;
+            let info = sys::map_info(map.as_fd()).of("look at", object)?;
+            if GLOBAL.iter().any(|shape| shape.name == info.name) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Pins loaded blocks as a new set and lets them take the timer over.
+    pub(crate) fn start_blocks(&self, loaded: &BlockPrograms) -> Result<(), CreateError> {
+        self.pin_blocks(loaded)?;
+        let sweep = loaded.programs.get(SWEEP).ok_or_else(|| not_there(SWEEP))?;
+        start_sweep(sweep.as_fd())
+    }
+
+    /// Starts the timer once more: the kernel ends it with the last user reference of its map.
+    pub(crate) fn restart_sweep(&self) -> Result<(), CreateError> {
+        let Some(blocks) = &self.blocks else {
+            return Ok(());
+        };
+        let path = self.pins.block(&blocks.name, SWEEP);
+        let sweep = self.pins.open_program(&path).map_err(OpenError::from)?;
+        sweep.map_or(Ok(()), |sweep| start_sweep(sweep.as_fd()))
+    }
+
+    /// Fills the table of loaded blocks and pins it, the table last.
+    fn pin_blocks(&self, loaded: &BlockPrograms) -> Result<(), Fault> {
+        for (index, program) in TABLE {
+            let program = loaded
+                .programs
+                .get(program)
+                .ok_or_else(|| not_there("blocks"))?;
+            let number = program.as_raw_fd().to_ne_bytes();
+            sys::update(
+                loaded.table.as_fd(),
+                &index.to_ne_bytes(),
+                &number,
+                Update::Any,
+            )
+            .of("fill", || Object::Map(maps::BLOCKS.name))?;
+        }
+        let name = Pins::new_block_set(&header::BLOCK_CODE, &self.pins.listing()?);
+        pins::make_directory(&self.pins.block_set(&name))?;
+        for (program, fd) in &loaded.programs {
+            pins::pin(fd.as_fd(), &self.pins.block(&name, program))?;
+        }
+        pins::pin(loaded.table.as_fd(), &self.pins.block_table(&name))
+    }
+}

@@ -1,0 +1,120 @@
+//! Programs: described, bound, run.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
+
+use libbpf_rs::libbpf_sys as raw;
+
+use super::{check, info, length, name_of, options, owned};
+use crate::abi::PacketContext;
+
+/// What the kernel says of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProgramInfo {
+    /// The kernel's number.
+    pub(crate) id: u32,
+    /// The function's name, 15 characters at most.
+    pub(crate) name: String,
+    /// The kernel's hash of the instructions, without the maps they name.
+    pub(crate) tag: [u8; 8],
+    /// Instructions that the verifier looked at.
+    pub(crate) verified: u32,
+    /// Instructions after the verifier.
+    pub(crate) instructions: u32,
+    /// Bytes of machine code.
+    pub(crate) machine_code: u32,
+    /// Maps it uses or is bound to.
+    pub(crate) maps: Vec<u32>,
+    /// Number of its types.
+    pub(crate) btf: u32,
+}
+
+pub(crate) fn program_info(fd: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
+    let mut maps = vec![0_u32; 64];
+    loop {
+        let mut program = raw::bpf_prog_info {
+            nr_map_ids: length(&maps)?,
+            map_ids: maps.as_mut_ptr() as u64,
+            ..Default::default()
+        };
+        // SAFETY: a program's descriptor: it comes from `program_by_id`, from libbpf, or from a pin
+        // whose kind was checked. `map_ids` has room for `nr_map_ids` numbers; the other pointers
+        // are null.
+        unsafe { info(fd, &mut program)? };
+        let count = program.nr_map_ids as usize;
+        if count > maps.len() {
+            maps.resize(count, 0);
+            continue;
+        }
+        maps.truncate(count);
+        return Ok(ProgramInfo {
+            id: program.id,
+            name: name_of(&program.name),
+            tag: program.tag,
+            verified: program.verified_insns,
+            instructions: program.xlated_prog_len / 8,
+            machine_code: program.jited_prog_len,
+            maps,
+            btf: program.btf_id,
+        });
+    }
+}
+
+pub(crate) fn program_by_id(id: u32) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    owned(unsafe { raw::bpf_prog_get_fd_by_id(id) })
+}
+
+/// Makes a program hold a map that its instructions do not name (`BPF_PROG_BIND_MAP`).
+pub(crate) fn bind_map(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: null means no options.
+    let bound =
+        check(unsafe { raw::bpf_prog_bind_map(program.as_raw_fd(), map.as_raw_fd(), ptr::null()) });
+    match bound {
+        Err(error) if error.raw_os_error() != Some(libc::EEXIST) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The types of a program or map, as the kernel holds them.
+pub(crate) fn btf_bytes(id: u32) -> io::Result<Vec<u8>> {
+    // SAFETY: no pointers.
+    let fd = owned(unsafe { raw::bpf_btf_get_fd_by_id(id) })?;
+    let mut btf = raw::bpf_btf_info::default();
+    // SAFETY: the descriptor is of types, and the pointers are null.
+    unsafe { info(fd.as_fd(), &mut btf)? };
+    let mut bytes = vec![0_u8; btf.btf_size as usize];
+    let mut btf = raw::bpf_btf_info {
+        btf: bytes.as_mut_ptr() as u64,
+        btf_size: length(&bytes)?,
+        ..Default::default()
+    };
+    // SAFETY: as above; `btf` has room for `btf_size` bytes.
+    unsafe { info(fd.as_fd(), &mut btf)? };
+    Ok(bytes)
+}
+
+/// Runs a program on a packet; its return value. The context is `__sk_buff` as the kernel takes it.
+pub(crate) fn test_run(
+    program: BorrowedFd<'_>,
+    packet: &[u8],
+    ingress_ifindex: u32,
+) -> io::Result<u32> {
+    let context = PacketContext {
+        ingress_ifindex,
+        ..Default::default()
+    };
+    let mut options = options!(raw::bpf_test_run_opts, repeat: 1);
+    options.data_in = packet.as_ptr().cast();
+    options.data_size_in = length(packet)?;
+    if ingress_ifindex != 0 {
+        options.ctx_in = (&raw const context).cast();
+        options.ctx_size_in = u32::try_from(mem::size_of_val(&context)).unwrap_or(u32::MAX);
+    }
+    // SAFETY: packet and context live until the call returns, with the sizes given; nothing is
+    // asked back.
+    check(unsafe { raw::bpf_prog_test_run_opts(program.as_raw_fd(), &raw mut options) })?;
+    Ok(options.retval)
+}
