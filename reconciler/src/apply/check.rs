@@ -101,8 +101,8 @@ impl<'a> Committed<'a> {
     }
 
     /// One store back to the old slot, under a generation of its own: entries that the failed one
-    /// has judged must not pass for judged by a later one. Where this run committed nothing there is
-    /// nothing to take back.
+    /// has judged must not pass for judged by a later one. Where this run committed nothing, there
+    /// is nothing to take back.
     fn swing_back(&self) -> Result<(), String> {
         if !self.apply.commits() {
             return Ok(());

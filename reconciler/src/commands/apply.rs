@@ -8,7 +8,7 @@ use state::plan::{Kind, Plan};
 use super::arguments::{ApplyArguments, Global};
 use super::{failure, request};
 use crate::applied;
-use crate::apply::{Apply, Stop};
+use crate::apply::{Apply, Settled, Stop};
 use crate::host::{MountError, mount};
 use crate::pipeline::{self, Failure, Planned, Request, Understood};
 use crate::report::escape::escape;
@@ -123,7 +123,7 @@ fn locked(request: &Request, arguments: &ApplyArguments, allowed: Allowed, out: 
         return Exit::Done;
     }
     let now_s = now_s();
-    let settled = match Apply::new(&planned, &request.dirs, now_s).and_then(Apply::run) {
+    let settled = match apply(request, &planned, now_s) {
         Ok(settled) => settled,
         Err(stop) => return stopped(&stop, out),
     };
@@ -146,6 +146,13 @@ fn locked(request: &Request, arguments: &ApplyArguments, allowed: Allowed, out: 
         return Exit::Attention;
     }
     pending(plan, arguments)
+}
+
+fn apply(request: &Request, planned: &Planned, now_s: u64) -> Result<Settled, Stop> {
+    let Planned {
+        plan, target, live, ..
+    } = planned;
+    Apply::new(plan, target, live, &request.dirs, now_s)?.run()
 }
 
 fn stopped(stop: &Stop, out: Out) -> Exit {

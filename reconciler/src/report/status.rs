@@ -176,8 +176,8 @@ fn translate_with(addresses: &[IpAddr]) -> Vec<String> {
     let line = |word: &str, list: &[String]| {
         let list = list.join(", ");
         format!(
-            "table {word} plumbline_nat {{ chain post {{ type nat hook postrouting priority srcnat; \
-             {word} saddr {{ {list} }} {word} daddr != {{ {list} }} fib daddr type != local \
+            "table {word} plumbline_nat {{ chain post {{ type nat hook postrouting priority \
+             srcnat; {word} saddr {{ {list} }} {word} daddr != {{ {list} }} fib daddr type != local \
              masquerade; }} }}"
         )
     };

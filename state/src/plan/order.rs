@@ -9,7 +9,7 @@
 //! - Connection maps before programs, which hold them.
 //! - Programs before the store, with a barrier after the last swap of one that packets may be in:
 //!   no packet may still be in an old program when the record changes (T1).
-//! - Until the store nothing may be judged otherwise than the live slot says. So a container that is
+//! - Until the store nothing may be judged otherwise than the live slot says: a container that is
 //!   live and whose constants change gets a transition build, which holds both by slot; and an
 //!   address that is another container's in the live slot stays with that one: it is added after
 //!   the store, before the check reads it back.
