@@ -207,6 +207,8 @@ pub struct LiveContainer {
     pub programs: Option<LivePrograms>,
     /// Its connection maps are pinned and registered: quota of established TCP connections.
     pub connections: Option<u32>,
+    /// The quota that its map of established connections has, registered or not.
+    pub pinned_quota: Option<u32>,
     /// Endpoint index under which its maps are pinned.
     pub endpoint: Option<EndpointIndex>,
     /// Whether its interface, addresses, routes and neighbours were found, and as what.
@@ -239,6 +241,8 @@ pub struct LiveNetwork {
     /// What is missing or different, in words ("no default IPv6 route"); empty where all is well.
     /// Addresses, MAC address, MTU and `resolv.conf` are compared with the target's later.
     pub faults: Vec<String>,
+    /// Whether there is a `resolv.conf` of ours for it, current or not.
+    pub resolv_conf: bool,
 }
 
 /// The host, as far as a plan needs it.
@@ -271,4 +275,149 @@ pub struct Process {
     pub pid: u32,
     /// Its name (`/proc/<pid>/comm`).
     pub name: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::address::Mac;
+    use crate::words::identity::{IdentityId, SubjectId};
+
+    fn name(text: &str) -> FullName {
+        FullName::from_slashed(text).unwrap()
+    }
+
+    fn found(ifindex: Option<u32>, endpoint: Option<u16>) -> LiveContainer {
+        let network = Network {
+            namespace: String::new(),
+            interface: String::new(),
+            mac: Mac([0; 6]),
+            addresses: Vec::new(),
+            mtu: 1500,
+            resolv_conf: false,
+        };
+        LiveContainer {
+            endpoint: endpoint.map(EndpointIndex),
+            network: Some(LiveNetwork {
+                ifindex,
+                network,
+                faults: Vec::new(),
+                resolv_conf: false,
+            }),
+            ..LiveContainer::default()
+        }
+    }
+
+    fn slot(generation: u64, rows: &[(u16, &str)]) -> LiveSlot {
+        let mut slot = LiveSlot {
+            mark: SlotMark::Settled,
+            generation: Generation(generation),
+            ..LiveSlot::default()
+        };
+        for (index, container) in rows {
+            let row = Endpoint {
+                ifindex: None,
+                mac: container_mac(&name(container)),
+                subject: SubjectId(1),
+            };
+            slot.tables.endpoints.insert(EndpointIndex(*index), row);
+        }
+        slot
+    }
+
+    /// Slot B is live, with `generation` in the record.
+    fn live(generation: u64, slots: [LiveSlot; 2]) -> Live {
+        let record = CommitRecord {
+            generation: Generation(generation),
+            slot: Slot::B,
+        };
+        Live {
+            base: Some(Base {
+                layout: 1,
+                block_code: [0; 32],
+                record,
+                slots,
+                leftovers: false,
+            }),
+            containers: BTreeMap::from([(name("a/kept"), found(Some(7), Some(0)))]),
+            ..Live::default()
+        }
+    }
+
+    fn held(live: &Live) -> Vec<u16> {
+        let located = live.located(BTreeMap::new());
+        located.held.into_iter().map(|index| index.0).collect()
+    }
+
+    #[test]
+    fn an_index_is_free_again_once_the_commit_that_removed_it_has_settled() {
+        let old = || slot(1, &[(0, "a/kept"), (1, "a/gone"), (2, "a/gone2")]);
+        let new = || slot(2, &[(0, "a/kept")]);
+        assert_eq!(held(&live(2, [old(), new()])), [0; 0]);
+        let mut ready = new();
+        ready.mark = SlotMark::Ready;
+        assert_eq!(held(&live(2, [old(), ready])), [1, 2]);
+        // A store that came back to the slot: packets may still use the other.
+        assert_eq!(held(&live(4, [old(), new()])), [1, 2]);
+        assert_eq!(held(&Live::default()), [0; 0]);
+    }
+
+    #[test]
+    fn an_index_of_the_live_slot_is_held_also_where_its_container_is_lost() {
+        let new = slot(2, &[(0, "a/kept"), (3, "a/lost")]);
+        assert_eq!(held(&live(2, [slot(1, &[]), new])), [3]);
+    }
+
+    #[test]
+    fn a_container_whose_maps_are_lost_keeps_the_index_that_the_live_slot_has() {
+        let rows = [(0, "a/kept"), (5, "a/unpinned")];
+        let mut live = live(2, [slot(1, &[]), slot(2, &rows)]);
+        let unpinned = name("a/unpinned");
+        live.containers
+            .insert(unpinned.clone(), found(Some(9), None));
+        let located = live.located(BTreeMap::new());
+        let expected = Found {
+            ifindex: Some(9),
+            endpoint: Some(EndpointIndex(5)),
+        };
+        assert_eq!(located.containers[&unpinned], expected);
+        assert_eq!(held(&live), [0; 0]);
+        // Where another's maps are registered under it, it gets a new one.
+        let other = name("a/other");
+        live.containers.insert(other, found(None, Some(5)));
+        let located = live.located(BTreeMap::new());
+        assert_eq!(located.containers[&unpinned].endpoint, None);
+    }
+
+    #[test]
+    fn constants_are_the_programs_or_what_the_tables_say() {
+        let mut live = live(2, [slot(1, &[]), slot(2, &[(0, "a/kept")])]);
+        let base = live.base.as_mut().unwrap();
+        for address in ["10.0.0.1/32", "fd00::1/128"] {
+            let row = crate::target::tables::Address {
+                identity: IdentityId(1),
+                owner: Owner::Endpoint(EndpointIndex(0)),
+            };
+            let tables = &mut base.slots[1].tables;
+            tables.addresses.insert(address.parse().unwrap(), row);
+        }
+        let told = Constants {
+            endpoint: EndpointIndex(0),
+            v4: Some("10.0.0.1".parse().unwrap()),
+            v6: Some("fd00::1".parse().unwrap()),
+            mac: container_mac(&name("a/kept")),
+            gateway_mac: GATEWAY_MAC,
+        };
+        assert_eq!(live.constants(&name("a/kept")), Some(told));
+        assert_eq!(live.constants(&name("a/other")), None);
+        let held = Constants { v6: None, ..told };
+        live.containers.get_mut(&name("a/kept")).unwrap().programs = Some(LivePrograms {
+            build: BuildHash([1; 32]),
+            constants: held,
+            ifindex: 7,
+            guarded: true,
+            first: true,
+        });
+        assert_eq!(live.constants(&name("a/kept")), Some(held));
+    }
 }

@@ -35,8 +35,16 @@ impl Apply<'_> {
             Operation::MarkPreparing { slot, generation } => {
                 self.kernel()?.mark_preparing(*slot, *generation)?;
             }
-            Operation::WriteSlot { slot, delta } => {
+            Operation::WriteSlot {
+                slot,
+                delta,
+                foreign,
+            } => {
                 let delta = self.resolve(delta);
+                if *foreign > 0 {
+                    // What this reading finds of others, the writing removes.
+                    self.kernel()?.read_slot(*slot)?;
+                }
                 self.kernel()?.write_delta(*slot, &delta)?;
             }
             other => self.prepare_container(other)?,

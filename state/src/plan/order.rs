@@ -175,12 +175,17 @@ impl Run<'_> {
         }
         let changes = || self.changes.iter();
         list.extend(phase, changes().filter_map(Change::ensure_network));
-        list.extend(phase, changes().filter_map(Change::connections));
+        list.extend(phase, changes().filter_map(Change::create_connections));
+        list.extend(phase, changes().filter_map(Change::resize_connections));
         list.extend(phase, changes().filter_map(Change::programs));
         list.extend(phase, changes().filter_map(Change::open_network));
         if self.commits {
-            let (slot, delta) = (self.to.slot, found.next.clone());
-            list.push(phase, Operation::WriteSlot { slot, delta });
+            let write = Operation::WriteSlot {
+                slot: self.to.slot,
+                delta: found.next.clone(),
+                foreign: found.next_foreign,
+            };
+            list.push(phase, write);
             if changes().any(Change::replaces_programs) {
                 list.push(phase, Operation::Barrier);
             }
@@ -251,24 +256,32 @@ impl Change<'_> {
         })
     }
 
-    fn connections(&self) -> Option<Operation> {
-        let container = self.name.clone();
-        let endpoint = self.target.constants.endpoint;
-        let quota = self.target.connections;
-        match self.difference.connections {
+    /// Maps of which a part is there keep their quota: connections may be in them.
+    fn create_connections(&self) -> Option<Operation> {
+        let ConnectionsDifference::Missing { quota } = self.difference.connections else {
+            return None;
+        };
+        Some(Operation::CreateConnections {
+            container: self.name.clone(),
+            endpoint: self.target.constants.endpoint,
+            quota: quota.unwrap_or(self.target.connections),
+        })
+    }
+
+    fn resize_connections(&self) -> Option<Operation> {
+        let from = match self.difference.connections {
             ConnectionsDifference::None => None,
-            ConnectionsDifference::Missing => Some(Operation::CreateConnections {
-                container,
-                endpoint,
-                quota,
-            }),
-            ConnectionsDifference::Quota(from) => Some(Operation::ResizeConnections {
-                container,
-                endpoint,
-                from,
-                to: quota,
-            }),
-        }
+            ConnectionsDifference::Missing { quota } => quota,
+            ConnectionsDifference::Quota(from) => Some(from),
+        };
+        let to = self.target.connections;
+        let from = from.filter(|from| *from != to)?;
+        Some(Operation::ResizeConnections {
+            container: self.name.clone(),
+            endpoint: self.target.constants.endpoint,
+            from,
+            to,
+        })
     }
 
     fn programs(&self) -> Option<Operation> {
@@ -295,7 +308,7 @@ impl Change<'_> {
 
     /// Whether a program is replaced that packets may be in.
     fn replaces_programs(&self) -> bool {
-        let resized = matches!(self.difference.connections, ConnectionsDifference::Quota(_));
+        let resized = self.resize_connections().is_some();
         self.live && (resized || self.difference.programs != ProgramsDifference::None)
     }
 
