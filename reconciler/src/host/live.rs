@@ -221,10 +221,11 @@ impl NetworkReader<'_> {
         };
         let state = resolver::state(&network.namespace, self.resolv_conf)?;
         network.resolv_conf = state == State::Current && self.resolv_conf.is_some();
+        let ours = matches!(state, State::Current | State::Stale);
         let mut faults = Vec::new();
         let Some(inside) = inside else {
             faults.push("no network namespace of its name".to_owned());
-            return Ok(found(None, network, faults));
+            return Ok(found(None, network, faults, ours));
         };
         let listing = Listing::read(&inside.netlink)?;
         if listing.links.iter().any(|link| link.loopback && !link.up) {
@@ -232,11 +233,11 @@ impl NetworkReader<'_> {
         }
         let Some(link) = self.link else {
             faults.push("no host-side interface".to_owned());
-            return Ok(found(None, network, faults));
+            return Ok(found(None, network, faults, ours));
         };
         let Some(other) = network::other_end(link, &listing.links) else {
             faults.push("the interface inside is gone".to_owned());
-            return Ok(found(None, network, faults));
+            return Ok(found(None, network, faults, ours));
         };
         network.mac = other.mac.unwrap_or(network.mac);
         let given = listing.addresses.iter().filter(|a| {
@@ -246,7 +247,7 @@ impl NetworkReader<'_> {
         network.addresses.sort();
         self.host_faults(link, &network, &mut faults)?;
         inside_faults(&listing, other, &network, &mut faults);
-        Ok(found(Some(link.index), network, faults))
+        Ok(found(Some(link.index), network, faults, ours))
     }
 
     fn host_faults(
@@ -343,11 +344,17 @@ fn differences(found: &Network, wanted: &Network) -> Vec<String> {
     differences
 }
 
-fn found(ifindex: Option<u32>, network: Network, faults: Vec<String>) -> LiveNetwork {
+fn found(
+    ifindex: Option<u32>,
+    network: Network,
+    faults: Vec<String>,
+    resolv_conf: bool,
+) -> LiveNetwork {
     LiveNetwork {
         ifindex,
         network,
         faults,
+        resolv_conf,
     }
 }
 
