@@ -6,6 +6,7 @@
 //! address, which is made from the container's name, so it is known also where its pins are lost.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::target::constants::Constants;
@@ -13,6 +14,7 @@ use crate::target::host::{GATEWAY_MAC, Network, container_mac};
 use crate::target::located::{Found, Located, Uplink};
 use crate::target::programs::BuildHash;
 use crate::target::tables::{Endpoint, EndpointIndex, Owner, Tables};
+use crate::words::address::Family;
 use crate::words::generation::{CommitRecord, Generation, Slot};
 use crate::words::names::FullName;
 
@@ -238,11 +240,52 @@ pub struct LiveNetwork {
     pub ifindex: Option<u32>,
     /// What was found, in the words of the target. Equal to the target's where nothing is missing.
     pub network: Network,
-    /// What is missing or different, in words ("no default IPv6 route"); empty where all is well.
-    /// Addresses, MAC address, MTU and `resolv.conf` are compared with the target's later.
-    pub faults: Vec<String>,
+    /// What is missing or different; empty where all is well. Addresses, MAC address, MTU and
+    /// `resolv.conf` are compared with the target's later.
+    pub faults: Vec<Fault>,
+    /// Addresses for which routes or neighbours of ours are on the host-side interface.
+    pub reached: BTreeSet<IpAddr>,
     /// Whether there is a `resolv.conf` of ours for it, current or not.
     pub resolv_conf: bool,
+}
+
+/// Something of a network that is missing or different.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What of it is concerned.
+    pub about: About,
+    /// In words ("no default IPv6 route").
+    pub words: String,
+}
+
+/// What of a network a fault concerns. One that has an address too much is not at fault for what
+/// that address lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum About {
+    /// All of it.
+    All,
+    /// Its addresses of a family.
+    Family(Family),
+    /// One address.
+    Address(IpAddr),
+}
+
+impl Fault {
+    /// Whether it concerns a network that is as it is to be.
+    pub fn concerns(&self, network: &Network) -> bool {
+        let addresses = &network.addresses;
+        match self.about {
+            About::All => true,
+            About::Family(family) => addresses.iter().any(|a| Family::of(*a) == family),
+            About::Address(address) => addresses.contains(&address),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words)
+    }
 }
 
 /// The host, as far as a plan needs it.
@@ -302,6 +345,7 @@ mod tests {
                 ifindex,
                 network,
                 faults: Vec::new(),
+                reached: BTreeSet::new(),
                 resolv_conf: false,
             }),
             ..LiveContainer::default()

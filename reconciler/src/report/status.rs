@@ -85,7 +85,7 @@ impl Status {
             return Self::default();
         };
         let slot = base.live_slot();
-        let other = &base.slots[base.record.slot.other().index() as usize & 1];
+        let other = base.other_slot();
         let ready = matches!(other.mark, SlotMark::Ready | SlotMark::Settled);
         let untranslated = untranslated(live);
         Self {
@@ -94,7 +94,7 @@ impl Status {
             since: slot.time_s,
             generation: base.record.generation.0,
             slot: base.record.slot.to_string(),
-            settled: slot.mark == SlotMark::Settled,
+            settled: base.is_settled(),
             rollback: (ready && !other.commit.is_empty()).then(|| other.commit.clone()),
             containers: Vec::new(),
             translate_with: translate_with(&untranslated),
@@ -108,7 +108,7 @@ impl Container {
     pub fn of(name: &FullName, found: &LiveContainer, live: &Live) -> Self {
         let network = found.network.as_ref();
         let mut faults: Vec<String> = network
-            .map(|network| network.faults.clone())
+            .map(|network| network.faults.iter().map(ToString::to_string).collect())
             .unwrap_or_default();
         match &found.programs {
             None => faults.push("its programs are not attached".to_owned()),

@@ -22,6 +22,49 @@ pub struct NetworkDifference {
 }
 
 impl NetworkDifference {
+    /// Compares.
+    pub fn between(target: &Network, live: Option<&LiveNetwork>) -> Self {
+        let Some(found) = live else {
+            return Self {
+                missing: true,
+                ..Self::default()
+            };
+        };
+        let concern = found.faults.iter().filter(|fault| fault.concerns(target));
+        let mut faults: Vec<String> = concern.map(ToString::to_string).collect();
+        if found.ifindex.is_none() {
+            if faults.is_empty() {
+                faults.push("no interface that leads into it".to_owned());
+            }
+            return Self {
+                faults,
+                ..Self::default()
+            };
+        }
+        if found.network.mtu != target.mtu {
+            faults.push(format!(
+                "the MTU is {}, not {}",
+                found.network.mtu, target.mtu
+            ));
+        }
+        if found.network.mac != target.mac {
+            faults.push(format!(
+                "the MAC address is {}, not {}",
+                found.network.mac, target.mac
+            ));
+        }
+        if target.resolv_conf && !found.network.resolv_conf {
+            faults.push("resolv.conf is not the host's".to_owned());
+        }
+        let lacks = target.addresses.iter();
+        let lacks = lacks.filter(|address| !found.network.addresses.contains(address));
+        Self {
+            missing: false,
+            faults,
+            lacks: lacks.copied().collect(),
+        }
+    }
+
     /// Whether it lacks nothing.
     pub fn is_none(&self) -> bool {
         !self.missing && self.faults.is_empty() && self.lacks.is_empty()
@@ -42,7 +85,7 @@ impl NetworkDifference {
 /// What of ours a container's network has and should not have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surplus {
-    /// Addresses.
+    /// Addresses inside, and those that routes or neighbours of the host lead to.
     pub addresses: BTreeSet<IpAddr>,
     /// A `resolv.conf`.
     pub resolv_conf: bool,
@@ -117,6 +160,8 @@ pub struct ContainerDifference {
     pub connections: ConnectionsDifference,
     /// Its programs.
     pub programs: ProgramsDifference,
+    /// Programs are attached, wherever, and are to be replaced by others.
+    pub regenerated: bool,
 }
 
 impl ContainerDifference {
@@ -124,10 +169,13 @@ impl ContainerDifference {
     pub fn between(target: &ContainerTarget, live: Option<&LiveContainer>, blocks: bool) -> Self {
         let network = live.and_then(|l| l.network.as_ref());
         Self {
-            network: network_difference(&target.network, network),
+            network: NetworkDifference::between(&target.network, network),
             surplus: network.map_or_else(Surplus::default, |n| surplus(&target.network, n)),
             connections: connections_difference(target, live),
             programs: programs_difference(target, live, blocks),
+            regenerated: live
+                .and_then(|l| l.programs)
+                .is_some_and(|p| blocks || p.build != target.programs.build),
         }
     }
 
@@ -158,49 +206,8 @@ impl ContainerDifference {
     }
 }
 
-fn network_difference(target: &Network, live: Option<&LiveNetwork>) -> NetworkDifference {
-    let Some(found) = live else {
-        return NetworkDifference {
-            missing: true,
-            ..NetworkDifference::default()
-        };
-    };
-    let mut faults = found.faults.clone();
-    if found.ifindex.is_none() {
-        if faults.is_empty() {
-            faults.push("no interface that leads into it".to_owned());
-        }
-        return NetworkDifference {
-            faults,
-            ..NetworkDifference::default()
-        };
-    }
-    if found.network.mtu != target.mtu {
-        faults.push(format!(
-            "the MTU is {}, not {}",
-            found.network.mtu, target.mtu
-        ));
-    }
-    if found.network.mac != target.mac {
-        faults.push(format!(
-            "the MAC address is {}, not {}",
-            found.network.mac, target.mac
-        ));
-    }
-    if target.resolv_conf && !found.network.resolv_conf {
-        faults.push("resolv.conf is not the host's".to_owned());
-    }
-    let lacks = target.addresses.iter();
-    let lacks = lacks.filter(|a| !found.network.addresses.contains(a));
-    NetworkDifference {
-        missing: false,
-        faults,
-        lacks: lacks.copied().collect(),
-    }
-}
-
 fn surplus(target: &Network, found: &LiveNetwork) -> Surplus {
-    let addresses = found.network.addresses.iter();
+    let addresses = found.network.addresses.iter().chain(&found.reached);
     let surplus = addresses.filter(|a| !target.addresses.contains(a));
     Surplus {
         addresses: surplus.copied().collect(),

@@ -29,6 +29,8 @@ pub struct Differences {
     pub blocks: bool,
     /// The last store has not settled: its run died, left something, or swung back.
     pub unsettled: bool,
+    /// A run died while it prepared the other slot: packets may be in programs that it replaced.
+    pub interrupted: bool,
     /// Runs that died have left what nothing reaches.
     pub leftovers: bool,
     /// How many rows of the live slot nothing of ours writes.
@@ -48,9 +50,15 @@ pub struct Differences {
 }
 
 impl Differences {
-    /// Whether packets would be judged differently, so that a commit is needed.
+    /// Whether packets would be judged differently, or by other programs, so that a commit is
+    /// needed. Other programs too are a generation of their own: what the old ones have cached is
+    /// judged again by the new ones, and a run that dies between two swaps is known by its slot.
     pub fn needs_commit(&self) -> bool {
-        self.base_missing || self.foreign > 0 || !self.live.is_empty()
+        let mut containers = self.containers.values();
+        self.base_missing
+            || self.foreign > 0
+            || !self.live.is_empty()
+            || containers.any(|container| container.regenerated)
     }
 
     /// Whether nothing at all differs. The slot that is not live may: it is written only when it
@@ -79,6 +87,7 @@ pub fn diff(target: &Target, live: &Live, datapath: &Datapath) -> Differences {
         Some(base) => {
             found.blocks = base.block_code != datapath.block_code;
             found.unsettled = !base.is_settled();
+            found.interrupted = base.other_slot().generation > base.record.generation;
             found.leftovers = base.leftovers;
             found.foreign = base.live_slot().foreign;
             found.next_foreign = base.other_slot().foreign;

@@ -1,8 +1,8 @@
 //! The order of operations, and why each comes before the next.
 //!
 //! - Blocks first: loading them makes whatever map is missing, which all that follows writes to.
-//! - Then a barrier where the last store has not settled: packets may still read the slot that is
-//!   about to be written.
+//! - Then a barrier where the last run died: packets may still read the slot that is about to be
+//!   written, or be in a program that was replaced.
 //! - Networks before programs: a program needs its interface, and the interface's index goes into
 //!   the rows. A network stays down until they are attached; opened, it is closed still, for the
 //!   live slot has no row of its endpoint.
@@ -15,6 +15,8 @@
 //!   the store, before the check reads it back.
 //! - After the store a barrier again, before plain builds replace transition builds and before
 //!   anything is taken down: no packet may still be judged by the old generation.
+//! - No run that has settled leaves a packet in a program that it replaced, for the next one may
+//!   store at once: after plain builds a barrier once more.
 //!
 //! Operations of one kind stand together, because `bpf` does several of some kinds at the price of
 //! one grace period.
@@ -163,7 +165,7 @@ impl Run<'_> {
             list.push(phase, Operation::ReplaceBlocks);
         }
         if self.commits {
-            if found.unsettled {
+            if found.unsettled || found.interrupted {
                 list.push(phase, Operation::Barrier);
             }
             let (slot, generation) = (self.to.slot, self.to.generation);
@@ -227,6 +229,9 @@ impl Run<'_> {
         list.extend(phase, changes().filter_map(Change::trim_network));
         for container in found.surplus.iter().cloned() {
             list.push(phase, Operation::Remove { container });
+        }
+        if changes().any(|change| change.from.is_some()) {
+            list.push(phase, Operation::Barrier);
         }
         if leftovers {
             list.push(phase, Operation::RemoveLeftovers);

@@ -133,6 +133,8 @@ impl World {
             Kind::LoseBpffs => {
                 self.bpffs = false;
                 self.base = None;
+                // Programs go with their links, and no packet is in one when they have gone.
+                (self.left, self.replaced) = (None, false);
                 for container in self.containers.values_mut() {
                     container.maps = None;
                     container.programs = [None, None];

@@ -47,6 +47,9 @@ impl World {
                 let container = self.containers.entry(container.clone()).or_default();
                 if let Some(wires) = &mut container.wires {
                     wires.routes.retain(|a| network.addresses.contains(a));
+                    if much.is_multiple_of(2) {
+                        wires.neighbours.retain(|a| network.addresses.contains(a));
+                    }
                 }
             }
             Operation::RemoveLeftovers => {

@@ -298,6 +298,7 @@ impl Lab {
             wires.addresses == addresses && wires.routes == addresses,
             "addresses",
         )?;
+        law(wires.neighbours == addresses, "neighbours")?;
         law(
             wires.resolv_conf == resolv_conf.then_some(true),
             "resolv.conf",

@@ -80,9 +80,8 @@ impl World {
         let ifindex = wires.and_then(|wires| wires.ifindex);
         let ifindex = ifindex.ok_or("programs need an interface")?;
         let program = self.load(name, pair, planned, ifindex)?;
-        self.replaced |= self.is_live(name);
+        self.place(name, &program);
         let container = self.at(name);
-        container.programs = [Some(program.clone()), Some(program)];
         (container.first, container.guarded) = (true, true);
         Ok(())
     }
@@ -99,9 +98,17 @@ impl World {
         law(from.ifindex == to.ifindex, "both on one interface")?;
         let ifindex = from.ifindex;
         let program = self.load(name, pair, planned, ifindex)?;
-        self.replaced |= self.is_live(name);
-        self.at(name).programs = [Some(program.clone()), Some(program)];
+        self.place(name, &program);
         Ok(())
+    }
+
+    /// Puts a program on both hooks. Packets may be in another one that was there.
+    fn place(&mut self, name: &FullName, program: &Program) {
+        let live = self.is_live(name);
+        let found = &mut self.at(name).programs;
+        let another = found.iter().flatten().any(|found| found != program);
+        *found = [Some(program.clone()), Some(program.clone())];
+        self.replaced |= live && another;
     }
 
     /// The same programs over maps of another size.
@@ -201,18 +208,20 @@ impl World {
         let wires = wires.ok_or("what is opened is there")?;
         wires.up = true;
         wires.routes.extend(&network.addresses);
+        wires.neighbours.extend(&network.addresses);
         Ok(())
     }
 
     pub(super) fn trim_network(&mut self, name: &FullName, is: &Network) -> Result<(), String> {
         let wires = self.at(name).wires.as_mut();
         let wires = wires.ok_or("what is trimmed is there")?;
-        wires
-            .addresses
-            .retain(|address| is.addresses.contains(address));
-        wires
-            .routes
-            .retain(|address| is.addresses.contains(address));
+        for set in [
+            &mut wires.addresses,
+            &mut wires.routes,
+            &mut wires.neighbours,
+        ] {
+            set.retain(|address| is.addresses.contains(address));
+        }
         if !is.resolv_conf {
             wires.resolv_conf = None;
         }

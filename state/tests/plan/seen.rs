@@ -39,7 +39,7 @@ impl World {
         let of = |program: &Option<Program>| program.as_ref().map(|p| p.constants[slot]);
         let mut holders: BTreeMap<IpAddr, BTreeSet<FullName>> = BTreeMap::new();
         for (name, container) in &self.containers {
-            for wires in &container.wires {
+            if let Some(wires) = &container.wires {
                 for address in wires.addresses.union(&wires.routes) {
                     holders.entry(*address).or_default().insert(name.clone());
                 }

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use state::live::{Base, Live, LiveContainer, LiveHost, LiveNetwork, LivePrograms, LiveSlot};
+use state::live::{
+    About, Base, Fault, Live, LiveContainer, LiveHost, LiveNetwork, LivePrograms, LiveSlot,
+};
 use state::target::host::Network;
 use state::target::located::Uplink;
 use state::target::programs::BuildHash;
@@ -45,8 +47,9 @@ pub(super) struct Wires {
     pub(super) up: bool,
     /// Inside.
     pub(super) addresses: BTreeSet<IpAddr>,
-    /// Routes of the host to it, with their neighbours.
+    /// Routes of the host to it, and neighbours.
     pub(super) routes: BTreeSet<IpAddr>,
+    pub(super) neighbours: BTreeSet<IpAddr>,
     pub(super) mtu: u32,
     /// A `resolv.conf` of ours; whether it is the host's of now.
     pub(super) resolv_conf: Option<bool>,
@@ -210,14 +213,22 @@ impl World {
 
 fn read_wires(name: &FullName, wires: &Wires) -> LiveNetwork {
     let mut faults = Vec::new();
+    let mut fault = |about, words: &str| {
+        let words = words.to_owned();
+        faults.push(Fault { about, words });
+    };
     if wires.ifindex.is_none() {
-        faults.push("no host-side interface".to_owned());
+        fault(About::All, "no host-side interface");
     } else {
         if !wires.up {
-            faults.push("it is down".to_owned());
+            fault(About::All, "it is down");
         }
-        let unrouted = wires.addresses.difference(&wires.routes);
-        faults.extend(unrouted.map(|address| format!("no route to {address}")));
+        for address in wires.addresses.difference(&wires.neighbours) {
+            fault(About::Address(*address), "no neighbour");
+        }
+        for address in wires.addresses.difference(&wires.routes) {
+            fault(About::Address(*address), "no route");
+        }
     }
     LiveNetwork {
         ifindex: wires.ifindex,
@@ -233,6 +244,7 @@ fn read_wires(name: &FullName, wires: &Wires) -> LiveNetwork {
             resolv_conf: wires.resolv_conf == Some(true),
         },
         faults,
+        reached: wires.routes.union(&wires.neighbours).copied().collect(),
         resolv_conf: wires.resolv_conf.is_some(),
     }
 }
