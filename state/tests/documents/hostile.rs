@@ -143,9 +143,8 @@ fn many_small_files_with_lists_as_keys() {
 
 #[test]
 fn more_findings_than_anybody_reads() {
-    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec:\n\
-                  \x20 ingress:\n";
-    let text = filled(policy, "  - {x: y}\n", "");
+    let policy = super::policy("ingress:");
+    let text = filled(&policy, "  - {x: y}\n", "");
     let parsed = whole_tree(&text);
     assert!(parsed.problems.errors() > limits::FINDINGS);
     // And one that says where reading stopped.
