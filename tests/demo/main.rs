@@ -27,6 +27,6 @@ fn main() -> ExitCode {
         eprintln!("demo: {lack}");
         return ExitCode::FAILURE;
     }
-    Lab::run("demo", show::show);
+    Lab::run_or("demo", show::failed, show::show);
     ExitCode::SUCCESS
 }

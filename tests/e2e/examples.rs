@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rig::ids::Held;
+use rig::host::Host;
+use rig::ids::{Held, Ledger};
 use rig::lab::Lab;
 use rig::scene::Scene;
-use rig::tree::containers_in;
+use rig::tree::{Container, containers_in};
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
@@ -37,25 +38,39 @@ fn hold(name: &str, lab: &Lab) {
     lab.repository().commit("the examples");
 
     let containers = containers_in(&folder);
-    let mut scene = Scene::new(lab, &lines);
-    let before: Vec<Held> = lab.hosts().iter().map(Held::by).collect();
+    let mut scene = Some(Scene::new(lab, &lines));
+    let ledger = Ledger::new();
+    let before: Vec<Held> = lab.hosts().iter().map(|host| ledger.note(host)).collect();
     for line in blocks(&readme, "sh") {
         if line == "reconcile detach" {
-            scene.expect(&lines);
+            // Whoever has a part lives in a container: it ends before its container does.
+            scene.take().expect("one detach").expect(&lines);
+            for host in lab.hosts() {
+                let links = 2 * containers.iter().filter(|c| is_on(c, &host)).count();
+                assert_eq!(
+                    ledger.note(&host).counts()["links"],
+                    links,
+                    "two for a container"
+                );
+            }
         }
         for host in lab.hosts() {
             lab.shell(&host, &line).succeed();
             if line == format!("reconcile -C examples/{name}") {
-                let here = containers
-                    .iter()
-                    .filter(|c| c.on_host().is_none_or(|h| h == host.name()));
-                scene.enter_containers(&host, &here.cloned().collect::<Vec<_>>());
+                let here = containers.iter().filter(|c| is_on(c, &host)).cloned();
+                let scene = scene.as_mut().expect("applied before");
+                scene.enter_containers(&host, &here.collect::<Vec<_>>());
             }
         }
     }
-    drop(scene);
-    let after: Vec<Held> = lab.hosts().iter().map(Held::by).collect();
-    assert_eq!(after, before, "detach takes everything away");
+    assert!(scene.is_none(), "the README says how to undo it");
+    for (host, before) in lab.hosts().iter().zip(&before) {
+        ledger.only(host, before);
+    }
+}
+
+fn is_on(container: &Container, host: &Host) -> bool {
+    container.on_host().is_none_or(|name| name == host.name())
 }
 
 #[test]

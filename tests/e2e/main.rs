@@ -8,5 +8,6 @@
 
 mod kernel;
 mod examples;
+mod readme;
 mod established;
 mod after_exit;

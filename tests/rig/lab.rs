@@ -13,7 +13,6 @@
 //! kernel directly: its `/sys/fs/bpf` is alpha's. A panic in the body prints [`crate::world`]
 //! first.
 
-use std::any::Any;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -72,12 +71,28 @@ impl Lab {
     /// Where the body does, after printing the world to standard error; where the kernel refuses
     /// the namespaces, for instance because the caller is not root.
     pub fn run<T: Send>(name: &str, body: impl FnOnce(&Self) -> T + Send) -> T {
+        Self::run_or(name, world::print, body)
+    }
+
+    /// The same, with something else to do where the body panics, before the panic goes on.
+    ///
+    /// # Panics
+    /// As [`Self::run`].
+    pub fn run_or<T: Send>(
+        name: &str,
+        failed: fn(&Self),
+        body: impl FnOnce(&Self) -> T + Send,
+    ) -> T {
         on_thread(name, || {
             let lab = Self::new().unwrap_or_else(|e| panic!("lab {name}: {e}"));
             lab.alpha().enter();
-            // Nothing of the lab is looked at again but to print it.
+            // Nothing of the lab is looked at again but to show it.
             let ended = catch_unwind(AssertUnwindSafe(|| body(&lab)));
-            ended.unwrap_or_else(|panic| lab.fail(panic))
+            ended.unwrap_or_else(|panic| {
+                // Where it cannot be shown either, the first failure is still the one to tell.
+                catch_unwind(AssertUnwindSafe(|| failed(&lab))).ok();
+                resume_unwind(panic)
+            })
         })
     }
 
@@ -96,12 +111,6 @@ impl Lab {
             repository,
             state,
         })
-    }
-
-    fn fail(&self, panic: Box<dyn Any + Send>) -> ! {
-        // Where the world cannot be shown either, the first failure is still the one to tell.
-        catch_unwind(AssertUnwindSafe(|| world::print(self))).ok();
-        resume_unwind(panic)
     }
 
     /// The first host, on which the body runs.

@@ -34,7 +34,8 @@ pub fn print(lab: &Lab) {
 pub fn of_host(lab: &Lab, host: &Host) -> String {
     let mut text = format!("==== host {}\n", host.name());
     if let Some(run) = host.last_run() {
-        section(&mut text, "last program", &run.to_string());
+        let last = format!("`{}` ended with {}\n{}", run.command, run.code, run.stderr);
+        section(&mut text, "last program", &last);
     }
     let status = reconcile(lab.repository().path()).map(|reconcile| {
         let status = reconcile.args(["status"]);

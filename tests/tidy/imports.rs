@@ -42,15 +42,6 @@ const BPF_FROM_STATE: &[&str] = &[
 
 const RECONCILER: &[Row] = &[
     row("source", &["state::words", "state::documents::tree"]),
-    row(
-        "locate",
-        &[
-            "state::words",
-            "state::desired",
-            "state::target",
-            "state::live",
-        ],
-    ),
     row("run", &["state::words", "state::documents::tree"]),
     row(
         "host",
@@ -62,6 +53,7 @@ const RECONCILER: &[Row] = &[
             "state::words",
             "state::target",
             "state::live",
+            "bpf::kernel",
             "bpf::live",
             "host",
         ],
@@ -82,16 +74,18 @@ const RECONCILER: &[Row] = &[
     ),
     row(
         "pipeline",
-        &[
-            "source", "locate", "run", "host", "live", "apply", "state", "bpf",
-        ],
+        &["source", "run", "host", "live", "apply", "state", "bpf"],
     ),
     row("watch", &["pipeline", "run"]),
     row("report", &["state"]),
     row(
+        "applied",
+        &["source", "run", "live", "pipeline", "report", "state"],
+    ),
+    row(
         "commands",
         &[
-            "source", "locate", "run", "host", "live", "apply", "pipeline", "watch", "report",
+            "source", "run", "host", "live", "apply", "pipeline", "watch", "report", "applied",
             "state", "bpf",
         ],
     ),

@@ -2,7 +2,8 @@
 //! be left out or done twice.
 //!
 //! ```text
-//! Plan -> prepare -> Prepared -> verify -> Verified -> commit -> Committed -> check -> Checked -> settle
+//! Plan -> prepare -> Prepared -> verify -> Verified
+//!      -> commit -> Committed -> check -> Checked -> settle -> Settled
 //! ```
 //!
 //! No stage decides anything: it executes the operations of its phase in the plan's order. Up to
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use bpf::kernel::Kernel;
 use bpf::object::Build;
 use state::diff::Delta;
-use state::live::Process;
+use state::live::{Live, Process};
 use state::plan::{Kind, Operation, Plan};
 use state::target::programs::BuildHash;
 use state::target::tables::{EndpointIndex, Tables};
@@ -24,8 +25,7 @@ use state::words::generation::Slot;
 use state::words::names::FullName;
 
 use crate::host::Host;
-use crate::live::{self, Dirs, LiveError};
-use crate::pipeline::Planned;
+use crate::live::{Dirs, LiveError};
 use error::SwapError;
 
 mod error;
@@ -59,21 +59,27 @@ impl<'a> Apply<'a> {
     /// # Errors
     ///
     /// It cannot be opened. Nothing has been done.
-    pub fn new(planned: &'a Planned, dirs: &'a Dirs, now_s: u64) -> Result<Self, Stop> {
-        let open = || -> Result<_, LiveError> { Ok((live::open(dirs)?, Host::open()?)) };
+    pub fn new(
+        plan: &'a Plan,
+        target: &'a Target,
+        live: &'a Live,
+        dirs: &'a Dirs,
+        now_s: u64,
+    ) -> Result<Self, Stop> {
+        let open = || -> Result<_, LiveError> { Ok((crate::live::open(dirs)?, Host::open()?)) };
         let (kernel, host) = open().map_err(|error| Stop::Before(Box::new(error)))?;
-        let found = planned.live.containers.iter();
+        let found = live.containers.iter();
         let interfaces = found.filter_map(|(name, container)| {
             Some((name.clone(), container.network.as_ref()?.ifindex?))
         });
         Ok(Self {
-            plan: &planned.plan,
-            target: &planned.target,
+            plan,
+            target,
             dirs,
             kernel,
             host,
             interfaces: interfaces.collect(),
-            processes: &planned.live.host.processes,
+            processes: &live.host.processes,
             now_s,
         })
     }
@@ -157,4 +163,10 @@ impl<'a> Apply<'a> {
         }
         delta
     }
+}
+
+/// Neighbours of one kind together: several of some kinds cost no more grace periods than one.
+fn batches<'o>(operations: &'o [&'o Operation]) -> impl Iterator<Item = &'o [&'o Operation]> {
+    let kind = |operation: &Operation| std::mem::discriminant(operation);
+    operations.chunk_by(move |a, b| kind(a) == kind(b))
 }

@@ -6,16 +6,16 @@ use state::plan::guards::Allowed;
 use state::plan::{Kind, Plan};
 
 use super::arguments::{ApplyArguments, Global};
-use super::{failure, request};
+use super::{failure, problems, request};
 use crate::applied;
-use crate::apply::{Apply, Stop};
+use crate::apply::{Apply, Settled, Stop};
 use crate::host::{MountError, mount};
 use crate::pipeline::{self, Failure, Planned, Request, Understood};
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::out::Out;
 use crate::report::view::{View, short, view};
-use crate::report::{json, problem, text};
+use crate::report::{json, text};
 use crate::run::dirs;
 use crate::run::journal::{self, Entry};
 use crate::run::lock::Lock;
@@ -123,7 +123,7 @@ fn locked(request: &Request, arguments: &ApplyArguments, allowed: Allowed, out: 
         return Exit::Done;
     }
     let now_s = now_s();
-    let settled = match Apply::new(&planned, &request.dirs, now_s).and_then(Apply::run) {
+    let settled = match apply(request, &planned, now_s) {
         Ok(settled) => settled,
         Err(stop) => return stopped(&stop, out),
     };
@@ -148,6 +148,13 @@ fn locked(request: &Request, arguments: &ApplyArguments, allowed: Allowed, out: 
     pending(plan, arguments)
 }
 
+fn apply(request: &Request, planned: &Planned, now_s: u64) -> Result<Settled, Stop> {
+    let Planned {
+        plan, target, live, ..
+    } = planned;
+    Apply::new(plan, target, live, &request.dirs, now_s)?.run()
+}
+
 fn stopped(stop: &Stop, out: Out) -> Exit {
     out.error(&escape(&stop.to_string()));
     match stop {
@@ -160,9 +167,7 @@ fn stopped(stop: &Stop, out: Out) -> Exit {
 fn show(request: &Request, planned: &Planned, out: Out) -> Result<(), Exit> {
     tell_uncommitted(&planned.tree, out);
     let warnings = &planned.tree.problems;
-    // The plan is the one document on stdout; what else there is to say is a diagnostic.
-    let diagnostics = Out { json: false, ..out };
-    problem::print(warnings, &planned.tree.source.tree, diagnostics);
+    problems::warn(warnings, &planned.tree.source.tree, out);
     let view = view_of(request, planned);
     if out.json {
         let text = json::document(&view).map_err(|error| {

@@ -8,7 +8,7 @@
 //!
 //! A syntax error ends its file, since what comes after it cannot be told; the documents before it
 //! are kept. Any other finding is told and reading goes on. Reading takes time and memory in
-//! proportion to the text, whatever the text is; [`limits`](super::limits) says how much.
+//! proportion to the text, whatever the text is; [`super::limits`] says how much.
 
 mod node;
 mod scalar;
