@@ -270,8 +270,8 @@ fn walk(folder: &Path, found: &mut BTreeSet<String>) {
 }
 
 /// The objects behind pins. [`Link::open`] opens a pin of any kind (and closes it when dropped, no
-/// more); which kind it is stands in `/proc`, beside its descriptor (the thread's: it may have a table of its
-/// own).
+/// more); which kind it is stands in `/proc`, beside its descriptor (the thread's: it may have a
+/// table of its own).
 fn pinned(pins: &BTreeSet<String>) -> BTreeSet<Object> {
     let opened = pins.iter().filter_map(|pin| Link::open(pin).ok());
     let object = |link: Link| {
