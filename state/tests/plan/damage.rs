@@ -103,6 +103,11 @@ pub(super) fn damages(most: usize) -> impl Strategy<Value = Vec<Damage>> {
 impl World {
     /// Does it, where there is something to do it to.
     pub(super) fn suffer(&mut self, damage: &Damage) {
+        self.suffer_one(damage);
+        self.forget_gone();
+    }
+
+    fn suffer_one(&mut self, damage: &Damage) {
         match damage.kind {
             Kind::LosePolicy(slot)
             | Kind::LoseRuleset(slot)
@@ -139,8 +144,6 @@ impl World {
                     container.maps = None;
                     container.programs = [None, None];
                 }
-                self.containers
-                    .retain(|_, container| container.wires.is_some());
             }
             Kind::SetSysctl => {
                 let path = "net/ipv6/conf/all/forwarding".to_owned();
