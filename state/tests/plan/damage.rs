@@ -254,8 +254,8 @@ fn suffer_wires(container: &mut Container, damage: &Damage) {
         }
         Kind::SetDown => wires.up = false,
         Kind::LoseAddressInside => {
-            if !wires.addresses.is_empty() {
-                let all: Vec<_> = wires.addresses.iter().copied().collect();
+            let all: Vec<_> = wires.addresses.iter().copied().collect();
+            if let [_, ..] = all[..] {
                 wires.addresses.remove(damage.row.get(&all));
             }
         }
