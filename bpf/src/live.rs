@@ -123,7 +123,9 @@ impl Kernel {
         let path = self.pins.container_map(name, maps::ESTABLISHED.name);
         if let Some(fd) = self.pins.open_map(&path)? {
             let object = || Object::ContainerMap(name.clone(), maps::ESTABLISHED.name);
-            live.endpoint = registry.get(&Map::of(fd, object)?.id).copied();
+            let map = Map::of(fd, object)?;
+            live.endpoint = registry.get(&map.id).copied();
+            live.pinned_quota = Some(map.entries);
         }
         let own = self.connection_maps(name)?;
         if let (Some(own), Some(endpoint)) = (&own, live.endpoint) {

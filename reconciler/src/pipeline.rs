@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use bpf::object::datapath;
 use state::desired::{self, Desired};
 use state::diff::diff;
-use state::documents::tree::{LeftOut, Tree};
+use state::documents::tree::Tree;
 use state::documents::{self, Documents};
 use state::live::Live;
 use state::plan::collisions::{Collision, collisions};
@@ -98,9 +98,8 @@ pub fn understand(request: &SourceRequest, host: &HostName) -> Result<Understood
 /// Everything that is to be found in a tree that was read.
 pub fn understood(mut source: Source, host: &HostName) -> Understood {
     let (documents, mut problems) = documents::parse(&mut source.tree);
-    let ignored = |path| source.tree.left_out.get(path) == Some(&LeftOut::Ignored);
     for problem in source.problems.iter() {
-        if !ignored(&problem.place.file) {
+        if !source.tree.is_ignored(&problem.place.file) {
             problems.push(problem.clone());
         }
     }

@@ -6,6 +6,7 @@
 //! address, which is made from the container's name, so it is known also where its pins are lost.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::target::constants::Constants;
@@ -13,6 +14,7 @@ use crate::target::host::{GATEWAY_MAC, Network, container_mac};
 use crate::target::located::{Found, Located, Uplink};
 use crate::target::programs::BuildHash;
 use crate::target::tables::{Endpoint, EndpointIndex, Owner, Tables};
+use crate::words::address::Family;
 use crate::words::generation::{CommitRecord, Generation, Slot};
 use crate::words::names::FullName;
 
@@ -207,6 +209,8 @@ pub struct LiveContainer {
     pub programs: Option<LivePrograms>,
     /// Its connection maps are pinned and registered: quota of established TCP connections.
     pub connections: Option<u32>,
+    /// The quota that its map of established connections has, registered or not.
+    pub pinned_quota: Option<u32>,
     /// Endpoint index under which its maps are pinned.
     pub endpoint: Option<EndpointIndex>,
     /// Whether its interface, addresses, routes and neighbours were found, and as what.
@@ -236,9 +240,52 @@ pub struct LiveNetwork {
     pub ifindex: Option<u32>,
     /// What was found, in the words of the target. Equal to the target's where nothing is missing.
     pub network: Network,
-    /// What is missing or different, in words ("no default IPv6 route"); empty where all is well.
-    /// Addresses, MAC address, MTU and `resolv.conf` are compared with the target's later.
-    pub faults: Vec<String>,
+    /// What is missing or different; empty where all is well. Addresses, MAC address, MTU and
+    /// `resolv.conf` are compared with the target's later.
+    pub faults: Vec<Fault>,
+    /// Addresses for which routes or neighbours of ours are on the host-side interface.
+    pub reached: BTreeSet<IpAddr>,
+    /// Whether there is a `resolv.conf` of ours for it, current or not.
+    pub resolv_conf: bool,
+}
+
+/// Something of a network that is missing or different.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What of it is concerned.
+    pub about: About,
+    /// In words ("no default IPv6 route").
+    pub words: String,
+}
+
+/// What of a network a fault concerns. One that has an address too much is not at fault for what
+/// that address lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum About {
+    /// All of it.
+    All,
+    /// Its addresses of a family.
+    Family(Family),
+    /// One address.
+    Address(IpAddr),
+}
+
+impl Fault {
+    /// Whether it concerns a network that is as it is to be.
+    pub fn concerns(&self, network: &Network) -> bool {
+        let addresses = &network.addresses;
+        match self.about {
+            About::All => true,
+            About::Family(family) => addresses.iter().any(|a| Family::of(*a) == family),
+            About::Address(address) => addresses.contains(&address),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words)
+    }
 }
 
 /// The host, as far as a plan needs it.
@@ -271,4 +318,150 @@ pub struct Process {
     pub pid: u32,
     /// Its name (`/proc/<pid>/comm`).
     pub name: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::address::Mac;
+    use crate::words::identity::{IdentityId, SubjectId};
+
+    fn name(text: &str) -> FullName {
+        FullName::from_slashed(text).unwrap()
+    }
+
+    fn found(ifindex: Option<u32>, endpoint: Option<u16>) -> LiveContainer {
+        let network = Network {
+            namespace: String::new(),
+            interface: String::new(),
+            mac: Mac([0; 6]),
+            addresses: Vec::new(),
+            mtu: 1500,
+            resolv_conf: false,
+        };
+        LiveContainer {
+            endpoint: endpoint.map(EndpointIndex),
+            network: Some(LiveNetwork {
+                ifindex,
+                network,
+                faults: Vec::new(),
+                reached: BTreeSet::new(),
+                resolv_conf: false,
+            }),
+            ..LiveContainer::default()
+        }
+    }
+
+    fn slot(generation: u64, rows: &[(u16, &str)]) -> LiveSlot {
+        let mut slot = LiveSlot {
+            mark: SlotMark::Settled,
+            generation: Generation(generation),
+            ..LiveSlot::default()
+        };
+        for (index, container) in rows {
+            let row = Endpoint {
+                ifindex: None,
+                mac: container_mac(&name(container)),
+                subject: SubjectId(1),
+            };
+            slot.tables.endpoints.insert(EndpointIndex(*index), row);
+        }
+        slot
+    }
+
+    /// Slot B is live, with `generation` in the record.
+    fn live(generation: u64, slots: [LiveSlot; 2]) -> Live {
+        let record = CommitRecord {
+            generation: Generation(generation),
+            slot: Slot::B,
+        };
+        Live {
+            base: Some(Base {
+                layout: 1,
+                block_code: [0; 32],
+                record,
+                slots,
+                leftovers: false,
+            }),
+            containers: BTreeMap::from([(name("a/kept"), found(Some(7), Some(0)))]),
+            ..Live::default()
+        }
+    }
+
+    fn held(live: &Live) -> Vec<u16> {
+        let located = live.located(BTreeMap::new());
+        located.held.into_iter().map(|index| index.0).collect()
+    }
+
+    #[test]
+    fn an_index_is_free_again_once_the_commit_that_removed_it_has_settled() {
+        let old = || slot(1, &[(0, "a/kept"), (1, "a/gone"), (2, "a/gone2")]);
+        let new = || slot(2, &[(0, "a/kept")]);
+        assert_eq!(held(&live(2, [old(), new()])), [0; 0]);
+        let mut ready = new();
+        ready.mark = SlotMark::Ready;
+        assert_eq!(held(&live(2, [old(), ready])), [1, 2]);
+        // A store that came back to the slot: packets may still use the other.
+        assert_eq!(held(&live(4, [old(), new()])), [1, 2]);
+        assert_eq!(held(&Live::default()), [0; 0]);
+    }
+
+    #[test]
+    fn an_index_of_the_live_slot_is_held_also_where_its_container_is_lost() {
+        let new = slot(2, &[(0, "a/kept"), (3, "a/lost")]);
+        assert_eq!(held(&live(2, [slot(1, &[]), new])), [3]);
+    }
+
+    #[test]
+    fn a_container_whose_maps_are_lost_keeps_the_index_that_the_live_slot_has() {
+        let rows = [(0, "a/kept"), (5, "a/unpinned")];
+        let mut live = live(2, [slot(1, &[]), slot(2, &rows)]);
+        let unpinned = name("a/unpinned");
+        live.containers
+            .insert(unpinned.clone(), found(Some(9), None));
+        let located = live.located(BTreeMap::new());
+        let expected = Found {
+            ifindex: Some(9),
+            endpoint: Some(EndpointIndex(5)),
+        };
+        assert_eq!(located.containers[&unpinned], expected);
+        assert_eq!(held(&live), [0; 0]);
+        // Where another's maps are registered under it, it gets a new one.
+        let other = name("a/other");
+        live.containers.insert(other, found(None, Some(5)));
+        let located = live.located(BTreeMap::new());
+        assert_eq!(located.containers[&unpinned].endpoint, None);
+    }
+
+    #[test]
+    fn constants_are_the_programs_or_what_the_tables_say() {
+        let mut live = live(2, [slot(1, &[]), slot(2, &[(0, "a/kept")])]);
+        let base = live.base.as_mut().unwrap();
+        for address in ["10.0.0.1/32", "fd00::1/128"] {
+            let row = crate::target::tables::Address {
+                identity: IdentityId(1),
+                owner: Owner::Endpoint(EndpointIndex(0)),
+            };
+            let tables = &mut base.slots[1].tables;
+            tables.addresses.insert(address.parse().unwrap(), row);
+        }
+        let told = Constants {
+            endpoint: EndpointIndex(0),
+            v4: Some("10.0.0.1".parse().unwrap()),
+            v6: Some("fd00::1".parse().unwrap()),
+            mac: container_mac(&name("a/kept")),
+            gateway_mac: GATEWAY_MAC,
+        };
+        assert_eq!(live.constants(&name("a/kept")), Some(told));
+        assert_eq!(live.constants(&name("a/other")), None);
+        let held = Constants { v6: None, ..told };
+        live.containers.get_mut(&name("a/kept")).unwrap().programs = Some(LivePrograms {
+            build: BuildHash([1; 32]),
+            constants: held,
+            ifindex: 7,
+            guarded: true,
+            first: true,
+        });
+        assert_eq!(live.constants(&name("a/kept")), Some(held));
+    }
 }

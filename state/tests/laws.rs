@@ -7,3 +7,4 @@ mod oracle;
 mod random;
 
 mod compile;
+mod plan;

@@ -6,4 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod kernel;
 mod examples;
+mod readme;
+mod established;
+mod after_exit;

@@ -24,12 +24,16 @@ impl<'a> Committed<'a> {
     /// # Errors
     ///
     /// What failed. The slot that was live before the commit is live again.
-    pub(super) fn check(self) -> Result<Checked<'a>, SwungBack> {
+    pub(super) fn check(mut self) -> Result<Checked<'a>, SwungBack> {
         let mut failures = Vec::new();
         if let Err(failure) = self.record() {
             failures.push(failure);
         }
         let operations: Vec<&Operation> = self.apply.plan.phase(Phase::Check).collect();
+        // Addresses that were another container's until the store.
+        for operation in &operations {
+            failures.extend(self.apply.network(operation).err().map(|e| e.to_string()));
+        }
         if !operations.is_empty() {
             match live::read(self.apply.dirs) {
                 Err(error) => failures.push(error.to_string()),
@@ -47,9 +51,10 @@ impl<'a> Committed<'a> {
     }
 
     fn containers(&self, live: &Live, operations: &[&Operation]) -> Vec<String> {
-        let containers = operations
-            .iter()
-            .filter_map(|operation| operation.container());
+        let containers = operations.iter().filter_map(|operation| match operation {
+            Operation::Check { container } => Some(container),
+            _ => None,
+        });
         let checks = containers.map(|name| (name, self.container(live, name)));
         checks
             .filter_map(|(name, result)| Some(format!("{name}: {}", result.err()?)))

@@ -1,6 +1,7 @@
 //! What can go wrong in each stage.
 
 use bpf::commit::StoreError;
+use bpf::doctor::Lack;
 use bpf::fault::Fault;
 use bpf::kernel::CreateError;
 use bpf::programs::{AttachError, ConnectionsError, RemoveError};
@@ -37,6 +38,9 @@ pub enum PrepareError {
     /// The bpffs.
     #[error(transparent)]
     Mount(#[from] MountError),
+    /// The kernel cannot do it.
+    #[error(transparent)]
+    Lack(#[from] Lack),
     /// What all containers share.
     #[error(transparent)]
     Create(#[from] CreateError),

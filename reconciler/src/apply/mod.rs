@@ -164,3 +164,9 @@ impl<'a> Apply<'a> {
         delta
     }
 }
+
+/// Neighbours of one kind together: several of some kinds cost no more grace periods than one.
+fn batches<'o>(operations: &'o [&'o Operation]) -> impl Iterator<Item = &'o [&'o Operation]> {
+    let kind = |operation: &Operation| std::mem::discriminant(operation);
+    operations.chunk_by(move |a, b| kind(a) == kind(b))
+}

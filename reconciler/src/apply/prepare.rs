@@ -1,13 +1,14 @@
 //! Prepare: everything that changes no verdict yet.
 
+use bpf::doctor;
 use bpf::kernel::Kernel;
 use bpf::programs::NewConnections;
 use state::plan::{Operation, Phase};
 use state::words::names::FullName;
 
-use super::Apply;
 use super::error::PrepareError;
 use super::verify::Prepared;
+use super::{Apply, batches};
 use crate::host::{HostError, mount, sysctls};
 
 /// Executes the plan's first phase.
@@ -17,26 +18,50 @@ use crate::host::{HostError, mount, sysctls};
 /// The operation that failed and why. Live is unchanged.
 pub(super) fn prepare(mut apply: Apply<'_>) -> Result<Prepared<'_>, PrepareError> {
     let operations: Vec<&Operation> = apply.plan.phase(Phase::Prepare).collect();
-    for operation in operations {
-        let _span = tracing::debug_span!("prepare", ?operation).entered();
-        apply.prepare_one(operation)?;
+    for batch in batches(&operations) {
+        let _span = tracing::debug_span!("prepare", ?batch).entered();
+        apply.prepare_batch(batch)?;
     }
     Ok(Prepared { apply })
 }
 
 impl Apply<'_> {
+    fn prepare_batch(&mut self, batch: &[&Operation]) -> Result<(), PrepareError> {
+        if let [Operation::CreateConnections { .. }, ..] = batch {
+            let wanted: Vec<NewConnections> = batch.iter().filter_map(|o| connections(o)).collect();
+            return Ok(self.kernel()?.make_connections(&wanted)?);
+        }
+        batch.iter().try_for_each(|o| self.prepare_one(o))
+    }
+
+    /// The base is made where the kernel was seen to do all that is needed, so that one which
+    /// cannot is told apart from one that fails.
+    fn create_base(&mut self) -> Result<(), PrepareError> {
+        doctor::probe()?;
+        self.kernel = Some(Kernel::create(&self.dirs.pin)?);
+        Ok(())
+    }
+
     fn prepare_one(&mut self, operation: &Operation) -> Result<(), PrepareError> {
         match operation {
             Operation::MountBpffs => mount::mount(&self.dirs.pin)?,
-            Operation::CreateBase => self.kernel = Some(Kernel::create(&self.dirs.pin)?),
+            Operation::CreateBase => self.create_base()?,
             Operation::SetSysctl { path, to, .. } => sysctls::write(path, to)?,
             Operation::Barrier => self.kernel()?.barrier()?,
             Operation::ReplaceBlocks => self.kernel_mut()?.replace_blocks()?,
             Operation::MarkPreparing { slot, generation } => {
                 self.kernel()?.mark_preparing(*slot, *generation)?;
             }
-            Operation::WriteSlot { slot, delta } => {
+            Operation::WriteSlot {
+                slot,
+                delta,
+                foreign,
+            } => {
                 let delta = self.resolve(delta);
+                if *foreign > 0 {
+                    // What this reading finds of others, the writing removes.
+                    self.kernel()?.read_slot(*slot)?;
+                }
                 self.kernel()?.write_delta(*slot, &delta)?;
             }
             other => self.prepare_container(other)?,
@@ -48,18 +73,6 @@ impl Apply<'_> {
         match operation {
             Operation::EnsureNetwork { .. } | Operation::OpenNetwork { .. } => {
                 self.network(operation)?;
-            }
-            Operation::CreateConnections {
-                container,
-                endpoint,
-                quota,
-            } => {
-                let wanted = NewConnections {
-                    container: container.clone(),
-                    endpoint: *endpoint,
-                    quota: *quota,
-                };
-                self.kernel()?.make_connections(&[wanted])?;
             }
             Operation::ResizeConnections { container, to, .. } => {
                 self.kernel()?.resize_connections(container, *to)?;
@@ -103,5 +116,20 @@ impl Apply<'_> {
         found.ok_or_else(|| PrepareError::NoInterface {
             container: container.clone(),
         })
+    }
+}
+
+fn connections(operation: &Operation) -> Option<NewConnections> {
+    match operation {
+        Operation::CreateConnections {
+            container,
+            endpoint,
+            quota,
+        } => Some(NewConnections {
+            container: container.clone(),
+            endpoint: *endpoint,
+            quota: *quota,
+        }),
+        _ => None,
     }
 }

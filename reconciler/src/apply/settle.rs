@@ -5,9 +5,9 @@ use state::plan::{Operation, Phase};
 use state::target::host::interface_name;
 use state::words::names::FullName;
 
-use super::Apply;
 use super::check::Checked;
 use super::error::SettleError;
+use super::{Apply, batches};
 
 /// What a finished run leaves to say.
 #[derive(Debug, Default)]
@@ -21,15 +21,18 @@ impl Checked<'_> {
     pub(super) fn settle(mut self) -> Settled {
         let mut settled = Settled::default();
         let operations: Vec<&Operation> = self.apply.plan.phase(Phase::Settle).collect();
-        for operation in operations {
-            // Settled means all of it: with something left, the next run takes it up.
-            let marks = matches!(operation, Operation::MarkSettled { .. });
-            if marks && !settled.left.is_empty() {
+        let mut failed = false;
+        for batch in batches(&operations) {
+            // Settled means all of it: what failed, the next run takes up.
+            if failed && matches!(batch, [Operation::MarkSettled { .. }]) {
                 continue;
             }
-            match self.apply.settle_one(operation) {
+            match self.apply.settle_batch(batch) {
                 Ok(left) => settled.left.extend(left),
-                Err(error) => settled.left.push(error.to_string()),
+                Err(error) => {
+                    failed = true;
+                    settled.left.push(error.to_string());
+                }
             }
         }
         settled
@@ -37,7 +40,23 @@ impl Checked<'_> {
 }
 
 impl Apply<'_> {
-    fn settle_one(&mut self, operation: &Operation) -> Result<Vec<String>, SettleError> {
+    fn settle_batch(&mut self, batch: &[&Operation]) -> Result<Vec<String>, SettleError> {
+        match batch {
+            [Operation::Remove { .. }, ..] => {
+                let containers: Vec<FullName> = batch
+                    .iter()
+                    .filter_map(|o| o.container().cloned())
+                    .collect();
+                self.remove(&containers)
+            }
+            _ => batch
+                .iter()
+                .try_for_each(|o| self.settle_one(o))
+                .map(|()| Vec::new()),
+        }
+    }
+
+    fn settle_one(&mut self, operation: &Operation) -> Result<(), SettleError> {
         match operation {
             Operation::Barrier => self.kernel()?.barrier()?,
             Operation::EnsureNetwork { .. } | Operation::OpenNetwork { .. } => {
@@ -49,7 +68,6 @@ impl Apply<'_> {
             } => {
                 self.host.trim_network(container, network)?;
             }
-            Operation::Remove { container } => return self.remove(container),
             Operation::RemoveLeftovers => self.kernel()?.remove_leftovers()?,
             Operation::MarkSettled { slot } => {
                 self.kernel()?
@@ -62,25 +80,29 @@ impl Apply<'_> {
             }
             _ => {}
         }
-        Ok(Vec::new())
+        Ok(())
     }
 
-    /// Interface first, then pins and maps, then the namespace. Who still lives in it is told.
-    fn remove(&self, container: &FullName) -> Result<Vec<String>, SettleError> {
-        self.host
-            .remove_interface(container, &interface_name(container))?;
-        if let Some(kernel) = &self.kernel {
-            kernel.remove(std::slice::from_ref(container))?;
+    /// Interfaces first, then pins and maps, all at the price of one grace period for each
+    /// registry, then the namespaces. Who still lives in one is told.
+    fn remove(&self, containers: &[FullName]) -> Result<Vec<String>, SettleError> {
+        for container in containers {
+            let interface = interface_name(container);
+            self.host.remove_interface(container, &interface)?;
         }
-        self.host.remove_namespace(container)?;
-        let processes = self.processes.get(container).into_iter().flatten();
-        Ok(processes
-            .map(|p| {
-                format!(
+        if let Some(kernel) = &self.kernel {
+            kernel.remove(containers)?;
+        }
+        let mut left = Vec::new();
+        for container in containers {
+            self.host.remove_namespace(container)?;
+            for process in self.processes.get(container).into_iter().flatten() {
+                left.push(format!(
                     "process {} ({}) lives on in {container}, without a network",
-                    p.pid, p.name
-                )
-            })
-            .collect())
+                    process.pid, process.name
+                ));
+            }
+        }
+        Ok(left)
     }
 }

@@ -6,7 +6,7 @@ use state::plan::guards::Allowed;
 use state::plan::{Kind, Plan};
 
 use super::arguments::{ApplyArguments, Global};
-use super::{failure, request};
+use super::{failure, problems, request};
 use crate::applied;
 use crate::apply::{Apply, Settled, Stop};
 use crate::host::{MountError, mount};
@@ -15,7 +15,7 @@ use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::out::Out;
 use crate::report::view::{View, short, view};
-use crate::report::{json, problem, text};
+use crate::report::{json, text};
 use crate::run::dirs;
 use crate::run::journal::{self, Entry};
 use crate::run::lock::Lock;
@@ -167,9 +167,7 @@ fn stopped(stop: &Stop, out: Out) -> Exit {
 fn show(request: &Request, planned: &Planned, out: Out) -> Result<(), Exit> {
     tell_uncommitted(&planned.tree, out);
     let warnings = &planned.tree.problems;
-    // The plan is the one document on stdout; what else there is to say is a diagnostic.
-    let diagnostics = Out { json: false, ..out };
-    problem::print(warnings, &planned.tree.source.tree, diagnostics);
+    problems::warn(warnings, &planned.tree.source.tree, out);
     let view = view_of(request, planned);
     if out.json {
         let text = json::document(&view).map_err(|error| {

@@ -7,7 +7,7 @@ use state::target::{self, Located, Target, compile};
 use state::words::verdict::Verdict;
 
 use super::arguments::{ExplainArguments, Global};
-use super::{dirs, failure, request};
+use super::{dirs, failure, problems, request};
 use crate::applied;
 use crate::live::{self, Reading};
 use crate::pipeline::{self, Request, Understood};
@@ -15,7 +15,7 @@ use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::explanation::{Explanation, FlowView};
 use crate::report::out::Out;
-use crate::report::{explanation, json, problem};
+use crate::report::{explanation, json};
 
 mod question;
 
@@ -57,7 +57,7 @@ fn of(global: &Global, arguments: &ExplainArguments, out: Out) -> Result<Explana
     let tree = pipeline::understand(&request.source, &request.host)
         .map_err(|error| (failure::source(&error, out), None))?;
     if !tree.is_valid() {
-        problem::print(&tree.problems, &tree.source.tree, out);
+        problems::tell(&tree.problems, &tree.source.tree, out);
         return Err((Exit::Invalid, None));
     }
     let located = Located::default();

@@ -15,6 +15,7 @@ use crate::source::SourceRequest;
 
 pub mod arguments;
 mod failure;
+mod problems;
 mod apply;
 mod validate;
 mod explain;

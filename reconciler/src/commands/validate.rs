@@ -5,12 +5,11 @@ use std::fmt::Write;
 use state::documents::tree::LeftOut;
 
 use super::arguments::Global;
-use super::{failure, request};
+use super::{failure, problems, request};
 use crate::pipeline::{self, Understood};
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::out::Out;
-use crate::report::problem;
 
 /// Runs it.
 pub(crate) fn run(global: &Global, out: Out) -> Exit {
@@ -26,7 +25,7 @@ pub(crate) fn run(global: &Global, out: Out) -> Exit {
         Err(error) => return failure::source(&error, out),
     };
     super::apply::tell_uncommitted(&tree, out);
-    problem::print(&tree.problems, &tree.source.tree, out);
+    problems::tell(&tree.problems, &tree.source.tree, out);
     if !out.json {
         if global.verbose > 0 {
             out.note(&passed_over(&tree));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
-use state::live::{LiveHost, LiveNetwork};
+use state::live::{About, Fault, LiveHost, LiveNetwork};
 use state::target::host::{GATEWAY_MAC, INSIDE_NAME, Network, from_alias, interface_name};
 use state::target::located::Uplink;
 use state::words::address::{Cidr, Family, Mac};
@@ -115,34 +115,6 @@ impl Host {
         })
     }
 
-    /// What of these networks is missing or differs, in words, by container; those that are as they
-    /// should be are left out.
-    pub fn faults<'a>(
-        &self,
-        networks: impl IntoIterator<Item = (&'a FullName, &'a Network)>,
-    ) -> Result<BTreeMap<FullName, Vec<String>>, HostError> {
-        let listing = Listing::read(&self.netlink)?;
-        let wanted = resolver::wanted()?;
-        let mut faults = BTreeMap::new();
-        for (container, network) in networks {
-            let inside = self.open_namespace(container, &network.namespace)?;
-            let named = |link: &&Link| link.name == network.interface;
-            let link = listing.links.iter().find(named);
-            let reader = NetworkReader {
-                container,
-                link: link.filter(|link| is_interface_of(link, container)),
-                around: &listing,
-                resolv_conf: wanted.as_deref(),
-            };
-            let mut found = reader.read(inside.as_ref())?;
-            found.faults.extend(differences(&found.network, network));
-            if !found.faults.is_empty() {
-                faults.insert(container.clone(), found.faults);
-            }
-        }
-        Ok(faults)
-    }
-
     /// The container whose namespace this is, if it is one of ours. Only names that one of ours
     /// could have are entered to look for its mark.
     fn managed(&self, name: &str) -> Result<Option<(FullName, Inside)>, HostError> {
@@ -220,22 +192,30 @@ impl NetworkReader<'_> {
             resolv_conf: false,
         };
         let state = resolver::state(&network.namespace, self.resolv_conf)?;
-        network.resolv_conf = state == State::Current && self.resolv_conf.is_some();
-        let mut faults = Vec::new();
+        network.resolv_conf = state == State::Current;
+        let wanted = self.resolv_conf.is_some();
+        let found = |ifindex, network, faults: Faults| LiveNetwork {
+            ifindex,
+            network,
+            faults: faults.0,
+            reached: self.reached(),
+            resolv_conf: matches!((state, wanted), (State::Current, true) | (State::Stale, _)),
+        };
+        let mut faults = Faults::default();
         let Some(inside) = inside else {
-            faults.push("no network namespace of its name".to_owned());
+            faults.add(About::All, "no network namespace of its name");
             return Ok(found(None, network, faults));
         };
         let listing = Listing::read(&inside.netlink)?;
         if listing.links.iter().any(|link| link.loopback && !link.up) {
-            faults.push("the loopback inside is down".to_owned());
+            faults.add(About::All, "the loopback inside is down");
         }
         let Some(link) = self.link else {
-            faults.push("no host-side interface".to_owned());
+            faults.add(About::All, "no host-side interface");
             return Ok(found(None, network, faults));
         };
         let Some(other) = network::other_end(link, &listing.links) else {
-            faults.push("the interface inside is gone".to_owned());
+            faults.add(About::All, "the interface inside is gone");
             return Ok(found(None, network, faults));
         };
         network.mac = other.mac.unwrap_or(network.mac);
@@ -249,105 +229,120 @@ impl NetworkReader<'_> {
         Ok(found(Some(link.index), network, faults))
     }
 
+    /// Addresses for which routes or neighbours of ours are on the host-side interface.
+    fn reached(&self) -> BTreeSet<IpAddr> {
+        let Some(link) = self.link else {
+            return BTreeSet::new();
+        };
+        let routes = self.around.routes.iter();
+        let routes = routes.filter(|r| r.ours && r.out == Some(link.index));
+        let neighbours = self.around.neighbours.iter();
+        let neighbours = neighbours.filter(|n| n.ours && n.index == link.index);
+        routes
+            .filter_map(|route| route.destination)
+            .chain(neighbours.map(|neighbour| neighbour.address))
+            .collect()
+    }
+
     fn host_faults(
         &self,
         link: &Link,
         network: &Network,
-        faults: &mut Vec<String>,
+        faults: &mut Faults,
     ) -> Result<(), HostError> {
-        let mut fault = |wrong: bool, words: String| {
-            if wrong {
-                faults.push(words);
-            }
-        };
+        let mut fault = |wrong, about, words: String| faults.add_if(wrong, about, words);
         let name = &link.name;
-        fault(!link.up, format!("{name} is down"));
-        fault(link.alias.is_none(), format!("{name} has no alias"));
+        fault(!link.up, About::All, format!("{name} is down"));
+        fault(
+            link.alias.is_none(),
+            About::All,
+            format!("{name} has no alias"),
+        );
         fault(
             link.group != super::ownership::INTERFACE_GROUP,
+            About::All,
             format!("{name} is not in our group"),
         );
         fault(
             link.mac != Some(GATEWAY_MAC),
+            About::All,
             format!("{name} has another MAC address than {GATEWAY_MAC}"),
         );
         fault(
             link.generates_addresses,
+            About::All,
             format!("{name} generates IPv6 addresses"),
         );
-        for address in &network.addresses {
-            let family = Family::of(*address);
-            let routed = self.around.leads(family, Some(*address), None, link.index);
-            fault(!routed, format!("no route to {address}"));
-            let known = self.around.knows(*address, network.mac, link.index);
-            fault(!known, format!("no permanent neighbour {address}"));
+        for &address in &network.addresses {
+            let family = Family::of(address);
+            let routed = self.around.leads(family, Some(address), None, link.index);
+            let words = format!("no route to {address}");
+            fault(!routed, About::Address(address), words);
+            let known = self.around.knows(address, network.mac, link.index);
+            let words = format!("no permanent neighbour {address}");
+            fault(!known, About::Address(address), words);
         }
-        for (path, value) in network::interface_sysctls(network) {
-            let is = sysctls::read(&path)?.unwrap_or_default();
-            fault(is != value, format!("{path} is {is}, not {value}"));
+        for family in families(network) {
+            for (path, value) in network::family_sysctls(&network.interface, family) {
+                let is = sysctls::read(&path)?.unwrap_or_default();
+                let words = format!("{path} is {is}, not {value}");
+                fault(is != value, About::Family(family), words);
+            }
         }
         Ok(())
     }
 }
 
-fn inside_faults(listing: &Listing, eth: &Link, network: &Network, faults: &mut Vec<String>) {
-    let mut fault = |wrong: bool, words: String| {
+/// What was found to be missing or different.
+#[derive(Debug, Default)]
+struct Faults(Vec<Fault>);
+
+impl Faults {
+    fn add(&mut self, about: About, words: impl Into<String>) {
+        let words = words.into();
+        self.0.push(Fault { about, words });
+    }
+
+    fn add_if(&mut self, wrong: bool, about: About, words: String) {
         if wrong {
-            faults.push(words);
+            self.add(about, words);
         }
-    };
+    }
+}
+
+fn inside_faults(listing: &Listing, eth: &Link, network: &Network, faults: &mut Faults) {
+    let mut fault = |wrong, about, words: String| faults.add_if(wrong, about, words);
     fault(
         eth.name != INSIDE_NAME,
+        About::All,
         format!(
             "the interface inside is named {}, not {INSIDE_NAME}",
             eth.name
         ),
     );
-    fault(!eth.up, "the interface inside is down".to_owned());
+    fault(
+        !eth.up,
+        About::All,
+        "the interface inside is down".to_owned(),
+    );
     fault(
         eth.mtu != network.mtu,
+        About::All,
         format!("the MTU inside is {}, not {}", eth.mtu, network.mtu),
     );
     fault(
         eth.generates_addresses,
+        About::All,
         "the interface inside generates IPv6 addresses".to_owned(),
     );
     for family in families(network) {
         let gateway = gateway(family);
         let leads = listing.leads(family, None, Some(gateway), eth.index);
-        fault(!leads, format!("no default {family} route inside"));
+        let about = About::Family(family);
+        fault(!leads, about, format!("no default {family} route inside"));
         let known = listing.knows(gateway, GATEWAY_MAC, eth.index);
-        fault(!known, format!("no permanent neighbour {gateway} inside"));
-    }
-}
-
-/// What of a network is otherwise than it should be, beside what is a fault in itself.
-fn differences(found: &Network, wanted: &Network) -> Vec<String> {
-    let mut differences = Vec::new();
-    for address in &wanted.addresses {
-        if !found.addresses.contains(address) {
-            differences.push(format!("no address {address} inside"));
-        }
-    }
-    if found.mac != wanted.mac {
-        let (is, should) = (found.mac, wanted.mac);
-        differences.push(format!("the MAC address inside is {is}, not {should}"));
-    }
-    if found.mtu != wanted.mtu {
-        let (is, should) = (found.mtu, wanted.mtu);
-        differences.push(format!("the MTU is {is}, not {should}"));
-    }
-    if wanted.resolv_conf && !found.resolv_conf {
-        differences.push("no resolv.conf, or another than the host's".to_owned());
-    }
-    differences
-}
-
-fn found(ifindex: Option<u32>, network: Network, faults: Vec<String>) -> LiveNetwork {
-    LiveNetwork {
-        ifindex,
-        network,
-        faults,
+        let words = format!("no permanent neighbour {gateway} inside");
+        fault(!known, about, words);
     }
 }
 

@@ -59,17 +59,14 @@ pub(super) fn families(network: &Network) -> impl Iterator<Item = Family> + '_ {
 ///
 /// IPv4 packets that come in by an interface are forwarded only if it allows that itself. An IPv6
 /// host believes router advertisements by default: none of a container's may reach that far.
-pub(super) fn interface_sysctls(network: &Network) -> Vec<(String, &'static str)> {
-    let interface = &network.interface;
-    families(network)
-        .flat_map(|family| match family {
-            Family::V4 => vec![(format!("net/ipv4/conf/{interface}/forwarding"), "1")],
-            Family::V6 => vec![
-                (format!("net/ipv6/conf/{interface}/disable_ipv6"), "0"),
-                (format!("net/ipv6/conf/{interface}/accept_ra"), "0"),
-            ],
-        })
-        .collect()
+pub(super) fn family_sysctls(interface: &str, family: Family) -> Vec<(String, &'static str)> {
+    match family {
+        Family::V4 => vec![(format!("net/ipv4/conf/{interface}/forwarding"), "1")],
+        Family::V6 => vec![
+            (format!("net/ipv6/conf/{interface}/disable_ipv6"), "0"),
+            (format!("net/ipv6/conf/{interface}/accept_ra"), "0"),
+        ],
+    }
 }
 
 /// Whether a host-side interface is this container's: its alias says so, or it has none yet and
@@ -122,8 +119,10 @@ impl Host {
         let ends = self
             .ends(container, network, &inside)?
             .ok_or_else(vanished)?;
-        for (path, value) in interface_sysctls(network) {
-            sysctls::write(&path, value)?;
+        for family in families(network) {
+            for (path, value) in family_sysctls(&network.interface, family) {
+                sysctls::write(&path, value)?;
+            }
         }
         let name = network.interface.as_str();
         let index = ends.host.index;

@@ -13,8 +13,6 @@ use state::words::problem::{Problem, Severity};
 use unicode_width::UnicodeWidthChar;
 
 use super::escape::escape;
-use super::json;
-use super::out::Out;
 use super::text::Style;
 
 const RED: u8 = 31;
@@ -31,28 +29,6 @@ const NEAR: usize = 400;
 const TAB: usize = 4;
 /// A line of more bytes is not shown at all.
 const LINE_BYTES: usize = 64 << 10;
-
-/// Prints findings: as data where JSON was asked for, else as diagnostics.
-pub fn print(problems: &[Problem], tree: &Tree, out: Out) {
-    if out.json {
-        match json::document(&data(problems)) {
-            Ok(text) => out.data(&text),
-            Err(error) => out.error(&error.to_string()),
-        }
-        return;
-    }
-    let is_error = |problem: &&Problem| problem.severity == Severity::Error;
-    let (errors, warnings): (Vec<_>, Vec<_>) = problems.iter().partition(is_error);
-    let shown = if out.quiet {
-        errors.len()
-    } else {
-        errors.len() + warnings.len()
-    };
-    if shown > 0 {
-        let of_both = problems.iter().filter(|p| !out.quiet || is_error(p));
-        out.insist(&text(of_both, tree, out.notes));
-    }
-}
 
 /// Findings for people, in the order given.
 pub fn text<'p>(
@@ -275,6 +251,7 @@ impl<'p> Where<'p> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::json;
 
     fn tree(text: &str) -> Tree {
         let mut tree = Tree::default();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::Serialize;
 use state::live::{Live, LiveContainer, SlotMark};
 use state::words::names::FullName;
@@ -32,7 +33,7 @@ pub struct Status {
     pub rollback: Option<String>,
     /// This host's containers.
     pub containers: Vec<Container>,
-    /// Container addresses that are private (RFC 1918, RFC 4193) and that nothing translates: what
+    /// Ranges of containers that are private (RFC 1918, RFC 4193) and that nothing translates: what
     /// they send beyond this host is answered only where others have a route back.
     pub untranslated: Vec<String>,
     /// Lines for `nft -f` that would translate them.
@@ -84,7 +85,7 @@ impl Status {
             return Self::default();
         };
         let slot = base.live_slot();
-        let other = &base.slots[base.record.slot.other().index() as usize & 1];
+        let other = base.other_slot();
         let ready = matches!(other.mark, SlotMark::Ready | SlotMark::Settled);
         let untranslated = untranslated(live);
         Self {
@@ -93,7 +94,7 @@ impl Status {
             since: slot.time_s,
             generation: base.record.generation.0,
             slot: base.record.slot.to_string(),
-            settled: slot.mark == SlotMark::Settled,
+            settled: base.is_settled(),
             rollback: (ready && !other.commit.is_empty()).then(|| other.commit.clone()),
             containers: Vec::new(),
             translate_with: translate_with(&untranslated),
@@ -107,7 +108,7 @@ impl Container {
     pub fn of(name: &FullName, found: &LiveContainer, live: &Live) -> Self {
         let network = found.network.as_ref();
         let mut faults: Vec<String> = network
-            .map(|network| network.faults.clone())
+            .map(|network| network.faults.iter().map(ToString::to_string).collect())
             .unwrap_or_default();
         match &found.programs {
             None => faults.push("its programs are not attached".to_owned()),
@@ -153,11 +154,12 @@ impl Container {
     }
 }
 
-/// Private addresses of containers, for nothing of ours translates yet.
-fn untranslated(live: &Live) -> Vec<IpAddr> {
+/// The private addresses of containers as ranges, for nothing of ours translates yet.
+fn untranslated(live: &Live) -> Vec<IpNet> {
     let networks = live.containers.values().filter_map(|c| c.network.as_ref());
     let addresses = networks.flat_map(|network| network.network.addresses.iter().copied());
-    addresses.filter(|address| is_private(*address)).collect()
+    let private = addresses.filter(|address| is_private(*address));
+    IpNet::aggregate(&private.map(IpNet::from).collect())
 }
 
 fn is_private(address: IpAddr) -> bool {
@@ -167,25 +169,30 @@ fn is_private(address: IpAddr) -> bool {
     }
 }
 
-/// A table for `nft -f`, a line for each family.
-fn translate_with(addresses: &[IpAddr]) -> Vec<String> {
-    let set = |v4: bool| -> Vec<String> {
-        let family = addresses.iter().filter(|address| address.is_ipv4() == v4);
-        family.map(ToString::to_string).collect()
-    };
-    let line = |word: &str, list: &[String]| {
+/// A table for `nft -f`, a line each, a chain for each family.
+fn translate_with(ranges: &[IpNet]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (word, v4) in [("ip", true), ("ip6", false)] {
+        let family = ranges.iter().filter(|range| range.addr().is_ipv4() == v4);
+        let list: Vec<String> = family.map(ToString::to_string).collect();
+        if list.is_empty() {
+            continue;
+        }
         let list = list.join(", ");
-        format!(
-            "table {word} plumbline_nat {{ chain post {{ type nat hook postrouting priority \
-             srcnat; {word} saddr {{ {list} }} {word} daddr != {{ {list} }} fib daddr type != local \
-             masquerade; }} }}"
-        )
-    };
-    [("ip", set(true)), ("ip6", set(false))]
-        .iter()
-        .filter(|(_, list)| !list.is_empty())
-        .map(|(word, list)| line(word, list))
-        .collect()
+        lines.extend([
+            format!("table {word} plumbline_nat {{"),
+            format!("  set containers {{ type {}; flags interval;", set_type(v4)),
+            format!("    elements = {{ {list} }} }}"),
+            "  chain post { type nat hook postrouting priority srcnat;".to_owned(),
+            format!("    {word} saddr @containers {word} daddr != @containers masquerade; }}"),
+            "}".to_owned(),
+        ]);
+    }
+    lines
+}
+
+fn set_type(v4: bool) -> &'static str {
+    if v4 { "ipv4_addr" } else { "ipv6_addr" }
 }
 
 /// For people.
@@ -213,7 +220,10 @@ pub fn text(status: &Status, style: Style) -> String {
     }
     if !status.untranslated.is_empty() {
         let list = status.untranslated.join(", ");
-        let _ = writeln!(out, "\nprivate and not translated: {list}; for `nft -f`:");
+        let _ = writeln!(
+            out,
+            "\nprivate and not translated: {list}; `nft -f` of this would:"
+        );
         for line in &status.translate_with {
             let _ = writeln!(out, "    {line}");
         }

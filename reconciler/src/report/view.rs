@@ -245,7 +245,7 @@ impl Objects {
             Operation::EnsureNetwork {
                 container, lacks, ..
             } => {
-                for fault in &lacks.faults {
+                for fault in lacks.in_words() {
                     self.container(container, Action::Update, format!("mend: {fault}"));
                 }
             }

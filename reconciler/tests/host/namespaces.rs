@@ -120,7 +120,12 @@ fn a_pair_that_a_dead_run_made_and_did_not_mark_is_completed() {
         ));
         let found = &host.read().unwrap().networks[&container];
         assert!(found.ifindex.is_some());
-        assert!(found.faults.iter().any(|fault| fault.contains("no alias")));
+        assert!(
+            found
+                .faults
+                .iter()
+                .any(|fault| fault.words.contains("no alias"))
+        );
         make(&host, "shop/web", &ADDRESS);
         let found = &host.read().unwrap().networks[&container];
         assert_eq!(found.network, network);

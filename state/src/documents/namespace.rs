@@ -10,7 +10,7 @@ use crate::words::names::NamespaceName;
 use crate::words::place::Place;
 
 /// A declared namespace. One that is not declared exists with
-/// [`NAMESPACE_NAME_LABEL`](crate::words::labels::NAMESPACE_NAME_LABEL) alone.
+/// [`NAMESPACE_NAME_LABEL`] alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespace {
     /// Where its document begins.

@@ -130,6 +130,8 @@ pub enum Operation {
         slot: Slot,
         /// The rows.
         delta: Delta,
+        /// How many rows stand in it that nothing of ours writes: they are deleted.
+        foreign: usize,
     },
     /// Read it back and compare, then mark it ready with commit and tree.
     VerifySlot {

@@ -1,8 +1,8 @@
 //! The order of operations, and why each comes before the next.
 //!
 //! - Blocks first: loading them makes whatever map is missing, which all that follows writes to.
-//! - Then a barrier where the last store has not settled: packets may still read the slot that is
-//!   about to be written.
+//! - Then a barrier where the last run died: packets may still read the slot that is about to be
+//!   written, or be in a program that was replaced.
 //! - Networks before programs: a program needs its interface, and the interface's index goes into
 //!   the rows. A network stays down until they are attached; opened, it is closed still, for the
 //!   live slot has no row of its endpoint.
@@ -15,6 +15,8 @@
 //!   the store, before the check reads it back.
 //! - After the store a barrier again, before plain builds replace transition builds and before
 //!   anything is taken down: no packet may still be judged by the old generation.
+//! - No run that has settled leaves a packet in a program that it replaced, for the next one may
+//!   store at once: after plain builds a barrier once more.
 //!
 //! Operations of one kind stand together, because `bpf` does several of some kinds at the price of
 //! one grace period.
@@ -163,7 +165,7 @@ impl Run<'_> {
             list.push(phase, Operation::ReplaceBlocks);
         }
         if self.commits {
-            if found.unsettled {
+            if found.unsettled || found.interrupted {
                 list.push(phase, Operation::Barrier);
             }
             let (slot, generation) = (self.to.slot, self.to.generation);
@@ -175,12 +177,17 @@ impl Run<'_> {
         }
         let changes = || self.changes.iter();
         list.extend(phase, changes().filter_map(Change::ensure_network));
-        list.extend(phase, changes().filter_map(Change::connections));
+        list.extend(phase, changes().filter_map(Change::create_connections));
+        list.extend(phase, changes().filter_map(Change::resize_connections));
         list.extend(phase, changes().filter_map(Change::programs));
         list.extend(phase, changes().filter_map(Change::open_network));
         if self.commits {
-            let (slot, delta) = (self.to.slot, found.next.clone());
-            list.push(phase, Operation::WriteSlot { slot, delta });
+            let write = Operation::WriteSlot {
+                slot: self.to.slot,
+                delta: found.next.clone(),
+                foreign: found.next_foreign,
+            };
+            list.push(phase, write);
             if changes().any(Change::replaces_programs) {
                 list.push(phase, Operation::Barrier);
             }
@@ -223,6 +230,9 @@ impl Run<'_> {
         for container in found.surplus.iter().cloned() {
             list.push(phase, Operation::Remove { container });
         }
+        if changes().any(|change| change.from.is_some()) {
+            list.push(phase, Operation::Barrier);
+        }
         if leftovers {
             list.push(phase, Operation::RemoveLeftovers);
         }
@@ -251,24 +261,32 @@ impl Change<'_> {
         })
     }
 
-    fn connections(&self) -> Option<Operation> {
-        let container = self.name.clone();
-        let endpoint = self.target.constants.endpoint;
-        let quota = self.target.connections;
-        match self.difference.connections {
+    /// Maps of which a part is there keep their quota: connections may be in them.
+    fn create_connections(&self) -> Option<Operation> {
+        let ConnectionsDifference::Missing { quota } = self.difference.connections else {
+            return None;
+        };
+        Some(Operation::CreateConnections {
+            container: self.name.clone(),
+            endpoint: self.target.constants.endpoint,
+            quota: quota.unwrap_or(self.target.connections),
+        })
+    }
+
+    fn resize_connections(&self) -> Option<Operation> {
+        let from = match self.difference.connections {
             ConnectionsDifference::None => None,
-            ConnectionsDifference::Missing => Some(Operation::CreateConnections {
-                container,
-                endpoint,
-                quota,
-            }),
-            ConnectionsDifference::Quota(from) => Some(Operation::ResizeConnections {
-                container,
-                endpoint,
-                from,
-                to: quota,
-            }),
-        }
+            ConnectionsDifference::Missing { quota } => quota,
+            ConnectionsDifference::Quota(from) => Some(from),
+        };
+        let to = self.target.connections;
+        let from = from.filter(|from| *from != to)?;
+        Some(Operation::ResizeConnections {
+            container: self.name.clone(),
+            endpoint: self.target.constants.endpoint,
+            from,
+            to,
+        })
     }
 
     fn programs(&self) -> Option<Operation> {
@@ -295,7 +313,7 @@ impl Change<'_> {
 
     /// Whether a program is replaced that packets may be in.
     fn replaces_programs(&self) -> bool {
-        let resized = matches!(self.difference.connections, ConnectionsDifference::Quota(_));
+        let resized = self.resize_connections().is_some();
         self.live && (resized || self.difference.programs != ProgramsDifference::None)
     }
 

@@ -66,7 +66,8 @@ pub struct Network {
     pub addresses: Vec<IpAddr>,
     /// MTU of both ends.
     pub mtu: u32,
-    /// Whether `/etc/netns/<namespace>.<name>/resolv.conf` is written from the host's.
+    /// Whether `/etc/netns/<namespace>.<name>/resolv.conf` is written from the host's (there is
+    /// none where the host has none).
     pub resolv_conf: bool,
 }
 

@@ -324,15 +324,28 @@ fn a_namespace_has_the_label_of_its_name() {
     }
 }
 
+const CONTAINERS: &str = "\
+apiVersion: plumbline.dev/v1alpha1
+kind: Container
+metadata: {name: a, namespace: \"\"}
+spec: {addresses: [10.44.0.10, fd44::10], attach: {netns: null}, host: null}
+---
+apiVersion: plumbline.dev/v1alpha1
+kind: Container
+metadata: {name: b, namespace: m, labels: {app: web}}
+spec:
+  host: alpha.example
+  addresses: [\"fd44::11\"]
+  ports:
+  - {name: http, port: 80}
+  - {name: http, port: 80, protocol: UDP}
+  connections: 64
+  attach: {netns: {}}
+";
+
 #[test]
 fn a_container_and_its_defaults() {
-    let text = "apiVersion: plumbline.dev/v1alpha1\nkind: Container\nmetadata: {name: a, namespace: \"\"}\n\
-                spec: {addresses: [10.44.0.10, fd44::10], attach: {netns: null}, host: null}\n---\n\
-                apiVersion: plumbline.dev/v1alpha1\nkind: Container\nmetadata: {name: b, namespace: m, \
-                labels: {app: web}}\nspec:\n  host: alpha.example\n  addresses: [\"fd44::11\"]\n  \
-                ports:\n  - {name: http, port: 80}\n  - {name: http, port: 80, protocol: UDP}\n  \
-                connections: 64\n  attach: {netns: {}}\n";
-    let containers = accepted(text).documents.containers;
+    let containers = accepted(CONTAINERS).documents.containers;
     assert_eq!(containers[0].name.to_string(), "default/a");
     assert_eq!(containers[0].addresses.len(), 2);
     assert_eq!(containers[0].addresses[1].1.to_string(), "a.yaml:4:32");

@@ -50,6 +50,17 @@ pub(super) fn published() -> Option<Tree> {
     Some(tree)
 }
 
+/// Every file of our own examples, all of them as one tree.
+pub(super) fn examples() -> Tree {
+    let mut tree = Tree::default();
+    add(
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples")),
+        "",
+        &mut tree,
+    );
+    tree
+}
+
 #[test]
 fn published_manifests_are_read_as_they_are() {
     let Some(mut tree) = published() else { return };

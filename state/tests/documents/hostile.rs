@@ -11,18 +11,27 @@ use super::{Parsed, found, parse, tree};
 
 const FILE: usize = limits::FILE_BYTES;
 
-/// As many copies of `part` as fit into a file of the largest size, between `head` and `tail`.
-fn filled(head: &str, part: &str, tail: &str) -> String {
-    let copies = (FILE - head.len() - tail.len()) / part.len();
+/// As many copies of `part` as fit into so many bytes, between `head` and `tail`.
+fn filled_to(bytes: usize, head: &str, part: &str, tail: &str) -> String {
+    let copies = (bytes - head.len() - tail.len()) / part.len();
     format!("{head}{}{tail}", part.repeat(copies))
 }
 
-/// A tree of as many files of this text as may be read, but for `plumbline.yaml`.
-fn whole_tree(text: &str) -> Parsed {
-    let copies = limits::TREE_BYTES / FILE;
-    let names: Vec<String> = (0..copies).map(|n| format!("{n:02}.yaml")).collect();
+/// A file of the largest size.
+fn filled(head: &str, part: &str, tail: &str) -> String {
+    filled_to(FILE, head, part, tail)
+}
+
+/// A tree of so many files of this text.
+fn copies(text: &str, number: usize) -> Parsed {
+    let names: Vec<String> = (0..number).map(|n| format!("{n:02}.yaml")).collect();
     let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), text)).collect();
     parse(tree(&files))
+}
+
+/// A tree of the largest size.
+fn whole_tree(text: &str) -> Parsed {
+    copies(text, limits::TREE_BYTES / FILE)
 }
 
 fn codes(parsed: &Parsed) -> Vec<&'static str> {
@@ -33,7 +42,7 @@ fn codes(parsed: &Parsed) -> Vec<&'static str> {
 }
 
 #[test]
-fn large_files_that_end_at_a_limit() {
+fn files_that_end_at_a_limit() {
     for (head, part, tail, code) in [
         ("", "[", "", "too-deep"),
         ("", "{a: ", "", "too-deep"),
@@ -54,17 +63,25 @@ fn large_files_that_end_at_a_limit() {
         ("", "\t", "", "yaml-tab"),
         ("", "- \t\n", "", "too-many"),
         ("a: ", "\t ", "\n", "yaml-tab"),
-        ("", "%A\n", "", "yaml-directive"),
+        ("", "%A\n", "", "too-complex"),
         ("", "\"", "", "yaml-syntax"),
         ("a: '", "''", "", "yaml-syntax"),
         ("", "]", "", "yaml-syntax"),
         ("", ":", "", "wrong-type"),
         ("", "\u{1b}", "", "hidden-character"),
     ] {
-        let text = filled(head, part, tail);
-        let codes = codes(&whole_tree(&text));
+        let text = filled_to(1 << 20, head, part, tail);
+        let codes = codes(&copies(&text, 9));
         assert!(codes.contains(&code), "{head}{part}{tail}: {codes:?}");
     }
+}
+
+#[test]
+fn whole_trees_that_end_at_a_limit() {
+    let lists = whole_tree(&filled("a: [", "b,", "]"));
+    assert_eq!(codes(&lists), ["missing-field", "too-many"]);
+    let tabs = whole_tree(&filled("", "\t", ""));
+    assert_eq!(codes(&tabs), ["yaml-tab"]);
 }
 
 #[test]
@@ -126,13 +143,26 @@ fn many_small_files_with_lists_as_keys() {
 
 #[test]
 fn more_findings_than_anybody_reads() {
-    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec:\n  \
-                  ingress:\n";
-    let text = filled(policy, "  - {x: y}\n", "");
+    let policy = super::policy("ingress:");
+    let text = filled(&policy, "  - {x: y}\n", "");
     let parsed = whole_tree(&text);
     assert!(parsed.problems.errors() > limits::FINDINGS);
     // And one that says where reading stopped.
     assert_eq!(parsed.problems.clone().sorted().len(), 1_001);
+}
+
+#[test]
+fn more_labels_than_may_be() {
+    let mut labels = String::new();
+    for n in 0..170_000 {
+        writeln!(labels, "  a{n}: b").unwrap();
+    }
+    let selector = format!(
+        "podSelector:\n  matchLabels:\n{}",
+        labels.replace("  a", "    a")
+    );
+    let parsed = copies(&super::policy(&selector), 3);
+    assert!(codes(&parsed).contains(&"too-many"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use state::documents::tree::Tree;
 use state::documents::yaml::{self, Budget, Kind, Node, Value};
 use state::words::problem::Problems;
 
-use super::corpus::published;
+use super::corpus::{examples, published};
 use super::parse;
 
 /// Whether both read the same from a text. `None` where it is refused here.
@@ -276,13 +276,22 @@ fn edited(text: &str, edits: &[(prop::sample::Index, Edit)]) -> String {
     lines.join("\n") + "\n"
 }
 
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(cases(4_000))]
 
     #[test]
     fn words_in_any_order(words in prop::collection::vec(prop::sample::select(WORDS), 0..14)) {
         let text = words.concat();
-        for text in [text.clone(), format!("{{k: {text}}}\n"), format!("k: {text}"), text.replace('\n', "\n ")] {
+        let (braced, deeper) = (format!("{{k: {text}}}\n"), text.replace('\n', "\n "));
+        for text in [format!("k: {text}"), text, braced, deeper] {
             if let Some(Err(why)) = agree(text.as_bytes()) {
                 prop_assert!(false, "{text:?}: {why}");
             }
@@ -306,7 +315,10 @@ proptest! {
 
     /// Arbitrary bytes make findings, never a panic, and the same ones each time.
     #[test]
-    fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), config in any::<bool>()) {
+    fn any_bytes_never_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        config in any::<bool>(),
+    ) {
         let name = if config { Tree::CONFIG } else { "a.yaml" };
         let mut tree = Tree::default();
         tree.files.insert(name.into(), bytes.into());
@@ -331,6 +343,15 @@ fn the_manifest_is_accepted_before_it_is_edited() {
 #[test]
 fn published_manifests_agree() {
     let Some(tree) = published() else { return };
+    for (path, content) in &tree.files {
+        assert_eq!(agree(content), Some(Ok(())), "{path}");
+    }
+}
+
+#[test]
+fn examples_agree() {
+    let tree = examples();
+    assert!(!tree.files.is_empty());
     for (path, content) in &tree.files {
         assert_eq!(agree(content), Some(Ok(())), "{path}");
     }

@@ -326,8 +326,8 @@ impl<'a, 't> Builder<'a, 't> {
         }
     }
 
-    /// Readers differ on tabs at the ends of the lines of a text that is folded and at the beginning
-    /// of a block, and on the end of a block that has no line break.
+    /// Readers differ on tabs at the ends of lines that are folded and at the beginning of a block,
+    /// on the end of a block that has no line break, and on some signs within brackets.
     fn check_form(&mut self, raw: &str, style: ScalarStyle, start: Spot) {
         let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
         if !block && raw.contains('\n') && raw.contains('\t') {

@@ -1,0 +1,29 @@
+//! Findings of a tree, told as was asked for.
+
+use state::documents::tree::Tree;
+use state::words::problem::{Problem, Severity};
+
+use crate::report::out::Out;
+use crate::report::{json, problem};
+
+/// All of them: as data where JSON was asked for, else as diagnostics.
+pub(super) fn tell(problems: &[Problem], tree: &Tree, out: Out) {
+    if !out.json {
+        return warn(problems, tree, out);
+    }
+    match json::document(&problem::data(problems)) {
+        Ok(text) => out.data(&text),
+        Err(error) => out.error(&error.to_string()),
+    }
+}
+
+/// As diagnostics, whatever was asked for as data. Where quiet was asked for, errors alone.
+pub(super) fn warn(problems: &[Problem], tree: &Tree, out: Out) {
+    let told = problems
+        .iter()
+        .filter(|problem| !out.quiet || problem.severity == Severity::Error);
+    let text = problem::text(told, tree, out.notes);
+    if !text.is_empty() {
+        out.insist(&text);
+    }
+}

@@ -1,0 +1,122 @@
+//! Target against live: what differs, and nothing of what to do about it.
+//!
+//! `diff(x, x)` is empty. Rows are compared twice: with the live slot, which is what changes for
+//! packets, and with the other slot, which is what must be written (each slot catches up).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::live::Live;
+use crate::target::{Datapath, Tables, Target};
+use crate::words::names::FullName;
+
+pub mod rows;
+pub mod container;
+
+pub use container::{
+    ConnectionsDifference, ContainerDifference, Detached, NetworkDifference, ProgramsDifference,
+    Surplus,
+};
+pub use rows::{Delta, TableDelta};
+
+/// Target against live.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// No bpffs is mounted where the base directory belongs.
+    pub bpffs_missing: bool,
+    /// There is nothing of ours yet.
+    pub base_missing: bool,
+    /// The shared blocks are another build.
+    pub blocks: bool,
+    /// The last store has not settled: its run died, left something, or swung back.
+    pub unsettled: bool,
+    /// A run died while it prepared the other slot: packets may be in programs that it replaced.
+    pub interrupted: bool,
+    /// Runs that died have left what nothing reaches.
+    pub leftovers: bool,
+    /// How many rows of the live slot nothing of ours writes.
+    pub foreign: usize,
+    /// How many such rows the other slot has.
+    pub next_foreign: usize,
+    /// Against the live slot.
+    pub live: Delta,
+    /// Against the slot that is not live.
+    pub next: Delta,
+    /// Containers of the target that differ.
+    pub containers: BTreeMap<FullName, ContainerDifference>,
+    /// Containers of which something is left and the target has none.
+    pub surplus: BTreeSet<FullName>,
+    /// Sysctls: path, what it is (`None`: there is none), what it is to be.
+    pub sysctls: BTreeMap<String, (Option<String>, String)>,
+}
+
+impl Differences {
+    /// Whether packets would be judged differently, or by other programs, so that a commit is
+    /// needed. Other programs too are a generation of their own: what the old ones have cached is
+    /// judged again by the new ones, and a run that dies between two swaps is known by its slot.
+    pub fn needs_commit(&self) -> bool {
+        let mut containers = self.containers.values();
+        self.base_missing
+            || self.foreign > 0
+            || !self.live.is_empty()
+            || containers.any(|container| container.regenerated)
+    }
+
+    /// Whether nothing at all differs. The slot that is not live may: it is written only when it
+    /// is to become live.
+    pub fn is_empty(&self) -> bool {
+        !self.needs_commit()
+            && !self.bpffs_missing
+            && !self.blocks
+            && !self.unsettled
+            && !self.leftovers
+            && self.containers.is_empty()
+            && self.surplus.is_empty()
+            && self.sysctls.is_empty()
+    }
+}
+
+/// Compares.
+pub fn diff(target: &Target, live: &Live, datapath: &Datapath) -> Differences {
+    let mut found = Differences {
+        bpffs_missing: !live.bpffs,
+        base_missing: live.base.is_none(),
+        ..Differences::default()
+    };
+    let empty = Tables::default();
+    let (current, next) = match &live.base {
+        Some(base) => {
+            found.blocks = base.block_code != datapath.block_code;
+            found.unsettled = !base.is_settled();
+            found.interrupted = base.other_slot().generation > base.record.generation;
+            found.leftovers = base.leftovers;
+            found.foreign = base.live_slot().foreign;
+            found.next_foreign = base.other_slot().foreign;
+            (&base.live_slot().tables, &base.other_slot().tables)
+        }
+        None => (&empty, &empty),
+    };
+    found.live = Delta::between(current, &target.tables);
+    found.next = Delta::between(next, &target.tables);
+    for (name, container) in &target.containers {
+        let live = live.containers.get(name);
+        let difference = ContainerDifference::between(container, live, found.blocks);
+        if !difference.is_none() {
+            found.containers.insert(name.clone(), difference);
+        }
+    }
+    found.surplus = live
+        .containers
+        .keys()
+        .filter(|name| !target.containers.contains_key(name))
+        .cloned()
+        .collect();
+    for (path, value) in &target.host.sysctls {
+        let is = live.host.sysctls.get(path);
+        if is != Some(value) {
+            found
+                .sysctls
+                .insert(path.clone(), (is.cloned(), value.clone()));
+        }
+    }
+    found
+}

@@ -1,0 +1,32 @@
+//! Laws of diff and plan, on a simulated host that refuses whatever a kernel would let do harm.
+
+mod trees;
+mod world;
+mod programs;
+mod seen;
+mod execute;
+mod interrupt;
+mod damage;
+mod lab;
+
+mod converge;
+
+use state::documents::Documents;
+
+use crate::random::show::tree;
+
+/// That something holds; if not, what does not.
+fn law(holds: bool, says: &str) -> Result<(), String> {
+    if holds {
+        Ok(())
+    } else {
+        Err(format!("it does not hold that {says}"))
+    }
+}
+
+fn show(trees: &[Documents]) -> String {
+    let numbered = trees.iter().zip(1..);
+    numbered
+        .map(|(documents, number)| format!("tree {number}:\n{}", tree(documents)))
+        .collect()
+}
