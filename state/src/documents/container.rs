@@ -54,9 +54,6 @@ pub enum Attach {
     Managed,
 }
 
-/// Longest name of a file (`NAME_MAX`): `<namespace>.<name>` is one in `/run/netns` and among pins.
-const FILE_NAME_MOST: usize = 255;
-
 /// Reads `spec`.
 pub(super) fn parse(
     mut fields: Fields<'_, '_>,
@@ -66,7 +63,7 @@ pub(super) fn parse(
     let spot = fields.spot();
     let spec = fields.required("spec", context);
     fields.finish(context);
-    let name = full_name(metadata, context);
+    let name = metadata.object_name(context).map(|(name, _)| name);
     let mut fields = Fields::of(spec?, "spec", context)?;
     let host = fields.take("host");
     let addresses_node = fields.required("addresses", context);
@@ -84,7 +81,10 @@ pub(super) fn parse(
     let attach = attach.map_or(Some(Attach::Managed), |node| self::attach(node, context));
     Some(Container {
         place: context.place(spot),
-        name: name?,
+        name: FullName {
+            namespace: metadata.namespace.clone()?,
+            name: name?,
+        },
         labels: metadata.labels.clone(),
         host,
         addresses: addresses?,
@@ -92,19 +92,6 @@ pub(super) fn parse(
         connections: connections.unwrap_or(Container::CONNECTIONS_DEFAULT),
         attach: attach.unwrap_or_default(),
     })
-}
-
-fn full_name(metadata: &Metadata, context: &mut Context<'_>) -> Option<FullName> {
-    let (name, spot) = metadata.object_name(context)?;
-    let name = FullName {
-        namespace: metadata.namespace.clone()?,
-        name,
-    };
-    if name.dotted().len() > FILE_NAME_MOST {
-        let message = "namespace and name together have more than 254 characters";
-        context.error(spot, codes::BAD_NAME, message);
-    }
-    Some(name)
 }
 
 /// Reads `addresses`: at least one, and at most one of each family.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::codes;
 use super::limits;
 use super::suggest::fields_hint;
-use super::yaml::{Entry, Kind, Node, Spot, Value, shown};
+use super::yaml::{Budget, Entry, Kind, Node, Spot, Value, shown};
 use crate::words::place::Place;
 use crate::words::problem::{Problem, Problems};
 
@@ -22,6 +22,8 @@ pub(super) struct Context<'a> {
     pub(super) problems: &'a mut Problems,
     /// What is accepted and acted on by nobody.
     pub(super) accepted: &'a mut Vec<(String, Place)>,
+    /// What is left of the limits.
+    pub(super) budget: &'a mut Budget,
 }
 
 impl Context<'_> {
@@ -47,6 +49,11 @@ impl Context<'_> {
         let place = self.place(spot);
         self.problems
             .push(Problem::error(place, code, message).help(help));
+    }
+
+    /// Whether there is room for one more label.
+    pub(super) fn has_room(&mut self) -> bool {
+        self.budget.label(&self.file, self.problems)
     }
 
     /// Notes something that an API server wrote.

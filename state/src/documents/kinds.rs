@@ -139,6 +139,7 @@ impl Collection {
             file: Arc::clone(file),
             problems: &mut self.problems,
             accepted: &mut self.documents.accepted,
+            budget: &mut self.budget,
         }
     }
 

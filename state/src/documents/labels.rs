@@ -17,6 +17,9 @@ const OPERATORS: &[&str] = &["In", "NotIn", "Exists", "DoesNotExist"];
 pub(super) fn labels(node: &Node<'_>, what: &str, context: &mut Context<'_>) -> Labels {
     let mut labels = Labels::new();
     for entry in context.map(node, what).unwrap_or_default() {
+        if !context.has_room() {
+            break;
+        }
         let key = label_key(entry, context);
         let value = label_value(&entry.value, what, context);
         if let (Some(key), Some(value)) = (key, value) {
@@ -95,6 +98,9 @@ pub(super) fn selector(node: &Node<'_>, what: &'static str, context: &mut Contex
 }
 
 fn requirement(node: &Node<'_>, context: &mut Context<'_>) -> Option<Requirement> {
+    if !context.has_room() {
+        return None;
+    }
     let mut fields = Fields::of(node, "an item of matchExpressions", context)?;
     let key = fields.required("key", context);
     let operator = fields.required("operator", context);
@@ -164,6 +170,11 @@ fn expression_values(node: &Node<'_>, context: &mut Context<'_>) -> BTreeSet<Arc
     let items = context.list(node, "values").unwrap_or_default();
     items
         .iter()
-        .filter_map(|item| label_value(item, "values", context))
+        .map_while(|item| {
+            context
+                .has_room()
+                .then(|| label_value(item, "values", context))
+        })
+        .flatten()
         .collect()
 }

@@ -242,11 +242,14 @@ fn rules(node: Option<&Node<'_>>, direction: Direction, context: &mut Context<'_
         Direction::Egress => ("egress", "an egress rule", "to"),
     };
     let items = node.and_then(|node| context.list(node, list));
-    items
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|node| rule(node, item, peers, context))
-        .collect()
+    let items = items.unwrap_or_default();
+    let mut rules = Vec::with_capacity(items.len());
+    rules.extend(
+        items
+            .iter()
+            .filter_map(|node| rule(node, item, peers, context)),
+    );
+    rules
 }
 
 fn rule(

@@ -152,6 +152,20 @@ fn more_findings_than_anybody_reads() {
 }
 
 #[test]
+fn more_labels_than_may_be() {
+    let mut labels = String::new();
+    for n in 0..170_000 {
+        writeln!(labels, "  a{n}: b").unwrap();
+    }
+    let selector = format!(
+        "podSelector:\n  matchLabels:\n{}",
+        labels.replace("  a", "    a")
+    );
+    let parsed = copies(&super::policy(&selector), 3);
+    assert!(codes(&parsed).contains(&"too-many"));
+}
+
+#[test]
 fn one_mapping_of_very_many_keys() {
     let mut text =
         String::from("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n  labels:\n");

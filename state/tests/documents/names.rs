@@ -177,18 +177,3 @@ fn an_object_name_has_at_most_253_characters() {
     assert_eq!(name(253), "");
     assert_eq!(name(254), "bad-name 4:9");
 }
-
-#[test]
-fn a_container_with_its_namespace_is_the_name_of_a_file() {
-    let found = |namespace: usize, name: usize| {
-        let text = format!(
-            "apiVersion: plumbline.dev/v1alpha1\nkind: Container\nmetadata:\n  name: {}\n  \
-             namespace: {}\nspec: {{addresses: [10.0.0.1]}}\n",
-            "a".repeat(name),
-            "b".repeat(namespace)
-        );
-        super::found_in(&text)
-    };
-    assert_eq!(found(10, 244), "");
-    assert_eq!(found(10, 245), "bad-name 4:9");
-}

@@ -103,6 +103,11 @@ pub(super) fn damages(most: usize) -> impl Strategy<Value = Vec<Damage>> {
 impl World {
     /// Does it, where there is something to do it to.
     pub(super) fn suffer(&mut self, damage: &Damage) {
+        self.suffer_one(damage);
+        self.forget_gone();
+    }
+
+    fn suffer_one(&mut self, damage: &Damage) {
         match damage.kind {
             Kind::LosePolicy(slot)
             | Kind::LoseRuleset(slot)
@@ -130,23 +135,24 @@ impl World {
                     base.sets.clear();
                 }
             }
-            Kind::LoseBpffs => {
-                self.bpffs = false;
-                self.base = None;
-                // Programs go with their links, and no packet is in one when they have gone.
-                (self.left, self.replaced) = (None, false);
-                for container in self.containers.values_mut() {
-                    container.maps = None;
-                    container.programs = [None, None];
-                }
-                self.containers
-                    .retain(|_, container| container.wires.is_some());
-            }
+            Kind::LoseBpffs => self.lose_bpffs(),
             Kind::SetSysctl => {
                 let path = "net/ipv6/conf/all/forwarding".to_owned();
                 self.sysctls.insert(path, "0".to_owned());
             }
             _ => self.suffer_container(damage),
+        }
+    }
+
+    /// The bpffs is unmounted, and with it goes what it alone held.
+    pub(super) fn lose_bpffs(&mut self) {
+        self.bpffs = false;
+        self.base = None;
+        // Programs go with their links, and no packet is in one when they have gone.
+        (self.left, self.replaced) = (None, false);
+        for container in self.containers.values_mut() {
+            container.maps = None;
+            container.programs = [None, None];
         }
     }
 
@@ -248,8 +254,8 @@ fn suffer_wires(container: &mut Container, damage: &Damage) {
         }
         Kind::SetDown => wires.up = false,
         Kind::LoseAddressInside => {
-            if !wires.addresses.is_empty() {
-                let all: Vec<_> = wires.addresses.iter().copied().collect();
+            let all: Vec<_> = wires.addresses.iter().copied().collect();
+            if let [_, ..] = all[..] {
                 wires.addresses.remove(damage.row.get(&all));
             }
         }

@@ -16,6 +16,18 @@ impl World {
         planned: &Planned,
         much: u8,
     ) -> Result<(), String> {
+        self.begin_one(phase, operation, planned, much)?;
+        self.forget_gone();
+        Ok(())
+    }
+
+    fn begin_one(
+        &mut self,
+        phase: Phase,
+        operation: &Operation,
+        planned: &Planned,
+        much: u8,
+    ) -> Result<(), String> {
         match operation {
             Operation::ReplaceBlocks => self.add_blocks(planned.datapath.block_code, false)?,
             Operation::WriteSlot {

@@ -122,18 +122,25 @@ impl World {
         self.last_id
     }
 
+    /// Forgets containers of which nothing is left.
+    pub(super) fn forget_gone(&mut self) {
+        self.containers.retain(|_, container| {
+            let programs = container.programs.iter().any(Option::is_some);
+            container.wires.is_some() || container.maps.is_some() || programs
+        });
+    }
+
     /// Reads everything.
     pub(super) fn live(&self, datapath: &Datapath) -> Live {
         let containers = self.containers.iter();
         let read = containers.map(|(name, c)| (name.clone(), self.container(name, c, datapath)));
-        let there = read.filter(|(_, found)| *found != LiveContainer::default());
         Live {
             bpffs: self.bpffs,
             base: self
                 .base
                 .as_ref()
                 .map(|base| self.read_base(base, datapath)),
-            containers: there.collect(),
+            containers: read.collect(),
             host: LiveHost {
                 addresses: ["192.0.2.1", "2001:db8::1"]
                     .map(|a| a.parse().expect("one"))

@@ -48,6 +48,7 @@ pub(super) struct Ended;
 pub struct Budget {
     documents: usize,
     values: usize,
+    labels: usize,
     costly: u32,
     stopped: bool,
 }
@@ -61,6 +62,16 @@ impl Budget {
     /// One more item of a list of documents. Whether the limit is reached.
     pub(super) fn item(&mut self, file: &Arc<str>, problems: &mut Problems) -> bool {
         self.document(file, problems).is_err() || self.check_findings(file, problems).is_err()
+    }
+
+    /// One more label. Whether there is room for it.
+    pub(super) fn label(&mut self, file: &Arc<str>, problems: &mut Problems) -> bool {
+        self.labels += 1;
+        if self.labels > limits::LABELS {
+            let message = format!("the tree has more than {} labels", limits::LABELS);
+            self.stop(file, problems, message);
+        }
+        self.labels <= limits::LABELS
     }
 
     /// One more document.
