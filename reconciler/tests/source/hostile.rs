@@ -176,6 +176,7 @@ fn somebody_elses_repository_is_refused_with_the_line_to_run() {
         ),
         "{error}"
     );
-    let line = format!("safe.directory {}", repo.path().display());
-    assert!(says(&error).contains(&line), "{error}");
+    let path = repo.path().display();
+    let line = format!("git config --global --add safe.directory {path}");
+    assert_eq!(error.remedy(), Some(line), "{error}");
 }
