@@ -12,6 +12,7 @@
 
 mod stage;
 
+mod spoofing;
 mod handshake;
 mod expiry;
 mod family;
