@@ -7,11 +7,7 @@
 )]
 
 mod kernel;
-mod pipeline;
 mod examples;
 mod readme;
 mod established;
-mod atomicity;
-mod leaks;
 mod after_exit;
-mod refuse;

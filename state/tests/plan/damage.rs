@@ -135,24 +135,21 @@ impl World {
                     base.sets.clear();
                 }
             }
-            Kind::LoseBpffs => self.lose_bpffs(),
+            Kind::LoseBpffs => {
+                self.bpffs = false;
+                self.base = None;
+                // Programs go with their links, and no packet is in one when they have gone.
+                (self.left, self.replaced) = (None, false);
+                for container in self.containers.values_mut() {
+                    container.maps = None;
+                    container.programs = [None, None];
+                }
+            }
             Kind::SetSysctl => {
                 let path = "net/ipv6/conf/all/forwarding".to_owned();
                 self.sysctls.insert(path, "0".to_owned());
             }
             _ => self.suffer_container(damage),
-        }
-    }
-
-    /// The bpffs is unmounted, and with it goes what it alone held.
-    pub(super) fn lose_bpffs(&mut self) {
-        self.bpffs = false;
-        self.base = None;
-        // Programs go with their links, and no packet is in one when they have gone.
-        (self.left, self.replaced) = (None, false);
-        for container in self.containers.values_mut() {
-            container.maps = None;
-            container.programs = [None, None];
         }
     }
 

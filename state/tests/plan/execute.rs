@@ -89,7 +89,7 @@ impl World {
                 container,
                 endpoint,
                 quota,
-            } => self.create_connections(container, *endpoint, *quota, planned)?,
+            } => self.create_connections(container, *endpoint, *quota)?,
             Operation::ResizeConnections { container, to, .. } => {
                 self.resize(container, *to, planned)?;
             }
@@ -341,9 +341,8 @@ impl World {
         name: &FullName,
         endpoint: EndpointIndex,
         quota: u32,
-        planned: &Planned,
     ) -> Result<(), String> {
-        self.is_free_for(name, endpoint, planned)?;
+        self.is_free_for(name, endpoint)?;
         let found = self.containers.get(name).and_then(|c| c.maps);
         let id = match found {
             Some(maps) => {
@@ -359,16 +358,9 @@ impl World {
     }
 
     /// An index belongs to one container until the generation that removes it has settled.
-    fn is_free_for(
-        &mut self,
-        name: &FullName,
-        endpoint: EndpointIndex,
-        planned: &Planned,
-    ) -> Result<(), String> {
+    fn is_free_for(&mut self, name: &FullName, endpoint: EndpointIndex) -> Result<(), String> {
         let mac = state::target::host::container_mac(name);
-        let unsettled = planned.live.base.as_ref().filter(|base| !base.is_settled());
-        let left = unsettled.map(|base| base.record.slot.other());
-        let own = self.containers.get(name).and_then(|c| c.maps);
+        let (left, own) = (self.left, self.containers.get(name).and_then(|c| c.maps));
         let others = self.pinned_maps();
         let base = self.base()?;
         let registered = base.registry.get(&endpoint);
@@ -385,7 +377,7 @@ impl World {
         });
         law(
             rows.all(|row| row.mac == mac),
-            "an index is not given to another until the commit that removed it has settled",
+            "an index is not given to another while packets may know it",
         )
     }
 

@@ -10,8 +10,6 @@ mod damage;
 mod lab;
 
 mod converge;
-mod minimal;
-mod guards;
 
 use state::documents::Documents;
 
