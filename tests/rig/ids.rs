@@ -270,11 +270,12 @@ fn walk(folder: &Path, found: &mut BTreeSet<String>) {
 }
 
 /// The objects behind pins. [`Link::open`] opens a pin of any kind (and closes it when dropped, no
-/// more); which kind it is stands in `/proc`, beside its descriptor.
+/// more); which kind it is stands in `/proc`, beside its descriptor (the thread's: it may have a
+/// table of its own).
 fn pinned(pins: &BTreeSet<String>) -> BTreeSet<Object> {
     let opened = pins.iter().filter_map(|pin| Link::open(pin).ok());
     let object = |link: Link| {
-        let path = format!("/proc/self/fdinfo/{}", link.as_fd().as_raw_fd());
+        let path = format!("/proc/thread-self/fdinfo/{}", link.as_fd().as_raw_fd());
         let info = fs::read_to_string(path).expect("an open descriptor has information");
         let id = |field: &str| {
             let value = info.lines().find_map(|line| line.strip_prefix(field))?;
