@@ -11,3 +11,4 @@ mod examples;
 mod readme;
 mod established;
 mod after_exit;
+mod refuse;
