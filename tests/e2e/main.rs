@@ -7,8 +7,10 @@
 )]
 
 mod kernel;
+mod pipeline;
 mod examples;
 mod readme;
 mod established;
+mod leaks;
 mod after_exit;
 mod refuse;
