@@ -11,6 +11,7 @@ mod pipeline;
 mod examples;
 mod readme;
 mod established;
+mod atomicity;
 mod leaks;
 mod after_exit;
 mod refuse;
