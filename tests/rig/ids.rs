@@ -199,9 +199,22 @@ impl Machine {
 
     fn alive(&self) -> BTreeSet<Object> {
         let programs = self.programs.keys().map(|&id| Object::Program(id));
-        let maps = self.maps.keys().map(|&id| Object::Map(id));
+        let maps = self.maps.keys().filter(|&&id| !self.is_husk(id));
+        let maps = maps.map(|&id| Object::Map(id));
         let links = self.links.keys().map(|&id| Object::Link(id));
         programs.chain(maps).chain(links).collect()
+    }
+
+    /// Whether a map is a program array that holds nothing and that no program uses. The kernel may
+    /// keep one for ever: when the last pin or descriptor goes, it empties the array in a work item
+    /// and holds the map until that has run, and whoever opens the map by its id meanwhile (as
+    /// `bpftool map show` does with every map of the machine, and a [`Machine`] too) and closes it
+    /// makes it hold the map once more for the same item (`prog_array_map_clear` in
+    /// kernel/bpf/arraymap.c; seen on 6.18). What is still pinned is found as a pin.
+    fn is_husk(&self, id: u32) -> bool {
+        self.maps.get(&id) == Some(&MapType::ProgArray)
+            && !self.programs.values().any(|maps| maps.contains(&id))
+            && self.inside(id).is_empty()
     }
 
     /// Everything that is tied to the seeds.
