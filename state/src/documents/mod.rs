@@ -2,9 +2,9 @@
 //!
 //! A file's bytes become text, the text one tree of values with places ([`yaml`]), and each
 //! document of it is read by the parser of its kind, field by field; what no parser asks for is
-//! unknown and refused. Parsing never stops at a finding: only a syntax error ends its file, and only a limit
-//! ends the tree. It never panics, and takes time and memory in proportion to the tree
-//! ([`limits`]). Files are read in the order of their paths, so the same tree gives the same
+//! unknown and refused. Parsing never stops at a finding: only a syntax error ends its file, and
+//! only a limit ends the tree. It never panics, and takes time and memory in proportion to the
+//! tree ([`limits`]). Files are read in the order of their paths, so the same tree gives the same
 //! documents and findings.
 
 pub mod limits;
