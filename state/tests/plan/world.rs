@@ -140,6 +140,7 @@ impl World {
                 .base
                 .as_ref()
                 .map(|base| self.read_base(base, datapath)),
+            begins_at: Generation(0),
             containers: read.collect(),
             host: LiveHost {
                 addresses: ["192.0.2.1", "2001:db8::1"]
