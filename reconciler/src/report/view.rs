@@ -2,8 +2,10 @@
 //! JSON are both made from this, so neither can say what the other does not.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use serde::Serialize;
+use state::diff::Detached;
 use state::plan::{Kind, Operation, Plan};
 use state::target::Constants;
 use state::target::programs::BuildHash;
@@ -267,10 +269,16 @@ impl Objects {
                 self.container(container, Action::Update, detail);
             }
             Operation::Attach {
-                container, build, ..
+                container,
+                build,
+                why,
+                ..
             } => {
                 self.counts.programs += 2;
-                let detail = format!("attach programs {}", short(&build.to_string()));
+                let mut detail = format!("attach programs {}", short(&build.to_string()));
+                if *why != Detached::Missing {
+                    write!(detail, ": {why}").ok();
+                }
                 self.container(container, Action::Update, detail);
             }
             Operation::Swap {
