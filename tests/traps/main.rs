@@ -11,8 +11,13 @@
 )]
 
 mod stage;
+mod foreign;
 
+mod swap;
+mod reuse;
 mod spoofing;
+mod attachment;
 mod handshake;
 mod expiry;
+mod recovery;
 mod family;

@@ -77,6 +77,9 @@ pub(crate) struct Side {
     pub(crate) name: FullName,
     pub(crate) net: Netns,
     pub(crate) wire: Wire,
+    /// Its host-side interface, by name and index.
+    pub(crate) interface: String,
+    pub(crate) ifindex: u32,
     pub(crate) mac: [u8; 6],
     pub(crate) gateway_mac: [u8; 6],
     pub(crate) addresses: [IpAddr; 2],
@@ -125,6 +128,8 @@ impl Side {
             wire: Wire::open(&net, "eth0"),
             mac: net.interface("eth0").mac,
             gateway_mac: gateway.mac,
+            interface: gateway.name,
+            ifindex: gateway.index,
             addresses: container.addresses.clone().try_into().unwrap(),
             name,
             net,
@@ -162,18 +167,23 @@ impl Side {
     /// Waits for a TCP segment of these ports and flags.
     #[track_caller]
     pub(crate) fn sees(&self, from: &Self, v6: bool, ports: Ports, flags: u16) {
-        self.gets(from, v6, ports, |ip| ip.tcp_flags() == Some(flags));
+        self.gets(from.address(v6), ports, |ip| ip.tcp_flags() == Some(flags));
     }
 
     /// Waits for a datagram of these ports.
     #[track_caller]
     pub(crate) fn hears(&self, from: &Self, v6: bool, ports: Ports) {
-        self.gets(from, v6, ports, |ip| ip.protocol == 17);
+        self.hears_from(from.address(v6), ports);
+    }
+
+    /// The same from anybody.
+    #[track_caller]
+    pub(crate) fn hears_from(&self, source: IpAddr, ports: Ports) {
+        self.gets(source, ports, |ip| ip.protocol == 17);
     }
 
     #[track_caller]
-    fn gets(&self, from: &Self, v6: bool, ports: Ports, is: impl Fn(&SeenIp) -> bool) {
-        let source = from.address(v6);
+    fn gets(&self, source: IpAddr, ports: Ports, is: impl Fn(&SeenIp) -> bool) {
         let what = format!("a packet from {source}, ports {ports:?}");
         self.wire.capture(&what, |frame| {
             let ip = Seen::read(frame)?.ip?;
