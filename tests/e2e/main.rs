@@ -7,7 +7,11 @@
 )]
 
 mod kernel;
+mod pipeline;
 mod examples;
 mod readme;
 mod established;
+mod atomicity;
+mod leaks;
 mod after_exit;
+mod refuse;

@@ -199,9 +199,22 @@ impl Machine {
 
     fn alive(&self) -> BTreeSet<Object> {
         let programs = self.programs.keys().map(|&id| Object::Program(id));
-        let maps = self.maps.keys().map(|&id| Object::Map(id));
+        let maps = self.maps.keys().filter(|&&id| !self.is_husk(id));
+        let maps = maps.map(|&id| Object::Map(id));
         let links = self.links.keys().map(|&id| Object::Link(id));
         programs.chain(maps).chain(links).collect()
+    }
+
+    /// Whether a map is a program array that holds nothing and that no program uses. The kernel may
+    /// keep one for ever: when the last pin or descriptor goes, it empties the array in a work item
+    /// and holds the map until that has run, and whoever opens the map by its id meanwhile (as
+    /// `bpftool map show` does with every map of the machine, and a [`Machine`] too) and closes it
+    /// makes it hold the map once more for the same item (`prog_array_map_clear` in
+    /// kernel/bpf/arraymap.c; seen on 6.18). What is still pinned is found as a pin.
+    fn is_husk(&self, id: u32) -> bool {
+        self.maps.get(&id) == Some(&MapType::ProgArray)
+            && !self.programs.values().any(|maps| maps.contains(&id))
+            && self.inside(id).is_empty()
     }
 
     /// Everything that is tied to the seeds.
@@ -270,11 +283,12 @@ fn walk(folder: &Path, found: &mut BTreeSet<String>) {
 }
 
 /// The objects behind pins. [`Link::open`] opens a pin of any kind (and closes it when dropped, no
-/// more); which kind it is stands in `/proc`, beside its descriptor.
+/// more); which kind it is stands in `/proc`, beside its descriptor (the thread's: it may have a
+/// table of its own).
 fn pinned(pins: &BTreeSet<String>) -> BTreeSet<Object> {
     let opened = pins.iter().filter_map(|pin| Link::open(pin).ok());
     let object = |link: Link| {
-        let path = format!("/proc/self/fdinfo/{}", link.as_fd().as_raw_fd());
+        let path = format!("/proc/thread-self/fdinfo/{}", link.as_fd().as_raw_fd());
         let info = fs::read_to_string(path).expect("an open descriptor has information");
         let id = |field: &str| {
             let value = info.lines().find_map(|line| line.strip_prefix(field))?;

@@ -39,7 +39,7 @@ pub(crate) fn open_pin(path: &Path) -> io::Result<(OwnedFd, Option<Kind>)> {
     let path = path_of(path)?;
     // SAFETY: the path lives until the call returns.
     let fd = owned(unsafe { raw::bpf_obj_get(path.as_ptr()) })?;
-    let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
+    let link = std::fs::read_link(format!("/proc/thread-self/fd/{}", fd.as_raw_fd()))?;
     let name = link.to_string_lossy();
     let kinds = [
         ("bpf-map", Kind::Map),

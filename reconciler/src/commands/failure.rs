@@ -43,6 +43,10 @@ pub(crate) fn tell(failure: &Failure, out: Out) -> Exit {
 /// Tells why a tree cannot be read.
 pub(crate) fn source(error: &SourceError, out: Out) -> Exit {
     out.error(&escape(&error.to_string()));
+    if let Some(line) = error.remedy() {
+        // On a line of its own, for whoever pastes it.
+        out.insist(&format!("    {}\n", escape(&line)));
+    }
     if error.is_refusal() {
         Exit::Refused
     } else {

@@ -134,7 +134,7 @@ pub(super) fn open(name: &str) -> Result<Option<OwnedFd>, NamespaceError> {
 pub(super) fn bind(name: &str, namespace: BorrowedFd<'_>) -> Result<(), NamespaceError> {
     prepare_directory().map_err(NamespaceError::Directory)?;
     let path = path(name);
-    let source = format!("/proc/self/fd/{}", namespace.as_raw_fd());
+    let source = format!("/proc/thread-self/fd/{}", namespace.as_raw_fd());
     // Mode 000 as ip-netns(8) gives it: only a mount gives the file a meaning.
     let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::open(&path, flags, Mode::empty())

@@ -162,6 +162,14 @@ impl SourceError {
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Owner(_) | Self::Find(FindError::Outside { .. }))
     }
+
+    /// The line to paste into a shell, where one would do.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Owner(error) => error.remedy(),
+            _ => None,
+        }
+    }
 }
 
 /// Reads a tree.

@@ -29,8 +29,8 @@ pub enum OwnerError {
     /// It is somebody else's.
     #[error(
         "{} belongs to user {owner}, and {} decides what is enforced here; if you trust whoever \
-         can write there, run\n    git config --global --add safe.directory {}",
-        path.display(), tree.display(), quoted(tree)
+         can write there, say so to git",
+        path.display(), tree.display()
     )]
     Foreign {
         /// The directory that `safe.directory` has to name.
@@ -56,6 +56,17 @@ pub enum OwnerError {
         /// What is wrong with it.
         cause: gix::Error,
     },
+}
+
+impl OwnerError {
+    /// The line to paste into a shell, where one would do.
+    pub fn remedy(&self) -> Option<String> {
+        let Self::Foreign { tree, .. } = self else {
+            return None;
+        };
+        let tree = quoted(tree);
+        Some(format!("git config --global --add safe.directory {tree}"))
+    }
 }
 
 /// Who runs this, as far as the rule asks.
@@ -277,7 +288,7 @@ mod tests {
             "git config --global --add safe.directory {}",
             path.display()
         );
-        assert!(error.to_string().contains(&line), "{error}");
+        assert_eq!(error.remedy(), Some(line));
         assert!(error.to_string().contains("user 1000"), "{error}");
         assert_eq!(quoted(Path::new("/a b/it's")), r"'/a b/it'\''s'");
     }

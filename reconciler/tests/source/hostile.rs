@@ -176,6 +176,10 @@ fn somebody_elses_repository_is_refused_with_the_line_to_run() {
         ),
         "{error}"
     );
-    let line = format!("safe.directory {}", repo.path().display());
-    assert!(says(&error).contains(&line), "{error}");
+    let path = repo.path();
+    let line = format!(
+        "git config --global --add safe.directory {}",
+        path.display()
+    );
+    assert_eq!(error.remedy(), Some(line), "{error}");
 }

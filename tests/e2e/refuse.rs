@@ -1,0 +1,361 @@
+//! What is refused changes nothing, and says why; what has nothing to do does nothing.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use bpf::live::LiveKernel;
+use reconciler::run::lock::Lock;
+use rig::ids::Held;
+use rig::lab::{Lab, binary};
+use rig::program::{Program, Run};
+use rig::tree::{Container, Policy, Rule, Tree};
+
+use crate::kernel::{BASE, kernel};
+
+fn container(name: &str, number: u16) -> Container {
+    Container::numbered(&format!("shop/{name}"), number).label("app", name)
+}
+
+/// Four containers; `a` is isolated, and `b` may reach it.
+fn tree() -> Tree {
+    let all = [("a", 1), ("b", 2), ("c", 3), ("d", 4)];
+    let tree = all.iter().fold(Tree::new(), |tree, (name, number)| {
+        tree.container(&container(name, *number))
+    });
+    tree.policy(&isolating("a", "b"))
+}
+
+fn isolating(subject: &str, from: &str) -> Policy {
+    Policy::new(&format!("shop/{subject}"))
+        .select(&[("app", subject)])
+        .ingress(&[Rule::new().containers(&[("app", from)]).port("TCP", 80)])
+}
+
+fn begin(lab: &Lab) {
+    lab.repository().hold(&tree());
+    lab.apply("first").succeed();
+}
+
+/// Everything of ours: BPF objects, pins, interfaces, namespaces, and what the kernel's maps say.
+fn everything(lab: &Lab) -> (Held, LiveKernel) {
+    (Held::by(&lab.alpha()), kernel().live().unwrap())
+}
+
+/// Runs it; it must end with this code and change nothing.
+#[track_caller]
+fn changes_nothing(lab: &Lab, arguments: &[&str], code: i32) -> Run {
+    let before = everything(lab);
+    let run = lab.reconcile(arguments).ended(code);
+    assert_eq!(everything(lab), before, "{run}");
+    run
+}
+
+#[track_caller]
+fn says(run: &Run, words: &[&str]) {
+    for word in words {
+        assert!(run.stderr.contains(word), "no {word:?} in: {run}");
+    }
+}
+
+#[test]
+fn an_invalid_tree() {
+    Lab::run("invalid", |lab| {
+        begin(lab);
+        let typo = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n\
+                    metadata: {name: all, namespace: shop}\nspec: {podselector: {}}\n";
+        lab.repository().write("typo.yaml", typo);
+        lab.repository().commit("a typo");
+        let run = changes_nothing(lab, &[], 3);
+        says(&run, &["typo.yaml:4:", "podselector", "podSelector"]);
+        says(&changes_nothing(lab, &["-n"], 3), &["typo.yaml:4:"]);
+        says(
+            &changes_nothing(lab, &["--rev", "no-such"], 3),
+            &["no-such"],
+        );
+    });
+}
+
+#[test]
+fn what_belongs_to_others_in_the_way() {
+    Lab::run("collisions", |lab| {
+        begin(lab);
+        let net = lab.alpha().net().clone();
+        let with_e = tree().container(&container("e", 5));
+        lab.repository().hold(&with_e);
+        lab.repository().commit("one more");
+
+        lab.alpha()
+            .program(&Program::new("ip").args(["netns", "add", "shop.e"]))
+            .succeed();
+        says(&changes_nothing(lab, &[], 4), &["shop/e", "shop.e"]);
+        lab.alpha()
+            .program(&Program::new("ip").args(["netns", "delete", "shop.e"]))
+            .succeed();
+
+        net.ip("link add mine type veth peer name peer");
+        net.ip("address add 10.44.0.5/32 dev mine");
+        says(&changes_nothing(lab, &[], 4), &["shop/e", "10.44.0.5"]);
+        net.ip("link delete mine");
+
+        net.ip("-6 route add fd44::5/128 dev lo");
+        says(&changes_nothing(lab, &[], 4), &["shop/e", "fd44::5"]);
+        net.ip("-6 route delete fd44::5/128 dev lo");
+
+        lab.reconcile(&[]).succeed();
+    });
+}
+
+#[test]
+fn an_interface_of_others_with_our_name() {
+    Lab::run("interface", |lab| {
+        begin(lab);
+        let ours = lab.alpha().net().interfaces();
+        let with_e = tree().container(&container("e", 5));
+        lab.repository().hold(&with_e);
+        lab.apply("one more").succeed();
+        let now = lab.alpha().net().interfaces();
+        let name = now.iter().find(|interface| !ours.contains(interface));
+        let name = &name.unwrap().name;
+        lab.repository().hold(&tree());
+        lab.apply("one less").succeed();
+
+        lab.alpha()
+            .net()
+            .ip(&format!("link add {name} type veth peer name peer"));
+        lab.repository().hold(&with_e);
+        lab.repository().commit("again");
+        says(&changes_nothing(lab, &[], 4), &["shop/e", name]);
+    });
+}
+
+#[test]
+fn too_much_at_once() {
+    Lab::run("guards", |lab| {
+        begin(lab);
+        lab.repository()
+            .hold(&Tree::new().container(&container("a", 1)));
+        lab.repository().commit("three fewer");
+        let run = changes_nothing(lab, &[], 4);
+        says(&run, &["shop/b", "shop/c", "shop/d", "--max-prune"]);
+
+        lab.repository().hold(&Tree::new());
+        lab.repository().commit("none");
+        says(&changes_nothing(lab, &[], 4), &["--allow-empty"]);
+
+        let everybody = ["b", "c"]
+            .iter()
+            .fold(tree(), |tree, name| tree.policy(&isolating(name, "d")));
+        lab.repository().hold(&everybody);
+        lab.apply("three isolated").succeed();
+        lab.repository().remove("policies.yaml");
+        lab.repository().commit("none isolated");
+        let run = changes_nothing(lab, &[], 4);
+        says(&run, &["isolation", "shop/a", "shop/b", "shop/c"]);
+        lab.reconcile(&["--max-prune", "75%"]).succeed();
+
+        lab.repository().hold(&Tree::new());
+        lab.repository().commit("none");
+        lab.reconcile(&["--allow-empty"]).succeed();
+        assert_eq!(lab.alpha().netns_names(), [""; 0]);
+    });
+}
+
+#[test]
+fn a_caller_who_is_not_root() {
+    Lab::run("not-root", |lab| {
+        begin(lab);
+        // The folder that holds the program may be closed to others.
+        let copy = Path::new("/run/lab/reconcile");
+        std::fs::copy(binary().unwrap(), copy).unwrap();
+        std::fs::set_permissions(copy, PermissionsExt::from_mode(0o755)).unwrap();
+        let before = everything(lab);
+        let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+        let program = Program::new("setpriv").args(nobody).args([copy]);
+        let program = program.args(["-C"]).args([lab.repository().path()]);
+        let run = lab.alpha().program(&program).ended(1);
+        says(&run, &["root", "sudo"]);
+        assert_eq!(everything(lab), before);
+    });
+}
+
+#[test]
+fn a_second_run_at_the_same_time() {
+    Lab::run("locked", |lab| {
+        begin(lab);
+        lab.repository().hold(&tree().container(&container("e", 5)));
+        lab.repository().commit("one more");
+        let held = Lock::take(Path::new(BASE), Path::new("/run/plumbline")).unwrap();
+        let own = format!("pid {}", std::process::id());
+        says(&changes_nothing(lab, &[], 4), &["lock", &own]);
+        says(&changes_nothing(lab, &["detach"], 4), &["lock", &own]);
+        // Who only looks needs no lock.
+        drop(changes_nothing(lab, &["-n"], 0));
+        drop(held);
+        lab.reconcile(&[]).succeed();
+    });
+}
+
+#[test]
+fn the_repository_of_another_user() {
+    Lab::run("owner", |lab| {
+        begin(lab);
+        let path = lab.repository().path().to_str().unwrap();
+        let own = |user: &str| {
+            let program = Program::new("chown").args(["-R", user, path]);
+            lab.alpha().program(&program).succeed();
+        };
+        own("12345:12345");
+        let line = format!("git config --global --add safe.directory {path}");
+        for arguments in [&[][..], &["-n"], &["validate"], &["--worktree"]] {
+            let run = changes_nothing(lab, arguments, 4);
+            let alone = run.stderr.lines().any(|said| said.trim() == line);
+            assert!(alone, "no line to paste: {run}");
+        }
+        // The line does what it says.
+        lab.shell(&lab.alpha(), &format!("unset GIT_CONFIG_GLOBAL; {line}"))
+            .succeed();
+        drop(changes_nothing(lab, &[], 0));
+    });
+}
+
+/// What stands in the plan, without what applying adds.
+fn plan_of(run: &Run) -> String {
+    let said = run
+        .stdout
+        .lines()
+        .filter(|line| !line.contains(" is live: generation "));
+    said.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn a_dry_run() {
+    Lab::run("dry-run", |lab| {
+        begin(lab);
+        let changed = tree()
+            .container(&container("e", 5))
+            .policy(&isolating("c", "d"));
+        lab.repository().hold(&changed);
+        lab.repository().commit("more");
+        let text = changes_nothing(lab, &["--dry-run"], 0);
+        assert_eq!(text.stdout, changes_nothing(lab, &["-n"], 0).stdout);
+        drop(changes_nothing(lab, &["-n", "--detailed-exitcode"], 2));
+        let json = changes_nothing(lab, &["-n", "-o", "json"], 0);
+        assert_eq!(
+            json.stdout,
+            changes_nothing(lab, &["-n", "-o", "json"], 0).stdout
+        );
+        assert!(text.stdout.contains("shop/e"), "{text}");
+
+        let applied = lab.reconcile(&[]).ended(0);
+        assert_eq!(plan_of(&applied), text.stdout);
+        assert_ne!(applied.stdout, text.stdout);
+
+        lab.repository().hold(&tree());
+        lab.repository().commit("less");
+        let json = changes_nothing(lab, &["-n", "-o", "json"], 0);
+        assert_eq!(lab.reconcile(&["-o", "json"]).ended(0).stdout, json.stdout);
+        drop(changes_nothing(lab, &["-n", "--detailed-exitcode"], 0));
+    });
+}
+
+#[test]
+fn a_dry_run_on_a_host_that_has_nothing() {
+    Lab::run("dry-first", |lab| {
+        lab.alpha().unmount_bpffs();
+        lab.repository().hold(&tree());
+        lab.repository().commit("first");
+        let before = Held::by(&lab.alpha());
+        let run = lab.reconcile(&["-n"]).ended(0);
+        assert!(run.stdout.contains("bpffs"), "{run}");
+        assert_eq!(Held::by(&lab.alpha()), before);
+        lab.reconcile(&[]).succeed();
+        lab.reconcile(&["detach"]).succeed();
+        let mut after = Held::by(&lab.alpha());
+        // The mount stays: it is no more ours than others'. So does what the kernel has in each.
+        after.pins.retain(|pin| !pin.ends_with(".debug"));
+        assert_eq!(after, before);
+    });
+}
+
+#[test]
+fn the_same_commit_again() {
+    Lab::run("again", |lab| {
+        begin(lab);
+        drop(changes_nothing(lab, &[], 0));
+        drop(changes_nothing(lab, &["--detailed-exitcode"], 0));
+    });
+}
+
+#[test]
+fn another_commit_of_the_same_target() {
+    Lab::run("renamed", |lab| {
+        begin(lab);
+        let (held, before) = everything(lab);
+        lab.repository().write("README.md", "What this is about.\n");
+        let id = lab.repository().commit("a word");
+        lab.reconcile(&[]).succeed();
+        let (held_now, mut now) = everything(lab);
+        assert_eq!(held_now, held);
+
+        let slot = now.base.record.slot.index() as usize;
+        let (old, new) = (&before.base.slots[slot], &mut now.base.slots[slot]);
+        assert_eq!(new.commit, id);
+        (new.commit, new.tree) = (old.commit.clone(), old.tree.clone());
+        new.time_s = old.time_s;
+        assert_eq!(now, before, "nothing but the name of the live slot");
+        drop(changes_nothing(lab, &[], 0));
+    });
+}
+
+#[test]
+fn what_is_not_committed() {
+    Lab::run("uncommitted", |lab| {
+        begin(lab);
+        let policies = lab.repository().read("policies.yaml");
+        lab.repository()
+            .write("policies.yaml", policies.replace("80", "81"));
+        lab.repository().write("new.yaml", "kind: [\n");
+        let run = changes_nothing(lab, &[], 0);
+        says(&run, &["policies.yaml", "new.yaml", "ignored"]);
+        says(&changes_nothing(lab, &["--worktree"], 3), &["new.yaml"]);
+
+        lab.repository().remove("new.yaml");
+        let generation = kernel().record().generation;
+        let run = lab.reconcile(&["--worktree"]).ended(0);
+        assert!(run.stdout.contains("81"), "{run}");
+        assert_eq!(kernel().record().generation, generation.next());
+        drop(changes_nothing(lab, &["--worktree"], 0));
+        lab.reconcile(&[]).succeed();
+        assert_eq!(kernel().record().generation, generation.next().next());
+    });
+}
+
+#[test]
+fn a_plain_directory() {
+    Lab::run("directory", |lab| {
+        let before = Held::by(&lab.alpha());
+        lab.repository().hold(&tree());
+        lab.repository().remove(".git");
+        lab.reconcile(&[]).succeed();
+        let live = kernel().live().unwrap();
+        let slot = live.base.live_slot();
+        assert_eq!((slot.commit.len(), &slot.commit), (64, &slot.tree));
+        assert_eq!(lab.status(&lab.alpha())["commit"], slot.commit);
+        drop(changes_nothing(lab, &[], 0));
+        says(&changes_nothing(lab, &["--rev", "HEAD"], 3), &["--rev"]);
+
+        // What was applied is kept: the next plan is in words, whatever became of the files.
+        lab.repository().hold(&tree().policy(&isolating("c", "d")));
+        let run = changes_nothing(lab, &["-n"], 0);
+        assert!(run.stdout.contains("shop/c"), "{run}");
+        lab.reconcile(&[]).succeed();
+
+        let run = lab.reconcile(&["detach"]).ended(0);
+        for name in ["a", "b", "c", "d"] {
+            assert!(run.stdout.contains(&format!("shop/{name}")), "{run}");
+        }
+        assert_eq!(Held::by(&lab.alpha()), before);
+        let run = lab.reconcile(&["detach"]).ended(0);
+        assert!(run.stdout.contains("nothing of ours"), "{run}");
+    });
+}
