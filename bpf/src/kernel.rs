@@ -122,6 +122,13 @@ impl Kernel {
         Ok(Some(kernel))
     }
 
+    /// The generation at which a new commit record would begin, where there is none; 0 where
+    /// nothing is stored.
+    pub fn begins_at(base: &Path) -> Result<Generation, OpenError> {
+        let pins = Pins::below(base);
+        begins_at(&pins, &gather(&pins)?)
+    }
+
     /// Finds what is there, and makes or pins what is missing.
     pub fn create(base: &Path) -> Result<Self, CreateError> {
         object::quiet();
@@ -326,8 +333,8 @@ fn make_missing(pins: &Pins, gathered: &mut Gathered) -> Result<BlockPrograms, C
     Ok(loaded)
 }
 
-/// A new record is above every generation that a slot or a connection has stored.
-fn begin_record(pins: &Pins, gathered: &Gathered) -> Result<(), CreateError> {
+/// Above every generation that a slot or a connection has stored.
+fn begins_at(pins: &Pins, gathered: &Gathered) -> Result<Generation, OpenError> {
     let mut highest = 0;
     if let Some(slots) = gathered.maps.get(maps::SLOTS.name) {
         for index in 0..maps::SLOTS.entries {
@@ -341,12 +348,16 @@ fn begin_record(pins: &Pins, gathered: &Gathered) -> Result<(), CreateError> {
     for container in pins.listing()?.containers.keys() {
         for shape in [&maps::ESTABLISHED, &maps::HALF_OPEN, &maps::DATAGRAMS] {
             let path = pins.container_map(container, shape.name);
-            if let Some(map) = pins.open_map(&path).map_err(OpenError::from)? {
+            if let Some(map) = pins.open_map(&path)? {
                 highest = highest.max(highest_cached(map.as_fd(), shape)?);
             }
         }
     }
-    let generation = Generation(if highest == 0 { 0 } else { highest + 1 });
+    Ok(Generation(if highest == 0 { 0 } else { highest + 1 }))
+}
+
+fn begin_record(pins: &Pins, gathered: &Gathered) -> Result<(), CreateError> {
+    let generation = begins_at(pins, gathered)?;
     let word = CommitRecord {
         generation,
         slot: Slot::A,

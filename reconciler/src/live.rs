@@ -73,6 +73,8 @@ pub fn read(dirs: &Dirs) -> Result<Reading, LiveError> {
         let found = kernel.live()?;
         live.base = Some(found.base);
         live.containers = found.containers;
+    } else if live.bpffs {
+        live.begins_at = Kernel::begins_at(&dirs.pin)?;
     }
     for (name, network) in host.networks {
         live.containers.entry(name).or_default().network = Some(network);

@@ -25,6 +25,9 @@ pub struct Live {
     pub bpffs: bool,
     /// What is pinned below the base directory; `None` where there is nothing of ours.
     pub base: Option<Base>,
+    /// The generation at which a new commit record would begin, where there is none: above every
+    /// one that connections have cached.
+    pub begins_at: Generation,
     /// Containers of which anything was found: pins, an interface or a namespace of ours.
     pub containers: BTreeMap<FullName, LiveContainer>,
     /// The host around them.

@@ -132,7 +132,8 @@ static __always_inline enum pl_reason pl_judge_again(struct pl_case *c, struct p
 	return PL_PASS;
 }
 
-/* The peer's packets come in by another interface than before: an entry like the old one. */
+/* The peer's packets come in by another interface than before, or its address has another owner
+ * under this generation: an entry like the old one. */
 static __always_inline void pl_move(struct pl_case *c, struct pl_found *found)
 {
 	struct pl_connection moved = *found->entry;
@@ -158,7 +159,7 @@ static __always_inline enum pl_reason pl_go_on(struct pl_case *c, struct pl_foun
 		reason = pl_judge_again(c, found, &word);
 	if (reason != PL_PASS || s->class == PL_ERROR)
 		return reason;
-	if (!c->out && found->entry && found->entry->ingress != c->ingress)
+	if (found->entry && found->entry->ingress != c->ingress)
 		pl_move(c, found);
 	if (s->flow.protocol == IPPROTO_TCP && found->half_open) {
 		reason = pl_case_handshake(c, found, word, initiator_sends);

@@ -76,8 +76,9 @@ static __always_inline enum pl_reason pl_case_make(struct pl_case *c, void *mine
 
 	if (!pl_make(mine, &c->mine, NULL, word, c->ingress, expires))
 		return PL_QUOTA;
+	/* Should the peer get a packet of it by the stack, it is true from this interface alone. */
 	if (c->pair && !pl_make(theirs, &c->theirs, NULL, pl_case_peer_word(c, word),
-				PL_INGRESS_ANY, expires)) {
+				c->own.ifindex, expires)) {
 		pl_erase(mine, &c->mine);
 		return PL_QUOTA;
 	}

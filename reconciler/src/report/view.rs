@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use state::diff::Detached;
 use state::plan::{Kind, Operation, Plan};
 use state::target::Constants;
+use state::target::host::Network;
 use state::target::programs::BuildHash;
 use state::words::names::FullName;
 use state::words::verdict::Direction;
@@ -231,16 +233,7 @@ impl Objects {
                 network,
                 lacks,
             } if lacks.missing => {
-                let addresses: Vec<String> =
-                    network.addresses.iter().map(ToString::to_string).collect();
-                let detail = format!(
-                    "network namespace {}, interface {}, {}, MTU {}",
-                    network.namespace,
-                    network.interface,
-                    addresses.join(" and "),
-                    network.mtu
-                );
-                self.container(container, Action::Create, detail);
+                self.container(container, Action::Create, network_in_words(network));
             }
             Operation::EnsureNetwork {
                 container, lacks, ..
@@ -267,10 +260,13 @@ impl Objects {
                 self.container(container, Action::Update, detail);
             }
             Operation::Attach {
-                container, build, ..
+                container,
+                build,
+                why,
+                ..
             } => {
                 self.counts.programs += 2;
-                let detail = format!("attach programs {}", short(&build.to_string()));
+                let detail = attach(*build, *why);
                 self.container(container, Action::Update, detail);
             }
             Operation::Swap {
@@ -334,6 +330,26 @@ fn constants_in_words(from: &Constants, to: &Constants) -> Vec<(String, String)>
     .into_iter()
     .flatten()
     .collect()
+}
+
+fn network_in_words(network: &Network) -> String {
+    let addresses: Vec<String> = network.addresses.iter().map(ToString::to_string).collect();
+    format!(
+        "network namespace {}, interface {}, {}, MTU {}",
+        network.namespace,
+        network.interface,
+        addresses.join(" and "),
+        network.mtu
+    )
+}
+
+/// What is attached, and why where something else than an absence is mended.
+fn attach(build: BuildHash, why: Detached) -> String {
+    let attach = format!("attach programs {}", short(&build.to_string()));
+    match why {
+        Detached::Missing => attach,
+        why => format!("{attach}: {why}"),
+    }
 }
 
 /// The first twelve characters of a hash.

@@ -108,10 +108,11 @@ pub fn plan(target: &Target, live: &Live, differences: &Differences, origin: &Or
     };
     let base = live.base.as_ref();
     let record = base.map_or(before_the_first, |base| base.record);
+    let above = base.map_or(live.begins_at, |base| base.record.generation);
     let kind = kind(live, differences, origin);
     let to = match kind {
         Kind::Commit => CommitRecord {
-            generation: record.generation.next(),
+            generation: above.next(),
             slot: record.slot.other(),
         },
         Kind::Nothing | Kind::Rename | Kind::Mend => record,

@@ -12,7 +12,7 @@ use state::target::located::Uplink;
 use state::target::programs::BuildHash;
 use state::target::tables::EndpointIndex;
 use state::target::{Constants, Datapath};
-use state::words::generation::{CommitRecord, Slot};
+use state::words::generation::{CommitRecord, Generation, Slot};
 use state::words::names::FullName;
 
 /// The build that is read of programs which are to be swapped whatever the target says.
@@ -140,6 +140,7 @@ impl World {
                 .base
                 .as_ref()
                 .map(|base| self.read_base(base, datapath)),
+            begins_at: Generation(0),
             containers: read.collect(),
             host: LiveHost {
                 addresses: ["192.0.2.1", "2001:db8::1"]
