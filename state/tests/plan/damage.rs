@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::{Strategy, any};
 use proptest::sample::{Index, select};
 use state::target::tables::EndpointIndex;
-use state::words::generation::{CommitRecord, Slot};
+use state::words::generation::{CommitRecord, Generation, Slot};
 
 use super::world::{Container, World};
 
@@ -47,10 +47,11 @@ enum Kind {
     RegisterNobody,
     LoseBlocks,
     LoseBpffs,
+    LoseRecord,
     SetSysctl,
 }
 
-const KINDS: [Kind; 34] = [
+const KINDS: [Kind; 35] = [
     Kind::LosePolicy(Slot::A),
     Kind::LosePolicy(Slot::B),
     Kind::LoseRuleset(Slot::A),
@@ -84,6 +85,7 @@ const KINDS: [Kind; 34] = [
     Kind::RegisterNobody,
     Kind::LoseBlocks,
     Kind::LoseBpffs,
+    Kind::LoseRecord,
     Kind::SetSysctl,
 ];
 
@@ -135,21 +137,35 @@ impl World {
                     base.sets.clear();
                 }
             }
-            Kind::LoseBpffs => {
-                self.bpffs = false;
-                self.base = None;
-                // Programs go with their links, and no packet is in one when they have gone.
-                (self.left, self.replaced) = (None, false);
-                for container in self.containers.values_mut() {
-                    container.maps = None;
-                    container.programs = [None, None];
-                }
-            }
+            Kind::LoseBpffs => self.lose_bpffs(),
+            Kind::LoseRecord => self.lose_record(),
             Kind::SetSysctl => {
                 let path = "net/ipv6/conf/all/forwarding".to_owned();
                 self.sysctls.insert(path, "0".to_owned());
             }
             _ => self.suffer_container(damage),
+        }
+    }
+
+    /// The bpffs is unmounted, and with it goes what it alone held.
+    pub(super) fn lose_bpffs(&mut self) {
+        self.bpffs = false;
+        self.base = None;
+        // Programs go with their links, and no packet is in one when they have gone.
+        (self.left, self.replaced) = (None, false);
+        self.cached = Generation(0);
+        for container in self.containers.values_mut() {
+            container.maps = None;
+            container.programs = [None, None];
+        }
+    }
+
+    /// What all share is unpinned, and no program is left that would hold it; connection maps are.
+    fn lose_record(&mut self) {
+        self.base = None;
+        (self.left, self.replaced) = (None, false);
+        for container in self.containers.values_mut() {
+            container.programs = [None, None];
         }
     }
 

@@ -89,7 +89,7 @@ impl World {
                 container,
                 endpoint,
                 quota,
-            } => self.create_connections(container, *endpoint, *quota)?,
+            } => self.create_connections(container, *endpoint, *quota, planned)?,
             Operation::ResizeConnections { container, to, .. } => {
                 self.resize(container, *to, planned)?;
             }
@@ -148,9 +148,12 @@ impl World {
     fn create_base(&mut self, planned: &Planned) -> Result<(), String> {
         law(self.bpffs, "a base is made on a bpffs")?;
         law(self.base.is_none(), "a base is made once")?;
+        let generation = self.begins_at();
+        // Where no connection map is left, nothing that was cached is.
+        self.cached = Generation(generation.0.saturating_sub(1));
         self.base = Some(Pinned {
             record: CommitRecord {
-                generation: Generation(0),
+                generation,
                 slot: Slot::A,
             },
             slots: Default::default(),
@@ -297,6 +300,11 @@ impl World {
 
     /// Puts a record in the place of the one there is.
     pub(super) fn point(&mut self, record: CommitRecord) -> Result<(), String> {
+        let cached = (self.begins_at() > Generation(0)).then_some(self.cached);
+        law(
+            Some(record.generation) > cached,
+            "no connection has cached it (T13)",
+        )?;
         let base = self.base()?;
         let old = base.record;
         law(
@@ -311,6 +319,7 @@ impl World {
         if old.slot != record.slot {
             self.left = Some(old.slot);
         }
+        self.cached = record.generation;
         Ok(())
     }
 
@@ -341,8 +350,9 @@ impl World {
         name: &FullName,
         endpoint: EndpointIndex,
         quota: u32,
+        planned: &Planned,
     ) -> Result<(), String> {
-        self.is_free_for(name, endpoint)?;
+        self.is_free_for(name, endpoint, planned)?;
         let found = self.containers.get(name).and_then(|c| c.maps);
         let id = match found {
             Some(maps) => {
@@ -358,9 +368,16 @@ impl World {
     }
 
     /// An index belongs to one container until the generation that removes it has settled.
-    fn is_free_for(&mut self, name: &FullName, endpoint: EndpointIndex) -> Result<(), String> {
+    fn is_free_for(
+        &mut self,
+        name: &FullName,
+        endpoint: EndpointIndex,
+        planned: &Planned,
+    ) -> Result<(), String> {
         let mac = state::target::host::container_mac(name);
-        let (left, own) = (self.left, self.containers.get(name).and_then(|c| c.maps));
+        let unsettled = planned.live.base.as_ref().filter(|base| !base.is_settled());
+        let left = unsettled.map(|base| base.record.slot.other());
+        let own = self.containers.get(name).and_then(|c| c.maps);
         let others = self.pinned_maps();
         let base = self.base()?;
         let registered = base.registry.get(&endpoint);
@@ -377,7 +394,7 @@ impl World {
         });
         law(
             rows.all(|row| row.mac == mac),
-            "an index is not given to another while packets may know it",
+            "an index is not given to another until the commit that removed it has settled",
         )
     }
 

@@ -10,6 +10,8 @@ mod damage;
 mod lab;
 
 mod converge;
+mod minimal;
+mod guards;
 
 use state::documents::Documents;
 

@@ -98,6 +98,8 @@ pub(super) struct World {
     pub(super) left: Option<Slot>,
     /// A program that packets may be in was replaced, and no barrier has passed.
     pub(super) replaced: bool,
+    /// The highest generation that connections may have cached.
+    pub(super) cached: Generation,
 }
 
 impl Pinned {
@@ -140,7 +142,7 @@ impl World {
                 .base
                 .as_ref()
                 .map(|base| self.read_base(base, datapath)),
-            begins_at: Generation(0),
+            begins_at: self.begins_at(),
             containers: read.collect(),
             host: LiveHost {
                 addresses: ["192.0.2.1", "2001:db8::1"]
@@ -149,6 +151,18 @@ impl World {
                 sysctls: self.sysctls.clone(),
                 ..LiveHost::default()
             },
+        }
+    }
+
+    /// Where a new record begins: above what connections that are left have cached.
+    pub(super) fn begins_at(&self) -> Generation {
+        let left = self
+            .containers
+            .values()
+            .any(|container| container.maps.is_some());
+        match (left, self.cached) {
+            (true, cached) if cached > Generation(0) => cached.next(),
+            _ => Generation(0),
         }
     }
 
