@@ -66,3 +66,48 @@ fn containers_of_another_host_are_peers() {
         scene.expect(lines);
     });
 }
+
+/// Hosts share one tree, so each can say what the other will.
+#[test]
+fn explain_says_what_the_other_host_judges() {
+    let here = Container::numbered("pair/web", 1)
+        .label("app", "web")
+        .host("alpha");
+    let there = [("db", 2, "beta"), ("cache", 3, "gamma")].map(|(name, number, host)| {
+        let name = format!("pair/{name}");
+        Container::numbered(&name, number)
+            .label("app", "db")
+            .host(host)
+    });
+    let db = Policy::new("pair/db")
+        .select(&[("app", "db")])
+        .ingress(&[Rule::new().containers(&[("app", "web")]).port("TCP", 5432)]);
+    let tree = there
+        .iter()
+        .fold(Tree::new().container(&here), Tree::container);
+    Lab::run("explain elsewhere", |lab| {
+        lab.repository().hold(&tree.policy(&db));
+        lab.apply("three hosts").succeed();
+        let rows = [
+            ("pair/web", "pair/db", "5432/TCP", "allowed", Some("beta")),
+            ("pair/web", "pair/db", "80/TCP", "denied", Some("beta")),
+            ("pair/cache", "pair/db", "5432/TCP", "denied", Some("beta")),
+            ("pair/db", "pair/cache", "80/TCP", "denied", Some("gamma")),
+            ("pair/db", "pair/web", "80/TCP", "allowed", None),
+        ];
+        for (from, to, port, verdict, host) in rows {
+            let ask = [
+                "explain", "--from", from, "--to", to, "--port", port, "-o", "json",
+            ];
+            for ask in [&ask[..], &[&ask[..], &["--live"]].concat()] {
+                let told = lab.reconcile(ask).json();
+                assert_eq!(told["verdict"], verdict, "{told:#}");
+                assert_eq!(
+                    told["flows"][0]["ingress"]["host"].as_str(),
+                    host,
+                    "{told:#}"
+                );
+            }
+        }
+    });
+}

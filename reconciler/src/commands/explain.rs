@@ -1,10 +1,7 @@
 //! `reconcile explain`: the verdict on a flow, and the rules that give it with file and line.
 
-use std::collections::BTreeSet;
-
-use state::desired::{self, Desired};
-use state::target::{self, Located, Target, compile};
-use state::words::verdict::Verdict;
+use state::target::{Located, Target, compile};
+use state::words::flow::Flow;
 
 use super::arguments::{ExplainArguments, Global};
 use super::{dirs, failure, problems, request};
@@ -18,7 +15,9 @@ use crate::report::out::Out;
 use crate::report::{explanation, json};
 
 mod question;
+mod judges;
 
+use judges::{Judge, Judges};
 use question::Question;
 
 /// Runs it.
@@ -91,6 +90,7 @@ fn of_live(
     explain(&tree, &target, &located, arguments)
 }
 
+/// The verdict is the tables'; the tree says which rules allow the flow.
 fn explain(
     tree: &Understood,
     target: &Target,
@@ -99,28 +99,28 @@ fn explain(
 ) -> Result<Explanation, Stop> {
     let usage = |message| (Exit::Usage, Some(message));
     let question = Question::of(&tree.desired, arguments).map_err(usage)?;
+    let here = Judge {
+        desired: &tree.desired,
+        target,
+        addresses: &located.host_addresses,
+    };
+    let judges = Judges::of(here, &tree.documents, &question.flows)
+        .map_err(|error| (Exit::Invalid, Some(error.to_string())))?;
     let mut flows = Vec::new();
     for flow in &question.flows {
-        let verdict = target::judge::verdict(&tree.desired, target, flow).ok_or_else(|| {
-            (
-                Exit::Failed,
-                Some(format!(
-                    "{flow}: the tables name a container that is absent"
-                )),
-            )
-        })?;
-        flows.push(view(&tree.desired, &located.host_addresses, flow, &verdict));
+        let judged = judges.judge(flow).ok_or_else(|| absent(flow))?;
+        flows.push(FlowView::of(
+            &tree.desired,
+            flow,
+            &judged.verdict,
+            &judged.rules,
+            &judged.hosts,
+        ));
     }
     Ok(Explanation::of(&tree.origin(), arguments.live, flows))
 }
 
-/// One flow: the verdict is the tables'; the tree says which rules allow it.
-fn view(
-    desired: &Desired,
-    host: &BTreeSet<std::net::IpAddr>,
-    flow: &state::words::flow::Flow,
-    verdict: &Verdict,
-) -> FlowView {
-    let rules = desired::judge(desired, host, flow).rules;
-    FlowView::of(desired, flow, verdict, &rules)
+fn absent(flow: &Flow) -> Stop {
+    let message = format!("{flow}: the tables name a container that is absent");
+    (Exit::Failed, Some(message))
 }

@@ -7,6 +7,7 @@ use state::desired::{Desired, describe};
 use state::plan::Origin;
 use state::words::flow::Flow;
 use state::words::identity::RuleId;
+use state::words::names::HostName;
 use state::words::verdict::{ByDirection, Direction, Permit, Verdict};
 
 use super::escape::escape;
@@ -59,6 +60,8 @@ pub struct End {
 pub struct Side {
     /// In words.
     pub says: String,
+    /// The host that judges it, where it is another one than this.
+    pub host: Option<String>,
     /// The first policy, by name, that isolates it, where it denies.
     pub policy: Option<String>,
     /// The rules that allow it, the one it is attributed to first.
@@ -98,18 +101,23 @@ const ALLOWED: &str = "allowed";
 const DENIED: &str = "denied";
 
 impl FlowView {
-    /// From a verdict and all rules that allow the flow.
+    /// From a verdict, all rules that allow the flow, and the host that judges each side, where it
+    /// is another one.
     pub fn of(
         desired: &Desired,
         flow: &Flow,
         verdict: &Verdict,
         rules: &ByDirection<Vec<RuleId>>,
+        hosts: &ByDirection<Option<HostName>>,
     ) -> Self {
         let end = |address| End {
             container: desired.container_at(address).map(|c| c.name.to_string()),
             address: address.to_string(),
         };
-        let side = |direction| side(desired, verdict, direction, rules.get(direction));
+        let side = |direction| Side {
+            host: hosts.get(direction).as_ref().map(ToString::to_string),
+            ..side(desired, verdict, direction, rules.get(direction))
+        };
         Self {
             verdict: if matches!(verdict, Verdict::Allow { .. }) {
                 ALLOWED
@@ -151,6 +159,7 @@ fn side(desired: &Desired, verdict: &Verdict, direction: Direction, rules: &[Rul
             if *denying != direction {
                 return Side {
                     says: "was not decisive".to_owned(),
+                    host: None,
                     policy: None,
                     rules,
                 };
@@ -158,13 +167,14 @@ fn side(desired: &Desired, verdict: &Verdict, direction: Direction, rules: &[Rul
             let says = format!("{container} is isolated by {policy}, and no rule allows it");
             return Side {
                 says,
+                host: None,
                 policy: Some(policy.to_string()),
                 rules,
             };
         }
     };
     let says = match permit {
-        Permit::NoPolicy => "no container of this host: not judged here",
+        Permit::NoPolicy => "no container of the tree: no policy judges it",
         Permit::Open => "no policy isolates it",
         Permit::Itself => "a container reaches itself",
         Permit::Host => "a container and its host reach each other",
@@ -172,6 +182,7 @@ fn side(desired: &Desired, verdict: &Verdict, direction: Direction, rules: &[Rul
     };
     Side {
         says: says.to_owned(),
+        host: None,
         policy: None,
         rules,
     }
@@ -202,7 +213,9 @@ pub fn text(explanation: &Explanation, style: Style) -> String {
         };
         let _ = writeln!(out, "{verdict}: {from} -> {to} {port}");
         for (name, side) in [("egress", &flow.egress), ("ingress", &flow.ingress)] {
-            let _ = writeln!(out, "  {name}: {}", escape(&side.says));
+            let host = side.host.as_deref();
+            let by = host.map_or_else(String::new, |host| format!(" (judged by host {host})"));
+            let _ = writeln!(out, "  {name}{by}: {}", escape(&side.says));
             for rule in &side.rules {
                 let place = escape(&format!("{}:{}", rule.file, rule.line));
                 let _ = writeln!(out, "    {place}: {} ({})", escape(&rule.rule), rule.policy);

@@ -64,7 +64,7 @@ impl<T> ByDirection<T> {
 /// Why one side of a flow allows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Permit {
-    /// The side is no container of this host: what it may do is not judged here.
+    /// The side is no container of the host that judges: what it may do is not judged there.
     NoPolicy,
     /// No policy isolates the container in this direction.
     Open,

@@ -1,0 +1,128 @@
+//! Who judges which side of a flow: this host, or for a container of another host, that one.
+//!
+//! Hosts that share a tree agree without talking, so what another host says follows from the tree.
+//! Its tables are asked as it would compile them; which addresses are its own is not known here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use state::desired::{self, Desired};
+use state::documents::Documents;
+use state::target::{self, CompileError, Located, Target, compile};
+use state::words::flow::Flow;
+use state::words::identity::RuleId;
+use state::words::names::HostName;
+use state::words::verdict::{ByDirection, Direction, Verdict};
+
+/// One host's view of the tree.
+pub(super) struct Judge<'a> {
+    pub(super) desired: &'a Desired,
+    pub(super) target: &'a Target,
+    /// The host's own addresses.
+    pub(super) addresses: &'a BTreeSet<IpAddr>,
+}
+
+impl Judge<'_> {
+    fn verdict(&self, flow: &Flow) -> Option<Verdict> {
+        target::judge::verdict(self.desired, self.target, flow)
+    }
+}
+
+/// This host, and the others that have a say.
+pub(super) struct Judges<'a> {
+    here: Judge<'a>,
+    elsewhere: BTreeMap<HostName, (Desired, Target)>,
+    nowhere: BTreeSet<IpAddr>,
+}
+
+/// What was said of a flow, and by whom.
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
+    /// All rules of the tree that allow it.
+    pub(super) rules: ByDirection<Vec<RuleId>>,
+    /// The host that judges each side, where it is another one.
+    pub(super) hosts: ByDirection<Option<HostName>>,
+}
+
+impl<'a> Judges<'a> {
+    /// Everybody whose container is an end of one of the flows.
+    pub(super) fn of(
+        here: Judge<'a>,
+        documents: &Documents,
+        flows: &[Flow],
+    ) -> Result<Self, CompileError> {
+        let mut elsewhere = BTreeMap::new();
+        let ends = flows.iter().flat_map(|f| [f.source, f.destination]);
+        for host in ends.filter_map(|end| other_host(here.desired, end)) {
+            if !elsewhere.contains_key(host) {
+                let (desired, _) = desired::resolve(documents, host);
+                let target = compile(&desired, &Located::default(), &bpf::object::datapath())?;
+                elsewhere.insert(host.clone(), (desired, target));
+            }
+        }
+        let nowhere = BTreeSet::new();
+        Ok(Self {
+            here,
+            elsewhere,
+            nowhere,
+        })
+    }
+
+    /// Asks each side's judge. `None` where the tables of one name a container that is absent.
+    pub(super) fn judge(&self, flow: &Flow) -> Option<Judged> {
+        let ends = ByDirection {
+            egress: flow.source,
+            ingress: flow.destination,
+        };
+        let hosts = ByDirection::from_fn(|direction| {
+            other_host(self.here.desired, *ends.get(direction)).cloned()
+        });
+        let judge = |direction| self.judge_of(hosts.get(direction).as_ref());
+        let rules = ByDirection::from_fn(|direction| {
+            let Judge {
+                desired, addresses, ..
+            } = judge(direction);
+            let mut rules = desired::judge(desired, addresses, flow).rules;
+            std::mem::take(rules.get_mut(direction))
+        });
+        let egress = judge(Direction::Egress).verdict(flow)?;
+        let ingress = judge(Direction::Ingress).verdict(flow)?;
+        Some(Judged {
+            verdict: both(egress, ingress),
+            rules,
+            hosts,
+        })
+    }
+
+    fn judge_of(&self, host: Option<&HostName>) -> Judge<'_> {
+        let other = host.and_then(|host| self.elsewhere.get(host));
+        let (desired, target) =
+            other.map_or((self.here.desired, self.here.target), |(d, t)| (d, t));
+        let addresses = match other {
+            Some(_) => &self.nowhere,
+            None => self.here.addresses,
+        };
+        Judge {
+            desired,
+            target,
+            addresses,
+        }
+    }
+}
+
+/// The host that has the container of an address, where that is not this one.
+fn other_host(desired: &Desired, address: IpAddr) -> Option<&HostName> {
+    let container = desired.container_at(address).filter(|c| !c.here)?;
+    container.host.as_ref()
+}
+
+/// What the initiator's judge says of egress, and the responder's of ingress. Each allows what is
+/// not its own, so a denial of either is the flow's.
+fn both(by_initiator: Verdict, by_responder: Verdict) -> Verdict {
+    match (by_initiator, by_responder) {
+        (Verdict::Allow { egress, .. }, Verdict::Allow { ingress, .. }) => {
+            Verdict::Allow { egress, ingress }
+        }
+        (denied @ Verdict::Deny { .. }, _) | (_, denied) => denied,
+    }
+}
