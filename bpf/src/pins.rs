@@ -219,8 +219,12 @@ impl Pins {
         }
     }
 
-    /// Removes the layout's directories and the base directory, once they are empty.
+    /// Removes the layout's directories and the base directory, once they are empty. A run that
+    /// died may have left a namespace's without a container.
     pub(crate) fn remove_base(&self) -> Result<(), Fault> {
+        for (namespace, _) in entries(&self.containers())? {
+            remove_directory(&self.containers().join(namespace))?;
+        }
         for directory in [
             &self.containers(),
             &self.block_sets(),

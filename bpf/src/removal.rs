@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use state::words::names::FullName;
 
@@ -10,12 +10,15 @@ use crate::abi::{CONNECTION_MAPS, REGISTRIES, maps};
 use crate::attached::{self, HOOKS};
 use crate::fault::{Fault, Object, Of};
 use crate::kernel::{Kernel, Map};
-use crate::pins::{self, PinError};
+use crate::pins::{self, BaseError, PinError, Pins};
 use crate::sys;
 
 /// Why a container's state could not be removed.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoveError {
+    /// The base directory is not ours alone.
+    #[error(transparent)]
+    Base(#[from] BaseError),
     /// Something else is pinned there.
     #[error(transparent)]
     Pin(#[from] PinError),
@@ -28,20 +31,7 @@ impl Kernel {
     /// Removes all of these containers: links, pins, registrations, and with them the maps. Their
     /// interfaces have been removed by then; where one has not, the guard closes it.
     pub fn remove(&self, containers: &[FullName]) -> Result<(), RemoveError> {
-        for container in containers {
-            for hook in HOOKS {
-                pins::remove(&self.pins.link(container, hook))?;
-                pins::remove(&pins::Pins::next(&self.pins.link(container, hook)))?;
-            }
-        }
-        for container in containers {
-            for shape in CONNECTION_MAPS {
-                let path = self.pins.container_map(container, shape.name);
-                pins::remove(&pins::Pins::next(&path))?;
-                pins::remove(&path)?;
-            }
-            self.pins.remove_container(container)?;
-        }
+        remove_pins(&self.pins, containers)?;
         self.unregister_gone()?;
         Ok(())
     }
@@ -115,25 +105,53 @@ impl Kernel {
         Ok(reached)
     }
 
-    /// Removes everything of ours below the base directory, and that. What is not ours stays, and
-    /// is told.
-    pub fn destroy(self) -> Result<BTreeSet<PathBuf>, RemoveError> {
-        let listing = self.pins.listing()?;
+    /// Removes everything of ours below a base directory, and that. What is not ours stays, and is
+    /// told; `None` where there is no base directory.
+    ///
+    /// Nothing need be whole: what a run that died has made or left is removed as well. The commit
+    /// record goes last, for where that is, everything is.
+    pub fn destroy(base: &Path) -> Result<Option<BTreeSet<PathBuf>>, RemoveError> {
+        let pins = Pins::below(base);
+        if !pins.check_base()? {
+            return Ok(None);
+        }
+        let listing = pins.listing()?;
         let containers: Vec<FullName> = listing.containers.into_keys().collect();
-        self.remove(&containers)?;
-        for (set, pins) in &listing.blocks {
-            for pin in pins {
-                pins::remove(&self.pins.block(set, pin))?;
+        remove_pins(&pins, &containers)?;
+        for (set, of_set) in &listing.blocks {
+            for pin in of_set {
+                pins::remove(&pins.block(set, pin))?;
             }
-            pins::remove_directory(&self.pins.block_set(set))?;
+            pins::remove_directory(&pins.block_set(set))?;
         }
-        for map in listing.maps {
-            pins::remove(&self.pins.map(&map))?;
+        let mut maps: Vec<String> = listing.maps.into_iter().collect();
+        maps.sort_by_key(|map| *map == maps::COMMIT.name);
+        for map in maps {
+            pins::remove(&pins.map(&map))?;
         }
-        let unknown = self.pins.listing()?.unknown;
+        let unknown = pins.listing()?.unknown;
         if unknown.is_empty() {
-            self.pins.remove_base()?;
+            pins.remove_base()?;
         }
-        Ok(unknown)
+        Ok(Some(unknown))
     }
+}
+
+/// Removes what is pinned for containers: links first, so that what they stopped is the guard's.
+fn remove_pins(pins: &Pins, containers: &[FullName]) -> Result<(), RemoveError> {
+    for container in containers {
+        for hook in HOOKS {
+            pins::remove(&pins.link(container, hook))?;
+            pins::remove(&Pins::next(&pins.link(container, hook)))?;
+        }
+    }
+    for container in containers {
+        for shape in CONNECTION_MAPS {
+            let path = pins.container_map(container, shape.name);
+            pins::remove(&Pins::next(&path))?;
+            pins::remove(&path)?;
+        }
+        pins.remove_container(container)?;
+    }
+    Ok(())
 }

@@ -359,3 +359,22 @@ fn a_plain_directory() {
         assert!(run.stdout.contains("nothing of ours"), "{run}");
     });
 }
+
+#[test]
+fn detach_says_which_sysctls_stay() {
+    Lab::run("detached", |lab| {
+        lab.outside();
+        begin(lab);
+        let told = lab.reconcile(&["detach", "-o", "json"]).json();
+        let stays = told["sysctls"].as_object().unwrap();
+        assert_eq!(stays["net/ipv6/conf/all/forwarding"], "1", "{told:#}");
+        begin(lab);
+        let run = lab.reconcile(&["detach"]).ended(0);
+        for (path, value) in stays {
+            let line = format!("sysctl {path} stays {}", value.as_str().unwrap());
+            assert!(run.stdout.contains(&line), "{run}");
+        }
+        let again = lab.reconcile(&["detach"]).ended(0);
+        assert!(!again.stdout.contains("sysctl"), "{again}");
+    });
+}

@@ -1,10 +1,11 @@
 //! `reconcile detach`: takes everything of ours away and says what.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use bpf::kernel::Kernel;
 use serde::Serialize;
 use state::live::Live;
-use state::target::host::interface_name;
+use state::target::host::{HostTarget, interface_name};
 use state::words::names::FullName;
 
 use super::arguments::Global;
@@ -24,6 +25,9 @@ struct Detached {
     removed: Vec<String>,
     /// What is left, and why.
     left: Vec<String>,
+    /// Sysctls that forwarding for containers may have turned on, and their values. They stay as
+    /// they are: who else on this host has come to depend on them is not known.
+    sysctls: BTreeMap<String, String>,
 }
 
 /// Runs it.
@@ -72,6 +76,11 @@ fn tell(detached: &Detached, out: Out) -> Exit {
         for line in &detached.removed {
             out.say(&format!("- {}\n", escape(line)));
         }
+        for (path, value) in &detached.sysctls {
+            out.say(&format!(
+                "  sysctl {path} stays {value}: others on this host may need it\n"
+            ));
+        }
     }
     for line in &detached.left {
         out.error(&escape(&format!("left behind: {line}")));
@@ -101,13 +110,17 @@ fn detach(dirs: &Dirs, live: &Live) -> Detached {
             }
         }
     }
-    match live::open(dirs) {
-        Err(error) => detached.left.push(error.to_string()),
-        Ok(None) => {}
-        Ok(Some(kernel)) => match kernel.destroy() {
-            Ok(unknown) => pins(dirs, unknown, &mut detached),
+    if live.bpffs {
+        match Kernel::destroy(&dirs.pin) {
+            Ok(None) => {}
+            Ok(Some(unknown)) => pins(dirs, unknown, &mut detached),
             Err(error) => detached.left.push(error.to_string()),
-        },
+        }
+    }
+    if !detached.removed.is_empty() {
+        let sysctls = live.host.sysctls.iter();
+        let on = sysctls.filter(|(path, value)| HostTarget::may_set(path, value));
+        detached.sysctls = on.map(|(p, v)| (p.clone(), v.clone())).collect();
     }
     detached
 }

@@ -124,6 +124,15 @@ impl HostTarget {
         }
         Self { sysctls }
     }
+
+    /// Whether a target may have set a sysctl to this value. What it was before is not kept.
+    pub fn may_set(path: &str, value: &str) -> bool {
+        match path.strip_prefix("net/ipv6/conf/") {
+            Some("all/forwarding") => value == "1",
+            Some(of_interface) => of_interface.ends_with("/accept_ra") && value == "2",
+            None => path.starts_with("net/ipv4/conf/") && value == "1",
+        }
+    }
 }
 
 #[cfg(test)]
@@ -175,6 +184,17 @@ mod tests {
             [&v4[..], &v6].concat()
         );
         assert_eq!(sysctls(&["10.0.0.1 fd00::1"], false, true), [""; 0]);
+    }
+
+    #[test]
+    fn what_a_target_sets_it_is_known_to_set() {
+        for line in sysctls(&["10.0.0.1 fd00::1"], true, true) {
+            let (path, value) = line.split_once('=').unwrap();
+            assert!(HostTarget::may_set(path, value), "{line}");
+            assert!(!HostTarget::may_set(path, "0"), "{line}");
+        }
+        assert!(!HostTarget::may_set("net/ipv4/ip_forward", "1"));
+        assert!(!HostTarget::may_set("net/ipv6/conf/eth0/forwarding", "1"));
     }
 
     #[test]
