@@ -220,7 +220,8 @@ impl Run<'_> {
     fn settle(&self, list: &mut List) {
         let found = self.differences;
         let phase = Phase::Settle;
-        let leftovers = found.blocks || found.leftovers;
+        // Where there is no record, a first run may have died before it was pinned.
+        let leftovers = found.blocks || found.leftovers || found.base_missing;
         if self.commits || found.unsettled || leftovers {
             list.push(phase, Operation::Barrier);
         }
