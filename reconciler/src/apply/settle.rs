@@ -83,15 +83,13 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Interfaces first, then pins and maps, all at the price of one grace period for each
-    /// registry, then the namespaces. Who still lives in one is told.
+    /// Interfaces first, then the namespaces, then pins and maps, all at the price of one grace
+    /// period for each registry. A container is known by its pins as long as anything of it is
+    /// there. Who still lives in a namespace is told.
     fn remove(&self, containers: &[FullName]) -> Result<Vec<String>, SettleError> {
         for container in containers {
             let interface = interface_name(container);
             self.host.remove_interface(container, &interface)?;
-        }
-        if let Some(kernel) = &self.kernel {
-            kernel.remove(containers)?;
         }
         let mut left = Vec::new();
         for container in containers {
@@ -102,6 +100,9 @@ impl Apply<'_> {
                     process.pid, process.name
                 ));
             }
+        }
+        if let Some(kernel) = &self.kernel {
+            kernel.remove(containers)?;
         }
         Ok(left)
     }

@@ -124,7 +124,7 @@ pub(super) fn open(name: &str) -> Result<Option<OwnedFd>, NamespaceError> {
         return Ok(Some(file.into()));
     }
     let metadata = file.metadata().map_err(failed)?;
-    if metadata.is_file() && metadata.len() == 0 && metadata.uid() == 0 {
+    if is_left(&metadata) {
         return Ok(None);
     }
     Err(NotOurs::NamespaceFile { path }.into())
@@ -149,19 +149,39 @@ pub(super) fn bind(name: &str, namespace: BorrowedFd<'_>) -> Result<(), Namespac
 /// Takes the name away. The namespace itself lives as long as a process is in it.
 pub(super) fn remove(name: &str) -> Result<(), NamespaceError> {
     let path = path(name);
-    let removed = match rustix::mount::unmount(&path, UnmountFlags::DETACH) {
+    match rustix::mount::unmount(&path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
         Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {
-            match fs::remove_file(&path) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-                _ => Ok(()),
-            }
+            remove_file(name, &path)
         }
-        Err(e) => Err(e.into()),
-    };
-    removed.map_err(|cause| NamespaceError::Remove {
-        name: name.to_owned(),
-        cause,
-    })
+        Err(e) => Err(NamespaceError::Remove {
+            name: name.to_owned(),
+            cause: e.into(),
+        }),
+    }
+}
+
+/// Removes the empty file that a run leaves which dies between the two steps of [`remove`].
+pub(super) fn remove_empty(name: &str) -> Result<(), NamespaceError> {
+    let path = path(name);
+    match fs::symlink_metadata(&path) {
+        Ok(found) if is_left(&found) => remove_file(name, &path),
+        _ => Ok(()),
+    }
+}
+
+fn remove_file(name: &str, path: &Path) -> Result<(), NamespaceError> {
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(NamespaceError::Remove {
+            name: name.to_owned(),
+            cause,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a file below `/run/netns` is what a run that died leaves: nothing is mounted on it.
+fn is_left(found: &fs::Metadata) -> bool {
+    found.is_file() && found.len() == 0 && found.uid() == 0
 }
 
 /// All names below `/run/netns`, namespaces or not.

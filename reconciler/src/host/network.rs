@@ -193,11 +193,13 @@ impl Host {
     }
 
     /// Takes a container's namespace down: its name and its `resolv.conf`. Processes inside live
-    /// on in it, without a network. Returns whether there was one.
+    /// on in it, without a network. Returns whether there was one; an empty file of its name, which
+    /// a run that died leaves, goes too.
     pub fn remove_namespace(&self, container: &FullName) -> Result<bool, HostError> {
         let name = container.dotted();
         resolver::remove(&name)?;
         if self.open_namespace(container, &name)?.is_none() {
+            namespaces::remove_empty(&name)?;
             return Ok(false);
         }
         namespaces::remove(&name)?;

@@ -107,6 +107,26 @@ fn something_else_at_the_name_is_refused_and_an_empty_file_of_a_dead_run_is_used
     });
 }
 
+/// Taking a name away is two steps, and a run may die between them.
+#[test]
+fn an_empty_file_that_a_dead_run_left_goes_with_the_namespace() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        let (container, _) = make(&host, "shop/web", &ADDRESS);
+        let path = "/run/netns/shop.web";
+        ip("netns delete shop.web");
+        for (content, stays) in [("", false), ("notes", true)] {
+            fs::write(path, content).unwrap();
+            let removed = host.remove_namespace(&container);
+            assert_eq!(fs::exists(path).unwrap(), stays, "{removed:?}");
+        }
+        fs::remove_file(path).unwrap();
+        std::os::unix::fs::symlink("/nowhere", path).unwrap();
+        assert!(!host.remove_namespace(&container).unwrap());
+        assert!(fs::symlink_metadata(path).is_ok(), "somebody's link");
+    });
+}
+
 #[test]
 fn a_pair_that_a_dead_run_made_and_did_not_mark_is_completed() {
     on_a_host(|| {

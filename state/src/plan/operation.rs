@@ -160,7 +160,7 @@ pub enum Operation {
         /// What goes.
         surplus: Surplus,
     },
-    /// Take a container down: interface first, then pins, then maps.
+    /// Take a container down: interface first, then its namespace, then pins, then maps.
     Remove {
         /// Whose.
         container: FullName,
