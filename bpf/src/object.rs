@@ -60,7 +60,7 @@ pub struct LoadError {
 const LOG_LINES: usize = 24;
 
 fn shown(log: &[String]) -> String {
-    log.iter().map(|line| format!("\n  {line}")).collect()
+    log.iter().map(|line| format!("; {line}")).collect()
 }
 
 /// A container's two programs.
