@@ -38,7 +38,8 @@ pub enum OpenError {
     /// A map of another shape is pinned under one of our names.
     #[error(
         "the map pinned as {name} has another shape than ours: another version's or somebody \
-         else's. Where it is another version's, run that version's `reconcile detach` first"
+         else's. Where it is another version's, run that version's `reconcile detach` first; else \
+         remove the pin, and the next run makes the map anew"
     )]
     Shape {
         /// The map.

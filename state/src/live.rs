@@ -306,6 +306,8 @@ pub struct LiveHost {
     pub subnet_addresses: BTreeSet<IpAddr>,
     /// Host routes (/32, /128) of others, which a container's address would collide with.
     pub foreign_routes: BTreeSet<IpAddr>,
+    /// Network namespaces, by name, for which somebody else has put a `resolv.conf`.
+    pub foreign_resolvers: BTreeSet<String>,
     /// Sysctls that the target may ask for, and their values.
     pub sysctls: BTreeMap<String, String>,
     /// Chains of others on the FORWARD hook that drop by policy ("inet filter FORWARD").

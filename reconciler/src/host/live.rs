@@ -67,6 +67,16 @@ impl Listing {
     }
 }
 
+/// Whose a name below `/run/netns` is.
+enum Named {
+    /// A container's of ours.
+    Ours(FullName, Inside),
+    /// Somebody else's.
+    Foreign,
+    /// Nobody's: an empty file that a dead run left, or gone meanwhile.
+    Free,
+}
+
 impl Host {
     /// Reads what is there. Nothing is changed.
     pub fn read(&self) -> Result<HostReading, HostError> {
@@ -75,12 +85,13 @@ impl Host {
         let mut insides = BTreeMap::new();
         for name in namespaces::names()? {
             match self.managed(&name)? {
-                Some((container, inside)) => {
+                Named::Ours(container, inside) => {
                     insides.insert(container, inside);
                 }
-                None => {
+                Named::Foreign => {
                     foreign_namespaces.insert(name);
                 }
+                Named::Free => {}
             }
         }
         let interfaces = own_interfaces(&listing.links, &insides);
@@ -106,6 +117,7 @@ impl Host {
                 addresses: host_addresses(&listing, &own),
                 subnet_addresses: subnet_addresses(&listing, &own),
                 foreign_routes: foreign_routes(&listing, &own),
+                foreign_resolvers: resolver::foreign()?,
                 sysctls: host_sysctls(&uplinks)?,
                 forward_drops: chains::dropping_forwarded(),
                 processes: self.processes(&insides)?,
@@ -115,15 +127,16 @@ impl Host {
         })
     }
 
-    /// The container whose namespace this is, if it is one of ours. Only names that one of ours
-    /// could have are entered to look for its mark.
-    fn managed(&self, name: &str) -> Result<Option<(FullName, Inside)>, HostError> {
+    /// Whose namespace this is. Only names that one of ours could have are entered to look for its
+    /// mark.
+    fn managed(&self, name: &str) -> Result<Named, HostError> {
         let Ok(container) = FullName::from_dotted(name) else {
-            return Ok(None);
+            return Ok(Named::Foreign);
         };
         match self.open_namespace(&container, name) {
-            Ok(inside) => Ok(inside.map(|inside| (container, inside))),
-            Err(HostError::NotOurs(_) | HostError::Namespace(_)) => Ok(None),
+            Ok(Some(inside)) => Ok(Named::Ours(container, inside)),
+            Ok(None) => Ok(Named::Free),
+            Err(HostError::NotOurs(_) | HostError::Namespace(_)) => Ok(Named::Foreign),
             Err(e) => Err(e),
         }
     }

@@ -25,6 +25,16 @@ pub enum MountError {
         /// As given.
         base: PathBuf,
     },
+    /// A bpffs there would hide what is in the directory.
+    #[error(
+        "{} is no bpffs and not empty, so none is mounted over it; name a directory of a bpffs \
+         with --pin-dir",
+        at.display()
+    )]
+    InUse {
+        /// Where.
+        at: PathBuf,
+    },
     /// The mount point cannot be made.
     #[error("cannot make the mount point {}: {cause}", at.display())]
     MountPoint {
@@ -87,16 +97,22 @@ pub enum MountError {
     },
 }
 
-/// Whether a bpffs is mounted where the base directory belongs.
+/// Whether a bpffs is mounted where the base directory belongs. Where it is not, nothing is there
+/// that it would hide.
 pub fn is_mounted(base: &Path) -> Result<bool, MountError> {
     let at = parent(base)?;
+    let failed = |cause| MountError::Io {
+        path: at.to_owned(),
+        cause,
+    };
     match rustix::fs::statfs(at) {
-        Ok(stat) => Ok(is_bpffs(&stat)),
+        Ok(stat) if is_bpffs(&stat) => Ok(true),
+        Ok(_) => match fs::read_dir(at).map_err(failed)?.next() {
+            None => Ok(false),
+            Some(_) => Err(MountError::InUse { at: at.to_owned() }),
+        },
         Err(rustix::io::Errno::NOENT) => Ok(false),
-        Err(e) => Err(MountError::Io {
-            path: at.to_owned(),
-            cause: e.into(),
-        }),
+        Err(e) => Err(failed(e.into())),
     }
 }
 

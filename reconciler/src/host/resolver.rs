@@ -4,6 +4,7 @@
 //! servers on its own loopback, which no container can reach, and systemd-resolved keeps the list
 //! that it forwards to (`/run/systemd/resolve/resolv.conf`), that list is taken instead.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
@@ -74,6 +75,29 @@ pub(super) fn state(namespace: &str, wanted: Option<&str>) -> Result<State, Reso
         Some(text) if text.is_empty() || is_ours(&text) => State::Stale,
         Some(_) => State::NotOurs,
     })
+}
+
+/// The namespaces, by name, for which somebody else has put a file.
+pub(super) fn foreign() -> Result<BTreeSet<String>, ResolverError> {
+    let folder = Path::new(DIRECTORY);
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(e) => return Err(failed(folder)(e)),
+    };
+    let mut names = BTreeSet::new();
+    for entry in entries {
+        let name = entry.map_err(failed(folder))?.file_name();
+        let Ok(name) = name.into_string() else {
+            continue;
+        };
+        // What cannot be read is told where it is wanted.
+        let text = read(&path(&name)).ok().flatten();
+        if text.is_some_and(|text| !text.is_empty() && !is_ours(&text)) {
+            names.insert(name);
+        }
+    }
+    Ok(names)
 }
 
 /// Writes a namespace's file from the host's.

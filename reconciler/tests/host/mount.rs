@@ -19,6 +19,10 @@ fn a_bpffs_is_mounted_once_and_for_root_alone() {
             mount::make_base(base),
             Err(MountError::NotBpffs { .. })
         ));
+        // Whatever is there would be hidden.
+        for tried in [mount::is_mounted(base).map(|_| ()), mount::mount(base)] {
+            assert!(matches!(tried, Err(MountError::InUse { .. })), "{tried:?}");
+        }
         fs::remove_dir(base).unwrap();
         mount::mount(base).unwrap();
         mount::mount(base).unwrap();

@@ -83,6 +83,8 @@ fn a_resolv_conf_of_others_is_refused_and_left_alone() {
         )
         .unwrap();
         assert!(matches!(refused(&host, "shop/web"), NotOurs::File { .. }));
+        let foreign = host.read().unwrap().host.foreign_resolvers;
+        assert_eq!(foreign.into_iter().collect::<Vec<_>>(), ["shop.web"]);
         let (container, network) = network("shop/web", &ADDRESS);
         host.remove_interface(&container, &network.interface)
             .unwrap();
@@ -103,6 +105,8 @@ fn something_else_at_the_name_is_refused_and_an_empty_file_of_a_dead_run_is_used
             NotOurs::NamespaceFile { .. }
         ));
         fs::write("/run/netns/shop.web", "").unwrap();
+        let foreign = host.read().unwrap().host.foreign_namespaces;
+        assert!(foreign.is_empty(), "{foreign:?}");
         make(&host, "shop/web", &ADDRESS);
     });
 }

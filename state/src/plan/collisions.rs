@@ -45,6 +45,13 @@ pub enum Collision {
         /// The address.
         address: IpAddr,
     },
+    /// Somebody else's `resolv.conf` is there for its namespace.
+    Resolver {
+        /// Which container wants it.
+        container: FullName,
+        /// The namespace's name.
+        name: String,
+    },
 }
 
 impl fmt::Display for Collision {
@@ -73,6 +80,11 @@ impl fmt::Display for Collision {
                 "{container}: the host has a route of others to {address}; remove it or give the \
                  container another address"
             ),
+            Self::Resolver { container, name } => write!(
+                f,
+                "{container}: /etc/netns/{name}/resolv.conf exists and was not written by us; \
+                 remove it, or set `dns: leave` in plumbline.yaml"
+            ),
         }
     }
 }
@@ -94,6 +106,12 @@ pub fn collisions(target: &Target, live: &Live) -> Vec<Collision> {
             list.push(Collision::Interface {
                 container: container(),
                 name: network.interface.clone(),
+            });
+        }
+        if network.resolv_conf && host.foreign_resolvers.contains(&network.namespace) {
+            list.push(Collision::Resolver {
+                container: container(),
+                name: network.namespace.clone(),
             });
         }
         for &address in &network.addresses {

@@ -298,6 +298,18 @@ fn whatever_others_have_is_a_collision() {
             };
             law(seen(host) == [expected], "an interface of others")?;
             let mut host = clear.clone();
+            host.foreign_resolvers.insert(network.namespace.clone());
+            let expected = Collision::Resolver {
+                container: container(),
+                name: network.namespace.clone(),
+            };
+            let expected: Vec<_> = network
+                .resolv_conf
+                .then_some(expected)
+                .into_iter()
+                .collect();
+            law(seen(host) == expected, "a resolv.conf of others")?;
+            let mut host = clear.clone();
             host.foreign_routes.insert(address);
             let route = Collision::Route {
                 container: container(),
