@@ -15,3 +15,4 @@ mod atomicity;
 mod leaks;
 mod after_exit;
 mod refuse;
+mod killed;
