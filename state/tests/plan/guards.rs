@@ -298,18 +298,6 @@ fn whatever_others_have_is_a_collision() {
             };
             law(seen(host) == [expected], "an interface of others")?;
             let mut host = clear.clone();
-            host.foreign_resolvers.insert(network.namespace.clone());
-            let expected = Collision::Resolver {
-                container: container(),
-                name: network.namespace.clone(),
-            };
-            let expected: Vec<_> = network
-                .resolv_conf
-                .then_some(expected)
-                .into_iter()
-                .collect();
-            law(seen(host) == expected, "a resolv.conf of others")?;
-            let mut host = clear.clone();
             host.foreign_routes.insert(address);
             let route = Collision::Route {
                 container: container(),
@@ -331,6 +319,33 @@ fn whatever_others_have_is_a_collision() {
                 address,
             };
             law(seen(host) == [own], "an address of the host")
+        },
+    );
+}
+
+#[test]
+fn a_resolv_conf_of_others_is_a_collision_where_ours_is_wanted() {
+    hold(
+        500,
+        trees(1),
+        |trees| show(trees),
+        |trees| {
+            let lab = Lab::default();
+            let Planned {
+                target, mut live, ..
+            } = lab.plan(&trees[0], "c1");
+            let mut expected = Vec::new();
+            for (name, container) in &target.containers {
+                let namespace = &container.network.namespace;
+                live.host.foreign_resolvers.insert(namespace.clone());
+                if container.network.resolv_conf {
+                    expected.push(Collision::Resolver {
+                        container: name.clone(),
+                        name: namespace.clone(),
+                    });
+                }
+            }
+            law(collisions(&target, &live) == expected, "as many")
         },
     );
 }
