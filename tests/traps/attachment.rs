@@ -5,10 +5,10 @@ use std::path::Path;
 
 use bpf::attached::{Hook, chain};
 use rig::packet::upper::Upper;
-use rig::packet::wire::Wire;
 use rig::packet::{Ends, Packet};
 use rig::program::Program;
 use rig::wait;
+use rig::wire::Wire;
 
 use crate::foreign::Passer;
 use crate::stage::{BASE, Ports, Side, Stage, back, closed, play};

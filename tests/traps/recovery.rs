@@ -7,9 +7,9 @@ use bpf::attached::{Hook, chain};
 use bpf::conntrack::State;
 use libbpf_rs::{Link, MapCore, MapHandle};
 use rig::packet::upper::{ACK, PSH, Upper};
-use rig::packet::wire::Wire;
 use rig::tree::Rule;
 use rig::wait;
+use rig::wire::Wire;
 
 use crate::stage::{BASE, Ports, Side, Stage, back, closed, containers, kernel, play};
 

@@ -14,9 +14,9 @@ use bpf::attached::{Hook, chain};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use rig::packet::frame;
-use rig::packet::wire::Wire;
 use rig::tree::{Container, Tree};
 use rig::wait;
+use rig::wire::Wire;
 
 use crate::foreign::Holder;
 use crate::stage::{Stage, containers, kernel, play};
