@@ -71,8 +71,7 @@ pub(super) fn state(namespace: &str, wanted: Option<&str>) -> Result<State, Reso
         None if wanted.is_none() => State::Current,
         None => State::Absent,
         Some(text) if Some(text.as_str()) == wanted => State::Current,
-        // A crash may leave an empty one of ours: it is not synced.
-        Some(text) if text.is_empty() || is_ours(&text) => State::Stale,
+        Some(text) if is_ours(&text) => State::Stale,
         Some(_) => State::NotOurs,
     })
 }
@@ -93,7 +92,7 @@ pub(super) fn foreign() -> Result<BTreeSet<String>, ResolverError> {
         };
         // What cannot be read is told where it is wanted.
         let text = read(&path(&name)).ok().flatten();
-        if text.is_some_and(|text| !text.is_empty() && !is_ours(&text)) {
+        if text.is_some_and(|text| !is_ours(&text)) {
             names.insert(name);
         }
     }
@@ -127,7 +126,7 @@ pub(super) fn write(namespace: &str) -> Result<(), ResolverError> {
 pub(super) fn remove(namespace: &str) -> Result<(), ResolverError> {
     let path = path(namespace);
     match read(&path)? {
-        Some(text) if text.is_empty() || is_ours(&text) => {
+        Some(text) if is_ours(&text) => {
             fs::remove_file(&path).map_err(failed(&path))?;
         }
         Some(_) => return Ok(()),
@@ -142,8 +141,9 @@ pub(super) fn remove(namespace: &str) -> Result<(), ResolverError> {
     }
 }
 
+/// By its mark. A crash may leave an empty one: it is not synced.
 fn is_ours(text: &str) -> bool {
-    text.starts_with(RESOLV_CONF_MARK)
+    text.is_empty() || text.starts_with(RESOLV_CONF_MARK)
 }
 
 /// Whether all name servers are on the loopback, as a stub resolver's are.

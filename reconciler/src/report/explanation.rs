@@ -114,9 +114,15 @@ impl FlowView {
             container: desired.container_at(address).map(|c| c.name.to_string()),
             address: address.to_string(),
         };
-        let side = |direction| Side {
-            host: hosts.get(direction).as_ref().map(ToString::to_string),
-            ..side(desired, verdict, direction, rules.get(direction))
+        let side = |direction| {
+            let (says, policy) = says(verdict, direction);
+            let rules = rules.get(direction).iter();
+            Side {
+                says,
+                host: hosts.get(direction).as_ref().map(ToString::to_string),
+                policy,
+                rules: rules.filter_map(|id| rule(desired, *id)).collect(),
+            }
         };
         Self {
             verdict: if matches!(verdict, Verdict::Allow { .. }) {
@@ -144,8 +150,8 @@ fn protocol(number: u8) -> String {
     }
 }
 
-fn side(desired: &Desired, verdict: &Verdict, direction: Direction, rules: &[RuleId]) -> Side {
-    let rules = rules.iter().filter_map(|id| rule(desired, *id)).collect();
+/// What one side says, and the policy that denies.
+fn says(verdict: &Verdict, direction: Direction) -> (String, Option<String>) {
     let permit = match verdict {
         Verdict::Allow { egress, ingress } => match direction {
             Direction::Egress => *egress,
@@ -157,20 +163,10 @@ fn side(desired: &Desired, verdict: &Verdict, direction: Direction, rules: &[Rul
             policy,
         } => {
             if *denying != direction {
-                return Side {
-                    says: "was not decisive".to_owned(),
-                    host: None,
-                    policy: None,
-                    rules,
-                };
+                return ("was not decisive".to_owned(), None);
             }
             let says = format!("{container} is isolated by {policy}, and no rule allows it");
-            return Side {
-                says,
-                host: None,
-                policy: Some(policy.to_string()),
-                rules,
-            };
+            return (says, Some(policy.to_string()));
         }
     };
     let says = match permit {
@@ -180,12 +176,7 @@ fn side(desired: &Desired, verdict: &Verdict, direction: Direction, rules: &[Rul
         Permit::Host => "a container and its host reach each other",
         Permit::Rule(_) => "a rule allows it",
     };
-    Side {
-        says: says.to_owned(),
-        host: None,
-        policy: None,
-        rules,
-    }
+    (says.to_owned(), None)
 }
 
 fn rule(desired: &Desired, id: RuleId) -> Option<RuleView> {

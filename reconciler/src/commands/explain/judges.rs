@@ -14,7 +14,11 @@ use state::words::identity::RuleId;
 use state::words::names::HostName;
 use state::words::verdict::{ByDirection, Direction, Verdict};
 
+/// The addresses of another host, which are not known here.
+static UNKNOWN: BTreeSet<IpAddr> = BTreeSet::new();
+
 /// One host's view of the tree.
+#[derive(Clone, Copy)]
 pub(super) struct Judge<'a> {
     pub(super) desired: &'a Desired,
     pub(super) target: &'a Target,
@@ -32,7 +36,6 @@ impl Judge<'_> {
 pub(super) struct Judges<'a> {
     here: Judge<'a>,
     elsewhere: BTreeMap<HostName, (Desired, Target)>,
-    nowhere: BTreeSet<IpAddr>,
 }
 
 /// What was said of a flow, and by whom.
@@ -60,12 +63,7 @@ impl<'a> Judges<'a> {
                 elsewhere.insert(host.clone(), (desired, target));
             }
         }
-        let nowhere = BTreeSet::new();
-        Ok(Self {
-            here,
-            elsewhere,
-            nowhere,
-        })
+        Ok(Self { here, elsewhere })
     }
 
     /// Asks each side's judge. `None` where the tables of one name a container that is absent.
@@ -95,17 +93,13 @@ impl<'a> Judges<'a> {
     }
 
     fn judge_of(&self, host: Option<&HostName>) -> Judge<'_> {
-        let other = host.and_then(|host| self.elsewhere.get(host));
-        let (desired, target) =
-            other.map_or((self.here.desired, self.here.target), |(d, t)| (d, t));
-        let addresses = match other {
-            Some(_) => &self.nowhere,
-            None => self.here.addresses,
-        };
-        Judge {
-            desired,
-            target,
-            addresses,
+        match host.and_then(|host| self.elsewhere.get(host)) {
+            None => self.here,
+            Some((desired, target)) => Judge {
+                desired,
+                target,
+                addresses: &UNKNOWN,
+            },
         }
     }
 }
