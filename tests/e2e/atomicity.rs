@@ -27,10 +27,9 @@ use std::time::Duration;
 
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use nix::poll::poll;
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
 use rig::lab::Lab;
 use rig::netns::Netns;
+use rig::processors;
 use rig::traffic::{Exchange, Listen, Protocol, Service};
 use rig::tree::{Container, Policy, Rule, Tree};
 use rig::wait;
@@ -106,7 +105,7 @@ impl Probes {
             [at(KEPT), at(BARRED)]
         });
         let mut threads = Vec::new();
-        for processor in processors() {
+        for processor in processors::allowed().into_iter().take(2) {
             for pair in pairs {
                 threads.push(probe(
                     &client,
@@ -154,13 +153,6 @@ impl Drop for Probes {
     }
 }
 
-/// Those that this process may use.
-fn processors() -> Vec<usize> {
-    let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap();
-    let all = (0..CpuSet::count()).filter(|&number| allowed.is_set(number).unwrap());
-    all.take(2).collect()
-}
-
 /// Pairs that a probe sends one right after the other, and how long it then leaves the processor to
 /// the commits and to the other tests.
 const PAIRS: usize = 4;
@@ -175,9 +167,7 @@ fn probe(
     found: Arc<Found>,
 ) -> JoinHandle<()> {
     client.spawn(move || {
-        let mut only = CpuSet::new();
-        only.set(processor).unwrap();
-        sched_setaffinity(Pid::from_raw(0), &only).unwrap();
+        processors::stay_on(processor);
         while !found.stop.load(Ordering::SeqCst) {
             (0..PAIRS).for_each(|_| send_pair(ends, patience, &found));
             poll(&mut [], PAUSE_MS).unwrap();

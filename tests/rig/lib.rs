@@ -15,6 +15,7 @@
 #![allow(clippy::expect_used, reason = "see above: the message is the test's")]
 
 pub mod wait;
+pub mod processors;
 pub mod program;
 pub mod netns;
 pub mod tree;

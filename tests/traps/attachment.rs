@@ -1,26 +1,17 @@
 //! T5, T6: our programs are gone, or not the first.
 
 use std::fs;
-use std::path::Path;
 
-use bpf::attached::{Hook, chain};
+use rig::packet::Packet;
 use rig::packet::upper::Upper;
 use rig::packet::wire::Wire;
-use rig::packet::{Ends, Packet};
 use rig::program::Program;
 use rig::wait;
 
 use crate::foreign::Passer;
-use crate::stage::{BASE, Ports, Side, Stage, back, closed, play};
+use crate::stage::{LINKS, Ports, Side, Stage, back, closed, play};
 
 const PORTS: Ports = (40_000, 53);
-
-fn programs(side: &Side) -> [Vec<u32>; 2] {
-    [Hook::Ingress, Hook::Egress].map(|hook| {
-        let chain = chain(side.ifindex, hook).unwrap();
-        chain.into_iter().map(|attached| attached.program).collect()
-    })
-}
 
 fn datagram(ports: Ports) -> Upper {
     Upper::udp(ports, b"datagram")
@@ -42,12 +33,7 @@ fn through_both_hooks(stage: &Stage<'_>) {
     let honest = stage.lab.addresses(&stage.lab.outside());
     for v6 in [false, true] {
         stage.a.send(&stage.b, v6, datagram(PORTS));
-        let ends = Ends {
-            source_mac: stage.lab.outside().interface("uplink").mac,
-            destination_mac: stage.lab.alpha().net().interface("uplink").mac,
-            source: honest[usize::from(v6)],
-            destination: stage.a.address(v6),
-        };
+        let ends = stage.uplink(honest[usize::from(v6)]);
         outside.send(&Packet::new(ends, datagram(PORTS)).frame());
     }
 }
@@ -69,9 +55,7 @@ fn guarded(side: &Side) -> u64 {
 /// Nothing passes `a`'s interface, and the guard is why.
 #[track_caller]
 fn is_closed(stage: &Stage<'_>) {
-    wait::holds("the links to be gone", || {
-        programs(&stage.a).iter().all(Vec::is_empty)
-    });
+    stage.a.is_bare();
     let before = guarded(&stage.a);
     through_both_hooks(stage);
     wait::holds("the guard to drop", || guarded(&stage.a) >= before + 4);
@@ -92,8 +76,8 @@ fn t05_the_pins_of_links_are_deleted() {
     play("t05 pins", &[], |stage| {
         let (a, b) = (&stage.a, &stage.b);
         each_way(stage);
-        for link in ["from_container", "to_container"] {
-            fs::remove_file(Path::new(BASE).join("v1/containers/trap/a").join(link)).unwrap();
+        for link in LINKS {
+            fs::remove_file(a.pins().join(link)).unwrap();
         }
         is_closed(stage);
         // Without it the host would forward.
@@ -107,7 +91,7 @@ fn t05_the_pins_of_links_are_deleted() {
         }
         is_mended(stage);
         a.mute();
-        fs::remove_dir_all(Path::new(BASE).join("v1/containers/trap/a")).unwrap();
+        fs::remove_dir_all(a.pins()).unwrap();
         is_closed(stage);
         is_mended(stage);
     });
@@ -133,7 +117,7 @@ fn t06_a_strangers_program_stands_before_ours() {
             }
         };
         denied();
-        let own = [a, b].map(programs);
+        let own = [a, b].map(Side::programs);
         let _strangers = [a, b].map(|side| Passer::before(side.ifindex));
         // It does what it is a trap for: what we deny passes by the host's stack.
         for v6 in [false, true] {
@@ -146,7 +130,7 @@ fn t06_a_strangers_program_stands_before_ours() {
         let plan = lab.reconcile(&["--dry-run"]).ended(0).stdout;
         assert_eq!(plan.matches("before its own").count(), 2, "{plan}");
         assert!(
-            [a, b].map(programs) != own,
+            [a, b].map(Side::programs) != own,
             "a dry run changes nothing: {plan}"
         );
 
@@ -158,7 +142,7 @@ fn t06_a_strangers_program_stands_before_ours() {
         let datagrams = b.rest().into_iter().filter(|ip| ip.protocol == 17);
         assert_eq!(datagrams.collect::<Vec<_>>(), []);
         for side in [a, b] {
-            let chains = programs(side);
+            let chains = side.programs();
             assert!(
                 chains.iter().all(|chain| chain.len() == 2),
                 "the stranger is left alone"

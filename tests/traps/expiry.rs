@@ -15,9 +15,7 @@ fn policies(allowed: bool) -> [Policy; 2] {
     [closed("b", rules), closed("a", &[])]
 }
 
-fn flows(v6: bool) -> impl Iterator<Item = (bool, Ports)> {
-    [TCP, UDP].into_iter().map(move |ports| (v6, ports))
-}
+const FLOWS: [(bool, Ports); 4] = [(false, TCP), (false, UDP), (true, TCP), (true, UDP)];
 
 fn upper(ports: Ports) -> Upper {
     if ports == TCP || ports == back(TCP) {
@@ -25,6 +23,14 @@ fn upper(ports: Ports) -> Upper {
     } else {
         Upper::udp(ports, b"")
     }
+}
+
+/// A flow from `a`, there and back.
+fn begin(stage: &Stage<'_>, v6: bool, ports: Ports) {
+    if ports == TCP {
+        stage.connect(v6, ports);
+    }
+    goes_on(stage, v6, ports, false);
 }
 
 /// There and back, or back and there.
@@ -46,11 +52,7 @@ fn goes_on(stage: &Stage<'_>, v6: bool, ports: Ports, back_first: bool) {
 }
 
 fn entries(stage: &Stage<'_>, v6: bool, ports: Ports) -> [bool; 2] {
-    let (a, b) = (&stage.a, &stage.b);
-    let entries = [
-        a.entry(b.address(v6), ports),
-        b.entry(a.address(v6), back(ports)),
-    ];
+    let entries = stage.entries(v6, ports);
     entries.map(|entry| entry.is_some())
 }
 
@@ -58,11 +60,8 @@ fn entries(stage: &Stage<'_>, v6: bool, ports: Ports) -> [bool; 2] {
 fn t09_an_entry_expires_on_one_side_only() {
     play("t09", &policies(true), |stage| {
         let (a, b) = (&stage.a, &stage.b);
-        for (v6, ports) in flows(false).chain(flows(true)) {
-            if ports == TCP {
-                stage.connect(v6, ports);
-            }
-            goes_on(stage, v6, ports, false);
+        for (v6, ports) in FLOWS {
+            begin(stage, v6, ports);
             // Feedback is no new flow (that would be denied), whichever side has forgotten.
             for back_first in [true, false] {
                 b.expire(a.address(v6), back(ports));
@@ -77,11 +76,11 @@ fn t09_an_entry_expires_on_one_side_only() {
             assert_eq!(entry.deliver_to.map(|index| index.0), Some(0), "to a");
         }
 
-        for (v6, ports) in flows(false).chain(flows(true)) {
+        for (v6, ports) in FLOWS {
             b.expire(a.address(v6), back(ports));
         }
         stage.apply(&policies(false));
-        for (v6, ports) in flows(false).chain(flows(true)) {
+        for (v6, ports) in FLOWS {
             a.drops_more("denied_ingress", 1, || a.send(b, v6, upper(ports)));
             assert_eq!(entries(stage, v6, ports), [false, false]);
             let stray = if ports == TCP {
@@ -99,14 +98,11 @@ fn t09_an_entry_expires_on_one_side_only() {
 fn t09_a_revocation_removes_both_sides() {
     play("t09 revoked", &policies(true), |stage| {
         let (a, b) = (&stage.a, &stage.b);
-        for (v6, ports) in flows(false).chain(flows(true)) {
-            if ports == TCP {
-                stage.connect(v6, ports);
-            }
-            goes_on(stage, v6, ports, false);
+        for (v6, ports) in FLOWS {
+            begin(stage, v6, ports);
         }
         stage.apply(&policies(false));
-        for (v6, ports) in flows(false).chain(flows(true)) {
+        for (v6, ports) in FLOWS {
             assert_eq!(entries(stage, v6, ports), [true, true]);
             // Feedback, too, is stopped by the next packet.
             b.drops_more("denied_ingress", 1, || b.send(a, v6, upper(back(ports))));

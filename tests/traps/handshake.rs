@@ -15,11 +15,7 @@ fn segment(ports: Ports, flags: u16, sequence: u32, acknowledges: u32) -> Upper 
 
 /// Where each side's entry of the connection from `a` is.
 fn states(stage: &Stage<'_>, v6: bool, ports: Ports) -> [Option<State>; 2] {
-    let (a, b) = (&stage.a, &stage.b);
-    let entries = [
-        a.entry(b.address(v6), ports),
-        b.entry(a.address(v6), back(ports)),
-    ];
+    let entries = stage.entries(v6, ports);
     entries.map(|entry| entry.map(|entry| entry.state))
 }
 

@@ -3,15 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use bpf::attached::{Hook, chain};
 use bpf::conntrack::State;
 use libbpf_rs::{Link, MapCore, MapHandle};
 use rig::packet::upper::{ACK, PSH, Upper};
 use rig::packet::wire::Wire;
 use rig::tree::Rule;
-use rig::wait;
 
-use crate::stage::{BASE, Ports, Side, Stage, back, closed, containers, kernel, play};
+use crate::stage::{BASE, LINKS, Ports, Side, Stage, back, closed, containers, kernel, play};
 
 const TCP: Ports = (40_000, 80);
 const UDP: Ports = (40_001, 53);
@@ -51,12 +49,6 @@ fn from_a() -> [rig::tree::Policy; 2] {
     [closed("b", &[rule]), closed("a", &[])]
 }
 
-fn folder(side: &Side) -> std::path::PathBuf {
-    Path::new(BASE).join(format!("v1/containers/{}", side.name))
-}
-
-const LINKS: [&str; 2] = ["from_container", "to_container"];
-
 fn commit_map() -> u32 {
     let map = MapHandle::from_pinned_path(Path::new(BASE).join("v1/commit")).unwrap();
     map.info().unwrap().info.id
@@ -68,7 +60,7 @@ fn t13_pins_are_lost_while_programs_are_attached() {
         begin(stage);
         let (map, record) = (commit_map(), kernel().record());
         // Links vanish with their last reference; here somebody else has one.
-        let open = |side| LINKS.map(|link| Link::open(folder(side).join(link)).unwrap());
+        let open = |side: &Side| LINKS.map(|link| Link::open(side.pins().join(link)).unwrap());
         let _held = [&stage.a, &stage.b].map(open);
         fs::remove_dir_all(BASE).unwrap();
         drop(stage.lab.reconcile(&[]).ended(0));
@@ -89,12 +81,9 @@ fn t13_a_new_record_starts_above_what_entries_have_cached() {
         // Connections are all that is left of the datapath.
         for side in [a, b] {
             for link in LINKS {
-                fs::remove_file(folder(side).join(link)).unwrap();
+                fs::remove_file(side.pins().join(link)).unwrap();
             }
-            wait::holds("the links to be gone", || {
-                let gone = |hook| chain(side.ifindex, hook).unwrap().is_empty();
-                gone(Hook::Ingress) && gone(Hook::Egress)
-            });
+            side.is_bare();
         }
         for entry in Path::new(BASE).join("v1").read_dir().unwrap() {
             let path = entry.unwrap().path();

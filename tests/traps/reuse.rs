@@ -1,13 +1,12 @@
 //! T3: an element of a connection map becomes another flow's while a packet holds its pointer.
 
-use std::path::Path;
 use std::thread;
 
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use rig::packet::Packet;
 use rig::packet::upper::{ACK, FIN, PSH, Upper};
 
-use crate::stage::{BASE, Ports, Side, back, play};
+use crate::stage::{Ports, Side, back, play};
 
 const PORTS: Ports = (40_000, 80);
 
@@ -25,9 +24,7 @@ struct Raw {
 impl Raw {
     /// The one entry of a container's map.
     fn only(side: &Side, map: &str) -> Self {
-        let folder = format!("v1/containers/{}", side.name);
-        let path = Path::new(BASE).join(folder).join(map);
-        let map = MapHandle::from_pinned_path(path).unwrap();
+        let map = MapHandle::from_pinned_path(side.pins().join(map)).unwrap();
         let keys: Vec<Vec<u8>> = map.keys().collect();
         let [key] = <[Vec<u8>; 1]>::try_from(keys).expect("one entry");
         let value = map.lookup(&key, MapFlags::ANY).unwrap().unwrap();

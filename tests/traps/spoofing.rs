@@ -2,31 +2,21 @@
 
 use std::net::IpAddr;
 
+use rig::packet::Packet;
 use rig::packet::seen::Seen;
 use rig::packet::upper::Upper;
 use rig::packet::wire::Wire;
-use rig::packet::{Ends, Packet};
 use rig::tree::{Container, Rule};
 
 use crate::stage::{Side, Stage, closed, play, tree};
 
 const PORTS: (u16, u16) = (40_000, 53);
 
-/// The ends of a packet on alpha's uplink, to `a`.
-fn uplink(stage: &Stage<'_>, source: IpAddr) -> Ends {
-    Ends {
-        source_mac: stage.lab.outside().interface("uplink").mac,
-        destination_mac: stage.lab.alpha().net().interface("uplink").mac,
-        source,
-        destination: stage.a.address(source.is_ipv6()),
-    }
-}
-
 /// Sends from outside to `a`, from each of these sources.
 fn spoof(stage: &Stage<'_>, sources: &[[IpAddr; 2]]) {
     let wire = Wire::open(&stage.lab.outside(), "uplink");
     for source in sources.iter().flatten().copied() {
-        let packet = Packet::new(uplink(stage, source), Upper::udp(PORTS, b"spoofed"));
+        let packet = Packet::new(stage.uplink(source), Upper::udp(PORTS, b"spoofed"));
         wire.send(&packet.frame());
     }
 }
@@ -73,7 +63,7 @@ fn t04_a_known_peer_becomes_a_container() {
         let answers = |wire: &Wire| {
             for peer in peers {
                 let answer = Upper::udp((PORTS.1, PORTS.0), b"answer");
-                let ends = uplink(stage, peer);
+                let ends = stage.uplink(peer);
                 wire.send(&Packet::new(ends, answer).frame());
             }
         };
@@ -83,7 +73,7 @@ fn t04_a_known_peer_becomes_a_container() {
                 a.wire.send(&Packet::new(a.ends(peer), question).frame());
             }
         };
-        // Outside has these addresses, for now.
+        // Until the commit that makes them a container's, these addresses are somebody's outside.
         let wire = Wire::open(&lab.outside(), "uplink");
         ask();
         answers(&wire);

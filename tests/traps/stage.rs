@@ -1,8 +1,9 @@
 //! The stage: containers `trap/a` and `trap/b`, and the wire at each one's own end.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use bpf::attached::{Hook, chain};
 use bpf::conntrack::{Connection, Reason, Subject};
 use bpf::kernel::Kernel;
 use rig::lab::Lab;
@@ -18,6 +19,9 @@ use state::words::names::FullName;
 
 /// Where everything of the datapath is pinned.
 pub(crate) const BASE: &str = "/sys/fs/bpf/plumbline";
+
+/// The pins of a container's links, below [`Side::pins`].
+pub(crate) const LINKS: [&str; 2] = ["from_container", "to_container"];
 
 /// Source and destination port.
 pub(crate) type Ports = (u16, u16);
@@ -103,6 +107,25 @@ impl<'a> Stage<'a> {
         self.b.mute();
     }
 
+    /// The ends of a packet on alpha's uplink, to `a`.
+    pub(crate) fn uplink(&self, source: IpAddr) -> Ends {
+        Ends {
+            source_mac: self.lab.outside().interface("uplink").mac,
+            destination_mac: self.lab.alpha().net().interface("uplink").mac,
+            source,
+            destination: self.a.address(source.is_ipv6()),
+        }
+    }
+
+    /// Each side's entry of a flow from `a`.
+    pub(crate) fn entries(&self, v6: bool, ports: Ports) -> [Option<Connection>; 2] {
+        let (a, b) = (&self.a, &self.b);
+        [
+            a.entry(b.address(v6), ports),
+            b.entry(a.address(v6), back(ports)),
+        ]
+    }
+
     /// A TCP connection from `a` to `b`, by its three segments.
     #[track_caller]
     pub(crate) fn connect(&self, v6: bool, ports: Ports) {
@@ -145,6 +168,26 @@ impl Side {
 
     pub(crate) fn address(&self, v6: bool) -> IpAddr {
         self.addresses[usize::from(v6)]
+    }
+
+    /// Where what is its own is pinned.
+    pub(crate) fn pins(&self) -> PathBuf {
+        Path::new(BASE).join(format!("v1/containers/{}", self.name))
+    }
+
+    /// The programs on its interface, by hook (ingress first), in the order in which they run.
+    pub(crate) fn programs(&self) -> [Vec<u32>; 2] {
+        [Hook::Ingress, Hook::Egress].map(|hook| {
+            let chain = chain(self.ifindex, hook).unwrap();
+            chain.into_iter().map(|attached| attached.program).collect()
+        })
+    }
+
+    /// Waits until no program is on its interface.
+    pub(crate) fn is_bare(&self) {
+        wait::holds("the links to be gone", || {
+            self.programs().iter().all(Vec::is_empty)
+        });
     }
 
     /// From it to an address.

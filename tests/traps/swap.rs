@@ -10,11 +10,9 @@
 use std::thread;
 use std::time::Duration;
 
-use bpf::attached::{Hook, chain};
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
 use rig::packet::frame;
 use rig::packet::wire::Wire;
+use rig::processors::{self, stay_on};
 use rig::tree::{Container, Tree};
 use rig::wait;
 
@@ -30,16 +28,8 @@ const ATTEMPTS: u16 = 20;
 /// One for the packet that is held, one for all else: what waits on the first one's would not go
 /// on before it is let go.
 fn two_processors() -> [usize; 2] {
-    let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap();
-    let mut allowed = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap());
+    let mut allowed = processors::allowed().into_iter();
     [(); 2].map(|()| allowed.next().expect("two processors"))
-}
-
-/// Keeps the calling thread, and what it starts from now on, on a processor.
-fn stay_on(cpu: usize) {
-    let mut only = CpuSet::new();
-    only.set(cpu).unwrap();
-    sched_setaffinity(Pid::from_raw(0), &only).unwrap();
 }
 
 /// What a commit of another address shows: `None` where the packet had left before the swap, for
@@ -47,7 +37,7 @@ fn stay_on(cpu: usize) {
 fn stored_after_it_left(stage: &Stage<'_>, held: usize, number: u16) -> Option<()> {
     let lab = stage.lab;
     let net = lab.alpha().net().clone();
-    let program = || chain(stage.a.ifindex, Hook::Ingress).unwrap()[0].program;
+    let program = || stage.a.programs()[0][0];
     let kernel = kernel();
     let (record, swapped_from) = (kernel.record(), program());
 

@@ -6,25 +6,20 @@ use state::documents::Documents;
 
 use super::damage::{Damage, damages};
 use super::lab::{Lab, Stop, stops};
-use super::{show, trees::trees};
+use super::{hold_trees, show, trees::trees};
 use crate::random::run::hold;
 
 const COMMITS: [&str; 4] = ["c1", "c2", "c3", "c4"];
 
 #[test]
 fn a_run_makes_the_host_what_the_tree_asks_and_the_next_does_nothing() {
-    hold(
-        1_000,
-        trees(4),
-        |trees| show(trees),
-        |trees| {
-            let mut lab = Lab::default();
-            for (tree, commit) in trees.iter().zip(COMMITS) {
-                lab.run(tree, commit)?;
-            }
-            Ok(())
-        },
-    );
+    hold_trees(1_000, 4, |trees| {
+        let mut lab = Lab::default();
+        for (tree, commit) in trees.iter().zip(COMMITS) {
+            lab.run(tree, commit)?;
+        }
+        Ok(())
+    });
 }
 
 /// Two trees applied, and what was done to the host afterwards.

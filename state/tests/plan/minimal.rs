@@ -10,7 +10,7 @@ use state::target::Tables;
 use state::words::generation::Generation;
 
 use super::lab::{Lab, Planned};
-use super::{law, show, trees::trees};
+use super::{hold_trees, law, show, trees::trees};
 use crate::random::run::hold;
 
 /// The operations that load, attach or move anything that runs.
@@ -49,82 +49,66 @@ fn same_containers(one: &Documents, two: &Documents) -> Documents {
 
 #[test]
 fn nothing_differs_from_itself() {
-    hold(
-        500,
-        trees(2),
-        |trees| show(trees),
-        |trees| {
-            let mut lab = Lab::default();
-            lab.run(&trees[0], "c1")?;
-            let Planned {
-                differences, plan, ..
-            } = lab.plan(&trees[0], "c1");
-            law(
-                differences.is_empty() && plan.is_empty(),
-                "same commit, same target: no write",
-            )?;
-            law(
-                plan.kind == Kind::Nothing && plan.from == plan.to,
-                "the record stays",
-            )?;
-            // Another commit of the same tree.
-            let before = lab.world.clone();
-            let renamed = lab.run(&trees[0], "c2")?.plan;
-            law(
-                renamed.kind == Kind::Rename && renamed.steps.len() == 1,
-                "one write",
-            )?;
-            let base = lab.world.base.as_mut().ok_or("there is no base")?;
-            for slot in &mut base.slots {
-                if slot.commit == "c2" {
-                    (slot.commit, slot.tree) = ("c1".to_owned(), "tree of c1".to_owned());
-                }
+    hold_trees(500, 2, |trees| {
+        let mut lab = Lab::default();
+        lab.run(&trees[0], "c1")?;
+        let Planned {
+            differences, plan, ..
+        } = lab.plan(&trees[0], "c1");
+        law(
+            differences.is_empty() && plan.is_empty(),
+            "same commit, same target: no write",
+        )?;
+        law(
+            plan.kind == Kind::Nothing && plan.from == plan.to,
+            "the record stays",
+        )?;
+        // Another commit of the same tree.
+        let before = lab.world.clone();
+        let renamed = lab.run(&trees[0], "c2")?.plan;
+        law(
+            renamed.kind == Kind::Rename && renamed.steps.len() == 1,
+            "one write",
+        )?;
+        let base = lab.world.base.as_mut().ok_or("there is no base")?;
+        for slot in &mut base.slots {
+            if slot.commit == "c2" {
+                (slot.commit, slot.tree) = ("c1".to_owned(), "tree of c1".to_owned());
             }
-            law(before == lab.world, "of the commit's name alone")
-        },
-    );
+        }
+        law(before == lab.world, "of the commit's name alone")
+    });
 }
 
 #[test]
 fn a_change_of_policy_alone_touches_no_program_no_map_and_no_network() {
-    hold(
-        1_000,
-        trees(2),
-        |trees| show(trees),
-        |trees| {
-            let mut lab = Lab::default();
-            lab.run(&trees[0], "c1")?;
-            let containers = lab.world.containers.clone();
-            let plan = lab.run(&same_containers(&trees[0], &trees[1]), "c2")?.plan;
-            law(programs(&plan) == 0, "nothing is loaded")?;
-            law(
-                containers == lab.world.containers,
-                "containers stay as they are",
-            )?;
-            let delta = written(&plan);
-            law(delta.endpoints.delete.is_empty(), "endpoints stay")
-        },
-    );
+    hold_trees(1_000, 2, |trees| {
+        let mut lab = Lab::default();
+        lab.run(&trees[0], "c1")?;
+        let containers = lab.world.containers.clone();
+        let plan = lab.run(&same_containers(&trees[0], &trees[1]), "c2")?.plan;
+        law(programs(&plan) == 0, "nothing is loaded")?;
+        law(
+            containers == lab.world.containers,
+            "containers stay as they are",
+        )?;
+        let delta = written(&plan);
+        law(delta.endpoints.delete.is_empty(), "endpoints stay")
+    });
 }
 
 #[test]
 fn a_change_of_labels_loads_nothing() {
-    let relabelled = trees(2);
-    hold(
-        500,
-        relabelled,
-        |trees| show(trees),
-        |trees| {
-            let mut other = trees[0].clone();
-            for (container, of) in other.containers.iter_mut().zip(&trees[1].containers) {
-                container.labels = of.labels.clone();
-            }
-            let mut lab = Lab::default();
-            lab.run(&trees[0], "c1")?;
-            let plan = lab.run(&other, "c2")?.plan;
-            law(programs(&plan) == 0, "nothing is loaded")
-        },
-    );
+    hold_trees(500, 2, |trees| {
+        let mut other = trees[0].clone();
+        for (container, of) in other.containers.iter_mut().zip(&trees[1].containers) {
+            container.labels = of.labels.clone();
+        }
+        let mut lab = Lab::default();
+        lab.run(&trees[0], "c1")?;
+        let plan = lab.run(&other, "c2")?.plan;
+        law(programs(&plan) == 0, "nothing is loaded")
+    });
 }
 
 /// A container that comes or goes moves no other.
@@ -285,24 +269,19 @@ fn the_same_input_gives_the_same_plan() {
 /// A commit takes the next generation and the other slot, whatever happened before.
 #[test]
 fn a_generation_is_the_next_and_its_slot_the_other() {
-    hold(
-        300,
-        trees(4),
-        |trees| show(trees),
-        |trees| {
-            let mut lab = Lab::default();
-            let mut last = Generation(0);
-            for (tree, commit) in trees.iter().zip(["c1", "c2", "c3", "c4"]) {
-                let plan = lab.run(tree, commit)?.plan;
-                if plan.kind == Kind::Commit {
-                    law(plan.to.generation == last.next(), "the next generation")?;
-                    law(plan.to.slot == plan.from.slot.other(), "the other slot")?;
-                } else {
-                    law(plan.to == plan.from, "no store")?;
-                }
-                last = plan.to.generation;
+    hold_trees(300, 4, |trees| {
+        let mut lab = Lab::default();
+        let mut last = Generation(0);
+        for (tree, commit) in trees.iter().zip(["c1", "c2", "c3", "c4"]) {
+            let plan = lab.run(tree, commit)?.plan;
+            if plan.kind == Kind::Commit {
+                law(plan.to.generation == last.next(), "the next generation")?;
+                law(plan.to.slot == plan.from.slot.other(), "the other slot")?;
+            } else {
+                law(plan.to == plan.from, "no store")?;
             }
-            Ok(())
-        },
-    );
+            last = plan.to.generation;
+        }
+        Ok(())
+    });
 }

@@ -15,6 +15,7 @@ mod guards;
 
 use state::documents::Documents;
 
+use crate::random::run::hold;
 use crate::random::show::tree;
 
 /// That something holds; if not, what does not.
@@ -24,6 +25,11 @@ fn law(holds: bool, says: &str) -> Result<(), String> {
     } else {
         Err(format!("it does not hold that {says}"))
     }
+}
+
+/// Holds a law over so many trees at a time.
+fn hold_trees(cases: u32, count: usize, law: impl Fn(&Vec<Documents>) -> Result<(), String>) {
+    hold(cases, trees::trees(count), |trees| show(trees), law);
 }
 
 fn show(trees: &[Documents]) -> String {
