@@ -2,12 +2,16 @@
 //!
 //! Only documents below the tree's folder count, since nothing else is read. No filter, attribute
 //! or hook of git's runs: a file is clean if the index says so in the way git uses it (same blob as
-//! the commit, and same size, times and inode as when git last looked), or if its bytes hash to
-//! the commit's blob. So a work tree that a filter rewrites at checkout is named as changed, which
-//! errs on the loud side; files that git was told not to look at (`skip-worktree`,
-//! `assume-unchanged`) are not.
+//! the commit, and same size, times and inode as when git last looked), or if its bytes are the
+//! commit's. So a work tree that a filter rewrites at checkout is named as changed, which errs on
+//! the loud side; files that git was told not to look at (`skip-worktree`, `assume-unchanged`) are
+//! not.
+//!
+//! The commit is what is read, so nothing that stands in the work tree beside it can fail a run:
+//! folders that git ignores are not gone into, and where a folder cannot be read, or holds more
+//! than a tree may, that is what is told ([`Change::Unseen`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::sync::Arc;
@@ -15,11 +19,11 @@ use std::sync::Arc;
 use gix::ObjectId;
 use gix::index::entry::{Flags, Stage, Stat as IndexStat};
 
-use super::directory::{DirectoryError, OpenDirectory, Stamp};
-use super::git::Objects;
+use super::directory::{DirectoryError, Offered, OpenDirectory, Stamp};
+use super::git::{CommitTree, Objects};
 use super::ignored::Ignored;
 use super::repository::Repository;
-use super::selection::{FILE_BYTES_MOST, Selection};
+use super::selection::Selection;
 
 /// How a document of the work tree differs from the commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,15 +34,26 @@ pub enum Change {
     Added,
     /// The work tree does not have it, or has no regular file there.
     Deleted,
+    /// It cannot be read, a file or a folder.
+    Unseen,
 }
 
 /// An uncommitted change.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Uncommitted {
-    /// The document's path below the tree's root.
+    /// The document's path below the tree's root; "." for the root itself.
     pub path: Arc<str>,
     /// What happened to it.
     pub change: Change,
+}
+
+impl Uncommitted {
+    fn unseen(path: &str) -> Self {
+        Self {
+            path: path.into(),
+            change: Change::Unseen,
+        }
+    }
 }
 
 impl fmt::Display for Uncommitted {
@@ -47,69 +62,118 @@ impl fmt::Display for Uncommitted {
             Change::Modified => "modified",
             Change::Added => "added",
             Change::Deleted => "deleted",
+            Change::Unseen => {
+                let path = &self.path;
+                return write!(
+                    f,
+                    "{path} cannot be read whole, so changes may not all be named"
+                );
+            }
         };
         write!(f, "{} is {change} and not committed", self.path)
     }
 }
 
-/// Compares the documents of the work tree with the blobs of the commit it stands on. Sorted by
-/// path.
+/// Compares the documents of the work tree with those of the commit it stands on. Sorted by path.
 pub(super) fn uncommitted(
     objects: &Objects,
     place: &Repository,
-    blobs: &[(Arc<str>, ObjectId)],
-) -> Result<Vec<Uncommitted>, DirectoryError> {
+    read: &CommitTree,
+) -> Vec<Uncommitted> {
     let Some(top) = &place.work_tree else {
-        return Ok(Vec::new());
+        return Vec::new();
     };
     let index = Index::read(objects, place);
-    let mut ignored = Ignored::new(place, top);
-    let mut committed: BTreeMap<_, _> = blobs.iter().cloned().collect();
-    let mut found = Vec::new();
     let folder = top.join(&place.subfolder);
-    // A commit may hold a folder that the work tree does not: then all of it is deleted there.
-    if folder.is_dir() {
-        let directory = OpenDirectory::open(&folder)?;
-        directory.walk(&mut Selection::default(), |_, path| {
-            let change = match committed.remove(&path) {
-                None => (!ignored.covers(&path)).then_some(Change::Added),
-                Some(blob) => compare(&directory, &index, &path, blob)?,
-            };
-            found.extend(change.map(|change| Uncommitted { path, change }));
-            Ok(())
-        })?;
+    let directory = match OpenDirectory::open(&folder) {
+        Ok(directory) => directory,
+        Err(_) if folder.is_dir() => return vec![Uncommitted::unseen(".")],
+        // A commit may hold a folder that the work tree does not: then all of it is deleted there.
+        Err(_) => {
+            let gone = read.blobs.iter().map(|(path, _)| path);
+            return named(gone.filter(|path| !index.trusts(path)), Change::Deleted);
+        }
+    };
+    let mut found = Vec::new();
+    for (path, blob) in &read.blobs {
+        let content = read.tree.files.get(path).map(AsRef::as_ref);
+        let change = compare(&directory, &index, path, *blob, content);
+        found.extend(change.map(|change| Uncommitted {
+            path: Arc::clone(path),
+            change,
+        }));
     }
-    let gone = committed.into_keys().filter(|path| !index.trusts(path));
-    found.extend(gone.map(|path| Uncommitted {
-        path,
-        change: Change::Deleted,
-    }));
+    found.extend(added(&directory, &read.blobs, Ignored::new(place, top)));
     found.sort();
-    Ok(found)
+    found
 }
 
+fn named<'p>(paths: impl Iterator<Item = &'p Arc<str>>, change: Change) -> Vec<Uncommitted> {
+    let named = paths.map(|path| Uncommitted {
+        path: Arc::clone(path),
+        change,
+    });
+    named.collect()
+}
+
+/// The documents of the work tree that the commit does not have, as far as it can be read.
+fn added(
+    directory: &OpenDirectory,
+    blobs: &[(Arc<str>, ObjectId)],
+    mut ignored: Ignored,
+) -> Vec<Uncommitted> {
+    let committed: BTreeSet<&str> = blobs.iter().map(|(path, _)| path.as_ref()).collect();
+    let mut found = Vec::new();
+    let walked = directory.walk(&mut Selection::default(), |_, entry| {
+        Ok(match entry {
+            Offered::Folder(path) => !ignored.covers(path, true),
+            Offered::File(path) => {
+                let new = !committed.contains(&**path) && !ignored.covers(path, false);
+                found.extend(new.then(|| Arc::clone(path)));
+                true
+            }
+        })
+    });
+    let mut found = named(found.iter(), Change::Added);
+    if let Err(error) = walked {
+        found.push(match error {
+            DirectoryError::Read { entry, .. } if !entry.as_os_str().is_empty() => {
+                Uncommitted::unseen(&entry.to_string_lossy())
+            }
+            _ => Uncommitted::unseen("."),
+        });
+    }
+    found
+}
+
+/// Compares a document with its content in the commit; `None` where that was too large to be read.
 fn compare(
     directory: &OpenDirectory,
     index: &Index,
     path: &Arc<str>,
     blob: ObjectId,
-) -> Result<Option<Change>, DirectoryError> {
+    committed: Option<&[u8]>,
+) -> Option<Change> {
     if index.trusts(path) {
-        return Ok(None);
+        return None;
     }
-    let Some((file, stat)) = directory.open_file(path)? else {
-        return Ok(Some(Change::Deleted));
+    let (file, stat) = match directory.open_file(path) {
+        Ok(Some(open)) => open,
+        Ok(None) => return Some(Change::Deleted),
+        Err(_) => return Some(Change::Unseen),
     };
     let stamp = Stamp::of(&stat);
     if index.is_clean(path, blob, &stamp) {
-        return Ok(None);
+        return None;
     }
-    if stamp.size > FILE_BYTES_MOST {
-        return Ok(Some(Change::Modified));
+    // Of another size it is another, and need not be read.
+    let Some(committed) = committed.filter(|bytes| bytes.len() as u64 == stamp.size) else {
+        return Some(Change::Modified);
+    };
+    match directory.content(path, file) {
+        Ok(content) => (content != committed).then_some(Change::Modified),
+        Err(_) => Some(Change::Unseen),
     }
-    let content = directory.content(path, file)?;
-    let hash = gix::objs::compute_hash(blob.kind(), gix::objs::Kind::Blob, &content);
-    Ok((!hash.is_ok_and(|id| id == blob)).then_some(Change::Modified))
 }
 
 /// What the index says about the documents below the tree's folder.

@@ -76,6 +76,13 @@ pub(super) struct OpenDirectory {
     path: PathBuf,
 }
 
+/// What a walk comes upon, by its path below the directory.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Offered<'p> {
+    Folder(&'p str),
+    File(&'p Arc<str>),
+}
+
 /// A tree read from a directory, and the content hash that stands for its commit.
 #[derive(Clone, Debug)]
 pub(super) struct Reading {
@@ -167,19 +174,26 @@ impl OpenDirectory {
         rustix::fs::fstat(&self.fd).map_err(|e| self.failed(b"", e.into()))
     }
 
-    /// Offers every entry below the directory to `selection`, and each candidate to `visit`.
+    /// Offers every entry below the directory to `selection`, and each folder and candidate that it
+    /// chose to `visit`, which says of a folder whether to go into it.
     pub(super) fn walk(
         &self,
         selection: &mut Selection,
-        mut visit: impl FnMut(&mut Selection, Arc<str>) -> Result<(), DirectoryError>,
+        mut visit: impl FnMut(&mut Selection, Offered<'_>) -> Result<bool, DirectoryError>,
     ) -> Result<(), DirectoryError> {
         let mut folders = vec![Folder::default()];
         while let Some(folder) = folders.pop() {
             for (name, kind) in self.list(&folder)? {
                 let step = selection.entry(&folder, &name, kind);
                 match step.map_err(|limit| self.limit(limit))? {
-                    Step::Descend(below) => folders.push(below),
-                    Step::Read(path) => visit(selection, path)?,
+                    Step::Descend(below) => {
+                        if visit(selection, Offered::Folder(below.shown()))? {
+                            folders.push(below);
+                        }
+                    }
+                    Step::Read(path) => {
+                        visit(selection, Offered::File(&path))?;
+                    }
                     Step::Pass => {}
                 }
             }
@@ -217,18 +231,21 @@ impl OpenDirectory {
     fn read_once(&self) -> Result<OneReading, DirectoryError> {
         let mut selection = Selection::default();
         let mut stamps = Vec::new();
-        self.walk(&mut selection, |selection, path| {
-            // What is gone by now makes this reading differ from the next.
-            let Some((file, stat)) = self.open_file(&path)? else {
-                return Ok(());
+        self.walk(&mut selection, |selection, entry| {
+            let Offered::File(path) = entry else {
+                return Ok(true);
             };
-            stamps.push((Arc::clone(&path), Stamp::of(&stat)));
-            let content = self.content(&path, file)?;
-            let admitted = selection.admit(&path, content.len() as u64);
+            // What is gone by now makes this reading differ from the next.
+            let Some((file, stat)) = self.open_file(path)? else {
+                return Ok(true);
+            };
+            stamps.push((Arc::clone(path), Stamp::of(&stat)));
+            let content = self.content(path, file)?;
+            let admitted = selection.admit(path, content.len() as u64);
             if admitted.map_err(|limit| self.limit(limit))? {
-                selection.add(path, content.into());
+                selection.add(Arc::clone(path), content.into());
             }
-            Ok(())
+            Ok(true)
         })?;
         stamps.sort_by(|a, b| a.0.cmp(&b.0));
         let (tree, problems) = selection.finish();

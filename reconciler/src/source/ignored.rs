@@ -44,9 +44,9 @@ impl Ignored {
         ignored
     }
 
-    /// Whether git ignores an untracked file of the tree. A file below an ignored folder is
-    /// ignored, whatever its own folder says.
-    pub(super) fn covers(&mut self, path: &str) -> bool {
+    /// Whether git ignores an untracked file or folder of the tree. What lies below an ignored
+    /// folder is ignored, whatever its own folder says.
+    pub(super) fn covers(&mut self, path: &str, is_folder: bool) -> bool {
         let whole = format!("{}{path}", self.below);
         let mut folder = "";
         loop {
@@ -60,7 +60,7 @@ impl Ignored {
             let part = &whole[..slash.unwrap_or(whole.len())];
             let matched = self.search.pattern_matching_relative_path(
                 BStr::new(part),
-                Some(slash.is_some()),
+                Some(slash.is_some() || is_folder),
                 Case::Sensitive,
             );
             if matched.is_some_and(|m| !m.pattern.is_negative()) {

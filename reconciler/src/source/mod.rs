@@ -253,7 +253,7 @@ fn read_objects(
 ) -> Result<Source, SourceError> {
     let read = objects.read(commit)?;
     let uncommitted = if objects.is_head(commit) {
-        changes::uncommitted(objects, place, &read.blobs)?
+        changes::uncommitted(objects, place, &read)
     } else {
         Vec::new()
     };

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use reconciler::source::selection::{DEPTH_MOST, ENTRIES_MOST};
 use reconciler::source::{Change, Source, SourceId, SourceRequest};
 
 use crate::repo::{Repo, files, read};
@@ -122,6 +123,29 @@ fn ignored_and_skipped_files_are_not_named() {
             ("keep.gen.yaml", Change::Added)
         ]
     );
+}
+
+#[test]
+fn nothing_beside_the_commit_fails_a_run() {
+    let repo = Repo::committed(&[(".gitignore", "node_modules/\n"), ("a.yaml", "a")]);
+    let many = repo.path().join("node_modules");
+    fs::create_dir(&many).unwrap();
+    for n in 0..=ENTRIES_MOST {
+        fs::write(many.join(n.to_string()), "").unwrap();
+    }
+    let source = repo.read().unwrap();
+    assert_eq!(files(&source), [("a.yaml", "a")]);
+    assert!(source.uncommitted.is_empty(), "an ignored folder is passed");
+
+    fs::rename(&many, repo.path().join("many")).unwrap();
+    let deep = ["deep"; DEPTH_MOST + 1].join("/");
+    fs::create_dir_all(repo.path().join(deep)).unwrap();
+    repo.write("a.yaml", "b");
+    let source = repo.read().unwrap();
+    assert_eq!(files(&source), [("a.yaml", "a")]);
+    let changes = changes(&source);
+    assert!(changes.contains(&("a.yaml", Change::Modified)));
+    assert!(changes.contains(&(".", Change::Unseen)));
 }
 
 #[test]
