@@ -157,16 +157,17 @@ impl Selection {
                 continue;
             };
             for other in others {
-                let problem = Problem::error(
-                    Place::file(Arc::clone(other)),
-                    "case-twin",
-                    format!("differs from {first} only in upper and lower case"),
-                );
-                self.problems.push(
-                    problem
-                        .help("rename one: where case does not count, the two are one file")
-                        .related(Place::file(Arc::clone(first))),
-                );
+                let (message, help) = if other == first {
+                    let message = "stands twice in its folder".to_owned();
+                    (message, "run `git fsck`, and commit the folder anew")
+                } else {
+                    let message = format!("differs from {first} only in upper and lower case");
+                    let help = "rename one: where case does not count, the two are one file";
+                    (message, help)
+                };
+                let problem = Problem::error(Place::file(Arc::clone(other)), "case-twin", message);
+                self.problems
+                    .push(problem.help(help).related(Place::file(Arc::clone(first))));
             }
         }
         (self.tree, self.problems)
@@ -257,7 +258,17 @@ fn name_fault(name: &[u8]) -> Option<&'static str> {
     if text.chars().any(char::is_control) {
         return Some("holds a control character");
     }
+    if text.chars().any(is_unseen) {
+        return Some("holds a character that cannot be seen");
+    }
     text.contains('\\').then_some("holds a backslash")
+}
+
+/// Marks of direction and of no width, which would make one path look like another (Unicode
+/// Technical Report 36).
+fn is_unseen(character: char) -> bool {
+    matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -281,6 +292,8 @@ mod tests {
             &b"a\nb.yaml"[..],
             b"a\x7f.yaml",
             b"a\xc2\x85.yaml",
+            "a\u{202e}lmay.yaml".as_bytes(),
+            "a\u{200b}.yaml".as_bytes(),
             b"a\\b.yaml",
             b"\xff.yaml",
             b"..",
@@ -293,7 +306,7 @@ mod tests {
         assert!(tree.files.is_empty());
         assert_eq!(tree.left_out.len(), 2);
         let codes = codes(&problems);
-        assert_eq!(codes.len(), 5);
+        assert_eq!(codes.len(), 7);
         assert!(codes.iter().all(|(_, code)| *code == "bad-file-name"));
     }
 
