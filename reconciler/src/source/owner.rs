@@ -177,6 +177,10 @@ fn names(value: &str, home: Option<&Path>, tree: &Path) -> bool {
         (Some(rest), Some(home)) => home.join(rest),
         _ => PathBuf::from(if value.is_empty() { "/" } else { value }),
     };
+    // Git ignores a relative one: whose directory it names would depend on where one stands.
+    if path.is_relative() {
+        return false;
+    }
     let path = path.canonicalize().unwrap_or(path);
     if below {
         tree != path && tree.starts_with(&path)
@@ -304,6 +308,10 @@ mod tests {
         let as_root = caller(0, &home, None);
         let above = tree.parent().unwrap().display().to_string();
         let exact = tree.display().to_string();
+        let here = std::env::current_dir().unwrap();
+        let up = "../".repeat(here.components().count() - 1);
+        let relative = format!("{up}{}", &exact[1..]);
+        assert_eq!(Path::new(&relative).canonicalize().unwrap(), tree);
         for (values, safe) in [
             (vec![exact.as_str()], true),
             (vec!["*"], true),
@@ -312,6 +320,7 @@ mod tests {
             (vec!["*", "\"\""], false),
             (vec!["\"\"", exact.as_str()], true),
             (vec!["/elsewhere"], false),
+            (vec![relative.as_str()], false),
         ] {
             let lines: Vec<_> = values
                 .iter()
