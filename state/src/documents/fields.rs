@@ -286,7 +286,7 @@ impl<'n, 't> Fields<'n, 't> {
 
     /// A field that a later version serves.
     pub(super) fn later(&mut self, name: &'static str, context: &mut Context<'_>) {
-        if let Some(entry) = self.entry(name) {
+        if let Some(entry) = self.entry(name).filter(|entry| !entry.value.is_null()) {
             let message = format!("{name} of {} is not served by this version", self.what);
             context.error(entry.spot, codes::NOT_SERVED, message);
         }

@@ -328,7 +328,7 @@ const CONTAINERS: &str = "\
 apiVersion: plumbline.dev/v1alpha1
 kind: Container
 metadata: {name: a, namespace: \"\"}
-spec: {addresses: [10.44.0.10, fd44::10], attach: {netns: null}, host: null}
+spec: {addresses: [10.44.0.10, fd44::10], attach: {netns: {path: null}, docker: null}, host: null}
 ---
 apiVersion: plumbline.dev/v1alpha1
 kind: Container
