@@ -1,6 +1,7 @@
 //! Who to whom, on which port: from the command line's words to flows.
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use state::desired::{Container, Desired};
 use state::words::address::Family;
@@ -89,8 +90,8 @@ fn port(text: &str, icmp: u8, to: Option<&Container>) -> Result<(u8, u16), Strin
         .into_iter()
         .find(|p| p.to_string().eq_ignore_ascii_case(protocol))
         .ok_or_else(|| format!("'{protocol}' is no protocol of policies: TCP, UDP or SCTP"))?;
-    if let Ok(number) = port.parse::<u16>() {
-        return Ok((protocol.number(), number));
+    if let Ok(number) = port.parse::<NonZeroU16>() {
+        return Ok((protocol.number(), number.get()));
     }
     let named = to.and_then(|c| {
         c.ports
@@ -101,4 +102,22 @@ fn port(text: &str, icmp: u8, to: Option<&Container>) -> Result<(u8, u16), Strin
         format!("'{port}' is neither a port number nor a {protocol} port of the destination")
     })?;
     Ok((protocol.number(), found.port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_numbers_with_a_protocol_and_0_is_none() {
+        let asked = |text| port(text, 1, None);
+        assert_eq!(asked("80"), Ok((6, 80)));
+        assert_eq!(asked("53/udp"), Ok((17, 53)));
+        assert_eq!(asked("ICMP"), Ok((1, 0)));
+        for refused in [
+            "0", "0/UDP", "65536", "-1", "", "/TCP", "80/", "80/ICMP", "http",
+        ] {
+            assert!(asked(refused).is_err(), "{refused}");
+        }
+    }
 }
