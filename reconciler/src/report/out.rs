@@ -34,9 +34,14 @@ impl Out {
         }
     }
 
-    /// Writes data.
+    /// Writes data. What was written in part, as on a full disk, is told of.
     pub fn data(&self, text: &str) {
-        write(&mut io::stdout().lock(), text);
+        match write(&mut io::stdout().lock(), text) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                self.error(&format!("cannot write all of the output: {error}"));
+            }
+            _ => {}
+        }
     }
 
     /// Writes data for people, unless they asked for quiet.
@@ -49,23 +54,24 @@ impl Out {
     /// Writes a diagnostic, unless quiet was asked for.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            write(&mut io::stderr().lock(), text);
+            self.insist(text);
         }
     }
 
     /// Writes a diagnostic, even where quiet was asked for.
     pub fn insist(&self, text: &str) {
-        write(&mut io::stderr().lock(), text);
+        // There is nobody left to tell.
+        let _ = write(&mut io::stderr().lock(), text);
     }
 
     /// Writes an error.
     pub fn error(&self, text: &str) {
         let mark = self.notes.paint(31, "error:");
-        write(&mut io::stderr().lock(), &format!("{mark} {text}\n"));
+        self.insist(&format!("{mark} {text}\n"));
     }
 }
 
-fn write(to: &mut impl Write, text: &str) {
-    // Whoever closed the pipe has read enough; there is nobody left to tell of other errors.
-    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+fn write(to: &mut impl Write, text: &str) -> io::Result<()> {
+    to.write_all(text.as_bytes())?;
+    to.flush()
 }
