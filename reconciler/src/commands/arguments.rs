@@ -14,12 +14,12 @@ use state::words::names::HostName;
 #[command(name = "reconcile", version)]
 #[command(after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Cli {
-    /// What applies to every command.
-    #[command(flatten)]
-    pub global: Global,
     /// What applies to applying.
     #[command(flatten)]
     pub apply: ApplyArguments,
+    /// What applies to every command.
+    #[command(flatten)]
+    pub global: Global,
     /// Another command than applying.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -38,6 +38,7 @@ Exit codes:
 
 /// What applies to every command.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// The tree: a directory of a git repository, or a plain one. Default: the working directory,
     /// if plumbline.yaml is at the root of its tree.
@@ -98,6 +99,7 @@ pub struct Global {
 
 /// What applies to applying.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of applying")]
 pub struct ApplyArguments {
     /// Print what would change, and change nothing.
     #[arg(short = 'n', long)]
@@ -138,6 +140,7 @@ pub enum Command {
 
 /// Which flow to explain.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of explain")]
 pub struct ExplainArguments {
     /// Who begins: NAMESPACE/NAME of a container, or an address.
     #[arg(long, value_name = "WHO")]
