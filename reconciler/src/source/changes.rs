@@ -63,7 +63,10 @@ impl fmt::Display for Uncommitted {
             Change::Added => "added",
             Change::Deleted => "deleted",
             Change::Unseen => {
-                let path = &self.path;
+                let path = match &*self.path {
+                    "." => "the work tree",
+                    path => path,
+                };
                 return write!(
                     f,
                     "{path} cannot be read whole, so changes may not all be named"

@@ -120,6 +120,9 @@ pub enum ObjectFault {
     /// It cannot be decoded.
     #[error("is damaged ({})", in_words(.0))]
     Damaged(Box<gix::Error>),
+    /// A FIFO or a device stands in its place.
+    #[error("is a FIFO or a device")]
+    Endless,
     /// It is not of the kind that is due there.
     #[error("is a {found}, not a {expected}")]
     Kind {
@@ -249,7 +252,10 @@ impl Objects {
 
     /// The index of the work tree; `None` where there is none that can be read.
     pub(super) fn index(&self) -> Option<gix::index::File> {
-        self.repo.open_index().ok()
+        const BYTES_MOST: u64 = 256 << 20;
+        let metadata = std::fs::metadata(self.repo.index_path()).ok()?;
+        let readable = metadata.is_file() && metadata.len() <= BYTES_MOST;
+        readable.then(|| self.repo.open_index().ok()).flatten()
     }
 
     /// What a reference of this name holds, whether or not that object is there: so a missing one
@@ -363,11 +369,22 @@ impl Objects {
 
     /// Kind and size of an object, without reading its body.
     fn header(&self, id: ObjectId, role: impl Fn() -> String) -> Result<(Kind, u64), GitError> {
+        if self.is_endless(id) {
+            return Err(self.fault(role(), id, ObjectFault::Endless));
+        }
         match self.repo.try_find_header(id) {
             Ok(Some(header)) => Ok((header.kind(), header.size())),
             Ok(None) => Err(self.fault(role(), id, ObjectFault::Missing)),
             Err(e) => Err(self.fault(role(), id, ObjectFault::Damaged(Box::new(e)))),
         }
+    }
+
+    /// Whether a FIFO or a device stands where the object would lie loose.
+    fn is_endless(&self, id: ObjectId) -> bool {
+        let hex = id.to_string();
+        let (fan, rest) = hex.split_at(2);
+        let objects = self.place.common_dir.join("objects");
+        super::repository::is_endless(&objects.join(fan).join(rest))
     }
 
     /// An object's content, checked for kind, size and hash.

@@ -235,6 +235,7 @@ pub fn check_owner(directory: &Path) -> Result<(), SourceError> {
 fn open(caller: &Caller, place: &Repository) -> Result<git::Objects, SourceError> {
     trust(caller, place)?;
     repository::refuse_outside_objects(place)?;
+    repository::refuse_endless_files(place)?;
     Ok(git::Objects::open(place)?)
 }
 

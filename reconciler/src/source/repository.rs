@@ -12,11 +12,27 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 /// A `.git` file, a `commondir` and an `alternates` file hold a path or a few, no more.
 const POINTER_BYTES_MOST: u64 = 64 << 10;
+
+/// Largest `HEAD` or `config`: both are read whole before anything is known of them.
+const RECORD_BYTES_MOST: u64 = 1 << 20;
+/// Files of a git directory that are opened by name (gitrepository-layout(5)).
+const RECORDS: [&str; 6] = [
+    "HEAD",
+    "config",
+    "config.worktree",
+    "packed-refs",
+    "shallow",
+    "index",
+];
+/// Folders of a git directory in which whatever a name leads to is opened.
+const FOLDERS: [&str; 4] = ["refs", "logs", "info", "objects/pack"];
+/// Deeper folders below these hold no reference that anybody could name.
+const DEPTH_MOST: usize = 16;
 
 /// Where a repository is. All paths are absolute and free of links.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +105,16 @@ pub enum FindError {
         /// The repository.
         repository: PathBuf,
     },
+    /// Something in the git directory would be waited for or read without end.
+    #[error(
+        "{} is a FIFO or a device, or larger than any file of git's at this place; put the \
+         repository's own file there, or clone it anew",
+        file.display()
+    )]
+    Endless {
+        /// What stands there.
+        file: PathBuf,
+    },
 }
 
 /// Finds what `directory` belongs to. It need not exist below a repository: a commit may hold
@@ -156,6 +182,48 @@ pub(super) fn refuse_outside_objects(repository: &Repository) -> Result<(), Find
         }
     }
     Ok(())
+}
+
+/// Refuses a FIFO or a device where git keeps a file: opening one could wait, and reading one last,
+/// for ever. Loose objects are checked one by one as they are asked for ([`is_endless`]).
+pub(super) fn refuse_endless_files(repository: &Repository) -> Result<(), FindError> {
+    for dir in [&repository.git_dir, &repository.common_dir] {
+        for name in RECORDS {
+            let file = dir.join(name);
+            let small = matches!(name, "HEAD" | "config" | "config.worktree");
+            let large = |m: fs::Metadata| small && m.len() > RECORD_BYTES_MOST;
+            if is_endless(&file) || fs::metadata(&file).is_ok_and(large) {
+                return Err(FindError::Endless { file });
+            }
+        }
+        for name in FOLDERS {
+            refuse_endless_below(&dir.join(name), DEPTH_MOST)?;
+        }
+    }
+    Ok(())
+}
+
+fn refuse_endless_below(folder: &Path, depth: usize) -> Result<(), FindError> {
+    // What cannot be listed is for whoever opens it to tell of.
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if is_endless(&path) {
+            return Err(FindError::Endless { file: path });
+        }
+        if depth > 0 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            refuse_endless_below(&path, depth - 1)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a FIFO or a device stands at a path, or where a link there leads. (A socket cannot be
+/// opened, and git's own fsmonitor makes one.)
+pub(super) fn is_endless(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| {
+        let kind = metadata.file_type();
+        kind.is_fifo() || kind.is_char_device() || kind.is_block_device()
+    })
 }
 
 fn repository(

@@ -183,3 +183,51 @@ fn somebody_elses_repository_is_refused_with_the_line_to_run() {
     );
     assert_eq!(error.remedy(), Some(line), "{error}");
 }
+
+#[test]
+fn a_fifo_or_a_device_in_the_git_directory_is_never_opened() {
+    let repo = Repo::committed(&[("sub/a.yaml", "a")]);
+    let git_dir = repo.path().join(".git");
+    for name in [
+        "HEAD",
+        "config",
+        "packed-refs",
+        "index",
+        "refs/heads/main",
+        "objects/pack/a.idx",
+    ] {
+        let file = git_dir.join(name);
+        let kept = fs::read(&file);
+        let _ = fs::remove_file(&file);
+        make_fifo(&file);
+        let error = repo.read().unwrap_err();
+        assert!(
+            matches!(error, SourceError::Find(FindError::Endless { .. })),
+            "{name}: {}",
+            says(&error)
+        );
+        fs::remove_file(&file).unwrap();
+        let _ = kept.map(|content| fs::write(&file, content));
+    }
+    for name in ["HEAD", "HEAD^{tree}", "HEAD:sub/a.yaml"] {
+        let id = repo.git(&["rev-parse", name]).trim().to_owned();
+        let file = repo.loose(&id);
+        let kept = fs::read(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        symlink("/dev/zero", &file).unwrap();
+        let text = says(&repo.read().unwrap_err());
+        assert!(text.contains("is a FIFO or a device"), "{text}");
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, kept).unwrap();
+    }
+    fs::write(git_dir.join("config"), vec![b'#'; 2 << 20]).unwrap();
+    assert!(matches!(
+        repo.read(),
+        Err(SourceError::Find(FindError::Endless { .. }))
+    ));
+}
+
+fn make_fifo(path: &std::path::Path) {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR, 0).unwrap();
+}
