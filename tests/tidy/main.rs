@@ -14,6 +14,7 @@ mod code;
 mod alive;
 mod imports;
 mod includes;
+mod sentences;
 mod sizes;
 mod suites;
 mod words;
@@ -70,4 +71,9 @@ fn names_and_text_say_what_they_mean() {
 #[test]
 fn every_suite_is_run() {
     hold(suites::check);
+}
+
+#[test]
+fn each_sentence_of_the_semantics_names_its_test() {
+    hold(sentences::check);
 }

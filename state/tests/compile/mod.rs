@@ -5,6 +5,7 @@ mod change;
 mod endpoints;
 mod findings;
 mod hazards;
+mod sentences;
 mod tables;
 
 use state::desired::{Desired, resolve};

@@ -9,6 +9,7 @@ mod names;
 mod schema;
 mod second_reader;
 mod semantics;
+mod settings;
 mod yaml;
 
 use std::sync::Arc;
