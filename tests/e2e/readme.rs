@@ -1,32 +1,43 @@
-//! The transcript in the README is what happens: each command is typed, and what it prints is
-//! compared. Hashes differ from one repository to the next, so each run of twelve or more
-//! hexadecimal digits stands for any other.
+//! The transcripts in the README and in docs/operations.md are what happens: each command is typed,
+//! and what it prints is compared. Hashes and times differ from one run to the next, so each run of
+//! twelve or more hexadecimal digits stands for any other, and so does each time in UTC.
+//!
+//! With `PLUMBLINE_DOCS=write` in the environment what was printed is written into the document.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rig::lab::Lab;
 
-/// One command of the transcript and what it prints.
-struct Turn {
-    command: String,
-    output: String,
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn transcript(readme: &str) -> Vec<Turn> {
-    let mut turns: Vec<Turn> = Vec::new();
-    let lines = readme.lines().skip_while(|line| *line != "```console");
-    for line in lines.skip(1).take_while(|line| *line != "```") {
-        match (line.strip_prefix("$ "), turns.last_mut()) {
-            (Some(command), _) => turns.push(Turn {
-                command: command.to_owned(),
-                output: String::new(),
-            }),
-            (None, Some(turn)) => turn.output.extend([line, "\n"]),
-            (None, None) => panic!("the transcript begins with a command"),
+/// The document with what its commands print now: each line of a `console` block that begins with
+/// `$ ` is typed, and the lines up to the next one are what it prints.
+fn played(lab: &Lab, document: &str) -> String {
+    let mut text = String::new();
+    let mut in_transcript = false;
+    for line in document.lines() {
+        in_transcript = match line {
+            "```console" => true,
+            "```" => false,
+            _ => in_transcript,
+        };
+        let command = line.strip_prefix("$ ").filter(|_| in_transcript);
+        if !in_transcript || command.is_some() || line == "```console" {
+            text += line;
+            text += "\n";
+        }
+        if let Some(command) = command {
+            let run = lab.shell(&lab.hosts()[0], &format!("{{ {command}; }} 2>&1"));
+            for printed in run.stdout.lines() {
+                text += printed.trim_end();
+                text += "\n";
+            }
         }
     }
-    turns
+    text
 }
 
 /// The text with every run of twelve or more hexadecimal digits as `#`.
@@ -45,27 +56,47 @@ fn without_hashes(text: &str) -> String {
     plain
 }
 
+/// The same with every time in UTC as `@`.
+fn without_times(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.split_once(", since ") {
+        Some((before, after)) => {
+            let rest = after.split_once('Z').map_or(after, |(_, rest)| rest);
+            format!("{before}, since @{rest}\n")
+        }
+        None => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
+fn hold(name: &str, file: &str, commands: usize) {
+    let path = top().join(file);
+    let document = fs::read_to_string(&path).unwrap();
+    assert!(document.matches("\n$ ").count() > commands, "{file}");
+    Lab::run(name, |lab| {
+        lab.repository()
+            .hold_copy(&top().join("examples"), "examples");
+        lab.repository().commit("the examples");
+        let played = played(lab, &document);
+        let plain = |text: &str| without_times(&without_hashes(text));
+        let write = std::env::var_os("PLUMBLINE_DOCS").is_some_and(|what| what == "write");
+        if write && plain(&played) != plain(&document) {
+            fs::write(&path, &played).unwrap();
+        }
+        for (is, says) in plain(&played).lines().zip(plain(&document).lines()) {
+            assert_eq!(is, says, "{file} is not what happens:\n{played}");
+        }
+        assert_eq!(played.lines().count(), document.lines().count(), "{played}");
+    });
+}
+
 #[test]
 fn the_transcript_is_what_happens() {
-    Lab::run("readme", |lab| {
-        let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let readme = fs::read_to_string(top.join("README.md")).unwrap();
-        lab.repository()
-            .hold_copy(&top.join("examples"), "examples");
-        lab.repository().commit("the examples");
-        let turns = transcript(&readme);
-        assert!(turns.len() > 5, "the README has a transcript");
-        for turn in turns {
-            let run = lab.shell(&lab.hosts()[0], &turn.command);
-            let printed = format!("{}{}", run.stdout, run.stderr);
-            assert_eq!(
-                without_hashes(&printed),
-                without_hashes(&turn.output),
-                "$ {}",
-                turn.command
-            );
-        }
-    });
+    hold("readme", "README.md", 5);
+}
+
+#[test]
+fn the_operators_session_is_what_happens() {
+    hold("operations", "docs/operations.md", 30);
 }
 
 #[test]
@@ -75,4 +106,8 @@ fn hashes_stand_for_each_other_and_nothing_else_does() {
         without_hashes("d28915070911 becomes generation 2")
     );
     assert_ne!(without_hashes("port 80"), without_hashes("port 81"));
+    assert_eq!(
+        without_times("generation 2, since 2026-11-25T06:53:26Z (not settled)"),
+        without_times("generation 2, since 2026-11-25T07:00:00Z (not settled)")
+    );
 }
