@@ -8,8 +8,9 @@ use state::words::names::HostName;
 
 /// Puts container networking and network policy on this host under git.
 ///
-/// Without a subcommand: reads one commit of the tree, compiles it, compares it with what the
-/// kernel holds, and applies the difference as one atomic commit.
+/// Without a command: reads one commit of the tree, compiles it, compares it with what the kernel
+/// holds, prints the difference as a plan, and applies it as one atomic commit. Look first with
+/// --dry-run. Needs root.
 #[derive(Debug, Parser)]
 #[command(name = "reconcile", version)]
 #[command(after_help = EXIT_CODES, max_term_width = 100)]
@@ -29,7 +30,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done, or nothing to do
   1  failed before the commit: what is live is unchanged; or a reading command failed
-  2  changes are pending (with --detailed-exitcode)
+  2  changes are pending, or were made (with --detailed-exitcode)
   3  the tree is invalid or cannot be read
   4  refused: another run holds the lock, a guard, a collision, the owner of the tree
   5  the check after the commit failed: swung back
@@ -41,19 +42,20 @@ Exit codes:
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// The tree: a directory of a git repository, or a plain one. Default: the working directory,
-    /// if plumbline.yaml is at the root of its tree.
+    /// if it holds a plumbline.yaml.
     #[arg(short = 'C', global = true, value_name = "DIR", env = "RECONCILE_DIR")]
     pub directory: Option<PathBuf>,
-    /// The revision to read. Default: HEAD.
+    /// The commit to read, as git names it: a branch, a tag, an id, HEAD~1. Default: HEAD.
     #[arg(long, global = true, value_name = "REV", conflicts_with = "worktree")]
     pub rev: Option<String>,
-    /// Read the files as they are, uncommitted changes included.
+    /// Read the files as they are, uncommitted changes included, and no commit.
     #[arg(long, global = true)]
     pub worktree: bool,
-    /// Which host this is, as `spec.host` names it. Default: the host's name.
+    /// Which host this is, as `spec.host` of containers names it. Default: the host's name in lower
+    /// case.
     #[arg(long, global = true, value_name = "NAME", value_parser = host_name)]
     pub host: Option<HostName>,
-    /// How to print.
+    /// How to print what was asked for.
     #[arg(
         short,
         long,
@@ -62,16 +64,17 @@ pub struct Global {
         default_value = "text"
     )]
     pub output: Output,
-    /// When to use colours. NO_COLOR is honoured.
+    /// When to use colours.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: ColorWhen,
-    /// Print nothing but errors.
+    /// Print errors alone, and what `status`, `explain` and JSON are asked for.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print more; twice: what is done, step by step.
+    /// Print more: `validate` names what it left out.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Where maps, programs and links are pinned: a directory of a bpffs.
+    /// Where maps, programs and links are pinned: a directory of a bpffs, root's alone. Runs that
+    /// share it take turns by a lock on it.
     #[arg(
         long,
         global = true,
@@ -79,7 +82,7 @@ pub struct Global {
         default_value = "/sys/fs/bpf/plumbline"
     )]
     pub pin_dir: PathBuf,
-    /// What lives until reboot.
+    /// Where a run notes that it holds the lock. May be lost.
     #[arg(
         long,
         global = true,
@@ -87,7 +90,8 @@ pub struct Global {
         default_value = "/run/plumbline"
     )]
     pub run_dir: PathBuf,
-    /// The journal, and a copy of an applied directory.
+    /// Where the journal is kept, and a copy of an applied directory. May be lost: what is live is
+    /// read from the kernel.
     #[arg(
         long,
         global = true,
@@ -107,10 +111,11 @@ pub struct ApplyArguments {
     /// Exit with 2 where changes are pending (with --dry-run) or were made.
     #[arg(long)]
     pub detailed_exitcode: bool,
-    /// Allow a tree without a container for this host to remove all.
+    /// Allow a tree that has no container for this host, and so removes all of them.
     #[arg(long)]
     pub allow_empty: bool,
-    /// How many containers a run may remove or open: a number, or a share of those that are live.
+    /// How many containers a run may remove, or open in a direction that was isolated: a number, or
+    /// a percentage of those that are live.
     #[arg(long, value_name = "N", default_value = "50%")]
     pub max_prune: MaxPrune,
 }
@@ -129,12 +134,27 @@ impl ApplyArguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Check the tree: every finding with its place. Needs no root.
+    ///
+    /// Exits with 3 where a finding is an error; a warning is none. With -v it also names what was
+    /// left out, what `ignoreKinds` skipped, and what is accepted without effect.
     Validate,
     /// Say what is live: the commit, and each container's programs, flows and drops.
+    ///
+    /// All of it is read from the kernel; no tree is looked at. Needs root.
     Status,
     /// Say whether a flow is allowed, and which rules say so, each with file and line.
+    ///
+    /// Asks the tree, and needs no root; with --live it asks the tables in the kernel. Where both
+    /// ends have two addresses, it answers for IPv4 and for IPv6. The exit code is 0 whatever the
+    /// verdict; scripts read `verdict` of -o json.
+    ///
+    /// Example: reconcile explain --from shop/front --to shop/catalog --port 8080/TCP
     Explain(ExplainArguments),
     /// Take everything of ours away, and print it. The policy is no longer enforced after it.
+    ///
+    /// Containers lose their interfaces and their network namespaces; a process that lives in one
+    /// is named, not ended (exit code 6). What is not ours is left alone, and so are the state
+    /// directory and the sysctls of forwarding. Needs root.
     Detach,
 }
 
@@ -142,16 +162,17 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Options of explain")]
 pub struct ExplainArguments {
-    /// Who begins: NAMESPACE/NAME of a container, or an address.
+    /// Who begins the flow: NAMESPACE/NAME of a container, or an address.
     #[arg(long, value_name = "WHO")]
     pub from: String,
     /// With whom: NAMESPACE/NAME of a container, or an address.
     #[arg(long, value_name = "WHO")]
     pub to: String,
-    /// The port and protocol, such as 80/TCP, 53/UDP or http/TCP; or icmp.
+    /// The port at --to, and its protocol: 80/TCP, 53/UDP, http/TCP by its name there; or icmp.
+    /// Without a protocol it is TCP.
     #[arg(long, value_name = "PORT")]
     pub port: String,
-    /// Ask the tables in the kernel and not the tree. Needs root.
+    /// Ask the tables that packets are judged by, in the kernel. Needs root.
     #[arg(long)]
     pub live: bool,
 }
@@ -161,18 +182,18 @@ pub struct ExplainArguments {
 pub enum Output {
     /// For people.
     Text,
-    /// For programs: a document with formatVersion.
+    /// For programs: one JSON document, with formatVersion.
     Json,
 }
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ColorWhen {
-    /// On a terminal.
+    /// On a terminal, unless NO_COLOR is set.
     Auto,
-    /// Always.
+    /// Into files and pipes, too.
     Always,
-    /// Never.
+    /// Nowhere.
     Never,
 }
 
