@@ -11,10 +11,10 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use rig::lab::Lab;
 use rig::netns::Netns;
 use rig::packet::seen::Seen;
-use rig::packet::wire::Wire;
 use rig::traffic::{Exchange, Listen, Protocol, Service};
 use rig::tree::{Container, Policy, Rule, Tree};
 use rig::wait;
+use rig::wire::Wire;
 use serde_json::json;
 
 use crate::kernel::{self, apply, connections, drops, flows, is_at};

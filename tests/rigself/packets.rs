@@ -6,9 +6,9 @@ use std::time::Duration;
 use rig::packet::neighbour::{Arp, Operation, solicitation};
 use rig::packet::seen::{Seen, SeenIp};
 use rig::packet::upper::{ACK, SCTP_INIT, SYN, Upper};
-use rig::packet::wire::Wire;
 use rig::packet::{ARP, DESTINATION_OPTIONS, Ends, HOP_BY_HOP, Packet};
 use rig::traffic::{Listen, Protocol, Service};
+use rig::wire::Wire;
 
 use crate::pair::{Pair, RIGHT, addresses};
 

@@ -4,9 +4,9 @@ use std::fs;
 
 use rig::packet::Packet;
 use rig::packet::upper::Upper;
-use rig::packet::wire::Wire;
 use rig::program::Program;
 use rig::wait;
+use rig::wire::Wire;
 
 use crate::foreign::Passer;
 use crate::stage::{LINKS, Ports, Side, Stage, back, closed, play};

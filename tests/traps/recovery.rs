@@ -6,8 +6,8 @@ use std::path::Path;
 use bpf::conntrack::State;
 use libbpf_rs::{Link, MapCore, MapHandle};
 use rig::packet::upper::{ACK, PSH, Upper};
-use rig::packet::wire::Wire;
 use rig::tree::Rule;
+use rig::wire::Wire;
 
 use crate::stage::{BASE, LINKS, Ports, Side, Stage, back, closed, containers, kernel, play};
 

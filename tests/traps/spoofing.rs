@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use rig::packet::Packet;
 use rig::packet::seen::Seen;
 use rig::packet::upper::Upper;
-use rig::packet::wire::Wire;
 use rig::tree::{Container, Rule};
+use rig::wire::Wire;
 
 use crate::stage::{Side, Stage, closed, play, tree};
 

@@ -10,10 +10,10 @@ use rig::lab::Lab;
 use rig::netns::Netns;
 use rig::packet::seen::{Seen, SeenIp};
 use rig::packet::upper::{ACK, SYN, Upper};
-use rig::packet::wire::Wire;
 use rig::packet::{Ends, Packet};
 use rig::tree::{Container, Policy, Rule, Tree};
 use rig::wait;
+use rig::wire::Wire;
 use state::target::host::interface_name;
 use state::words::names::FullName;
 

@@ -11,10 +11,10 @@ use std::thread;
 use std::time::Duration;
 
 use rig::packet::frame;
-use rig::packet::wire::Wire;
 use rig::processors::{self, stay_on};
 use rig::tree::{Container, Tree};
 use rig::wait;
+use rig::wire::Wire;
 
 use crate::foreign::Holder;
 use crate::stage::{Stage, containers, kernel, play};

@@ -9,7 +9,6 @@
 pub mod upper;
 pub mod neighbour;
 pub mod seen;
-pub mod wire;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

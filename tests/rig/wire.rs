@@ -10,8 +10,8 @@ use nix::sys::socket::{
     socket,
 };
 
-use super::seen::Seen;
 use crate::netns::Netns;
+use crate::packet::seen::Seen;
 use crate::wait::LIMIT;
 
 /// A packet socket on one interface. It sees what comes in and what others send, not its own
