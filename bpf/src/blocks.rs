@@ -27,7 +27,8 @@ const TABLE: [(u32, &str); 3] = [
 const SWEEP: &str = "sweep_start";
 
 fn start_sweep(program: BorrowedFd<'_>) -> Result<(), CreateError> {
-    match sys::test_run(program, &[0; 64], 0).of("run", || Object::Program(SWEEP))? {
+    let run = sys::test_run(program, &[0; 64], 0).of("run", || Object::Program(SWEEP))?;
+    match run.answer {
         TC_ACT_OK => Ok(()),
         _ => Err(CreateError::Sweep),
     }

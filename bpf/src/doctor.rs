@@ -107,7 +107,7 @@ fn run(blocks: &BlockPrograms, program: &str) -> io::Result<u32> {
         .programs
         .get(program)
         .ok_or(io::ErrorKind::NotFound)?;
-    sys::test_run(program.as_fd(), &[0; 64], 0)
+    Ok(sys::test_run(program.as_fd(), &[0; 64], 0)?.answer)
 }
 
 /// Attaches a program to the loopback interface of a new network namespace.

@@ -13,6 +13,7 @@ use state::words::names::FullName;
 
 use crate::abi::header;
 use crate::attached::HOOKS;
+use crate::blocks::TC_ACT_OK;
 use crate::conntrack::{ReadError, Reason};
 use crate::fault::{Fault, Object, Of};
 use crate::kernel::Kernel;
@@ -50,11 +51,45 @@ pub enum Outcome {
     /// of packets that came by meanwhile.
     Dropped(Vec<Reason>),
     /// It was not dropped: the program's answer.
-    Passed(u32),
+    Passed(Action),
 }
 
-/// `TC_ACT_SHOT` of linux/pkt_cls.h.
+/// What became of any packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What the program returned.
+    pub action: Action,
+    /// The packet as it left it.
+    pub packet: Vec<u8>,
+}
+
+/// What a program says of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Goes on: to the host's stack, or to the container.
+    Pass,
+    /// Is dropped.
+    Drop,
+    /// Is put into a container's namespace.
+    Redirect,
+    /// Something that no program of ours returns.
+    Other(u32),
+}
+
+impl Action {
+    /// By the numbers of linux/pkt_cls.h.
+    const fn of(answer: u32) -> Self {
+        match answer {
+            TC_ACT_OK => Self::Pass,
+            TC_ACT_SHOT => Self::Drop,
+            TC_ACT_REDIRECT => Self::Redirect,
+            other => Self::Other(other),
+        }
+    }
+}
+
 const TC_ACT_SHOT: u32 = 2;
+const TC_ACT_REDIRECT: u32 = 7;
 
 impl Kernel {
     /// Sends the trial packet through both programs of a container: what it sends, and what it
@@ -73,6 +108,22 @@ impl Kernel {
         constants: &Constants,
         hook: Hook,
     ) -> Result<Outcome, TrialError> {
+        let before = self.drops(container)?;
+        let answer = self.try_packet(container, hook, &frame(constants, hook), 0)?;
+        let after = self.drops(container)?;
+        Ok(outcome(answer.action, &before, &after))
+    }
+
+    /// Sends any packet (an Ethernet frame) through one of a container's attached programs, as if
+    /// it had come in by this interface (0: the host's own). It is delivered nowhere; counters and
+    /// connections change as by any other. The program sees no VLAN tag and no GSO.
+    pub fn try_packet(
+        &self,
+        container: &FullName,
+        hook: Hook,
+        packet: &[u8],
+        ingress_ifindex: u32,
+    ) -> Result<Answer, TrialError> {
         let gone = || TrialError::NotAttached(container.clone());
         let link = self
             .pins
@@ -82,17 +133,21 @@ impl Kernel {
         let program = sys::link_info(link.as_fd()).of("look at", object)?.program;
         let object = || Object::Id("program", program);
         let program = sys::program_by_id(program).of("open", object)?;
-        let before = self.drops(container)?;
-        let answer = sys::test_run(program.as_fd(), &frame(constants, hook), 0);
-        let answer = answer.of("run", object)?;
-        let after = self.drops(container)?;
-        Ok(outcome(answer, &before, &after))
+        let run = sys::test_run(program.as_fd(), packet, ingress_ifindex).of("run", object)?;
+        Ok(Answer {
+            action: Action::of(run.answer),
+            packet: run.packet,
+        })
     }
 }
 
-fn outcome(answer: u32, before: &BTreeMap<Reason, u64>, after: &BTreeMap<Reason, u64>) -> Outcome {
-    if answer != TC_ACT_SHOT {
-        return Outcome::Passed(answer);
+fn outcome(
+    action: Action,
+    before: &BTreeMap<Reason, u64>,
+    after: &BTreeMap<Reason, u64>,
+) -> Outcome {
+    if action != Action::Drop {
+        return Outcome::Passed(action);
     }
     let rose = |reason: &Reason| after.get(reason) > before.get(reason);
     let risen: Vec<Reason> = after.keys().copied().filter(rose).collect();

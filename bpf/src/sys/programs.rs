@@ -96,25 +96,43 @@ pub(crate) fn btf_bytes(id: u32) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Runs a program on a packet; its return value. The context is `__sk_buff` as the kernel takes it.
+/// What a program made of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// Its return value.
+    pub(crate) answer: u32,
+    /// The packet after it.
+    pub(crate) packet: Vec<u8>,
+}
+
+/// Room for what a program may add to a packet: ours add nothing.
+const ROOM: usize = 256;
+
+/// Runs a program on a packet. The context is `__sk_buff` as the kernel takes it.
 pub(crate) fn test_run(
     program: BorrowedFd<'_>,
     packet: &[u8],
     ingress_ifindex: u32,
-) -> io::Result<u32> {
-    let context = PacketContext {
-        ingress_ifindex,
-        ..Default::default()
-    };
+) -> io::Result<Run> {
+    // Bytes, for the kernel refuses a context whose padding is not zero.
+    let mut context = [0_u8; mem::size_of::<PacketContext>()];
+    let field = mem::offset_of!(PacketContext, ingress_ifindex);
+    context[field..field + 4].copy_from_slice(&ingress_ifindex.to_ne_bytes());
+    let mut after = vec![0; packet.len() + ROOM];
     let mut options = options!(raw::bpf_test_run_opts, repeat: 1);
     options.data_in = packet.as_ptr().cast();
     options.data_size_in = length(packet)?;
+    options.data_out = after.as_mut_ptr().cast();
+    options.data_size_out = length(&after)?;
     if ingress_ifindex != 0 {
-        options.ctx_in = (&raw const context).cast();
-        options.ctx_size_in = u32::try_from(mem::size_of_val(&context)).unwrap_or(u32::MAX);
+        options.ctx_in = context.as_ptr().cast();
+        options.ctx_size_in = length(&context)?;
     }
-    // SAFETY: packet and context live until the call returns, with the sizes given; nothing is
-    // asked back.
+    // SAFETY: packet, context and `after` live until the call returns, with the sizes given.
     check(unsafe { raw::bpf_prog_test_run_opts(program.as_raw_fd(), &raw mut options) })?;
-    Ok(options.retval)
+    after.truncate(options.data_size_out as usize);
+    Ok(Run {
+        answer: options.retval,
+        packet: after,
+    })
 }
