@@ -238,7 +238,7 @@ struct pl_scratch {
 	__u16 inner; /* of an ICMP error: offset of the packet it is about */
 	__u8 gateway_mac[6];
 	__u8 tcp_flags; /* of enum pl_tcp_flags; 0 where it is not TCP */
-	__u8 starts; /* may start a flow */
+	__u8 starts; /* enum pl_starts */
 	__u8 class; /* enum pl_class */
 	__u8 fragment; /* enum pl_fragment */
 	__u8 unused[6];
@@ -249,6 +249,14 @@ enum pl_class {
 	PL_PLAIN = 0,
 	PL_ERROR = 1, /* an ICMP error */
 	PL_TRIED = 2, /* the trial packet */
+};
+
+/* Whether a packet may start a flow. */
+enum pl_starts {
+	PL_STARTS_NONE = 0,
+	PL_STARTS_ANY = 1, /* yes, and the other end of the flow may send such a one, too */
+	PL_STARTS_OPENER =
+		2, /* yes, and only the flow's initiator sends it: SYN, INIT, echo request */
 };
 
 enum pl_fragment {

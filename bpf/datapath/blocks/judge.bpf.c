@@ -151,8 +151,7 @@ static __always_inline enum pl_reason pl_go_on(struct pl_case *c, struct pl_foun
 	bool initiator_sends = !(word & PL_WORD_INITIATOR) == !c->out;
 	enum pl_reason reason = PL_PASS;
 
-	if (s->class == PL_PLAIN && s->flow.protocol == IPPROTO_TCP && s->starts &&
-	    !initiator_sends)
+	if (s->class == PL_PLAIN && s->starts == PL_STARTS_OPENER && !initiator_sends)
 		/* The responder opens over it: judged as a new flow; the entry stays as it is. */
 		return pl_case_verdict(c, c->out);
 	if ((word ^ pl_generation_of(s->commit)) & PL_WORD_GENERATION)

@@ -30,7 +30,7 @@ static __always_inline bool pl_is_established(struct __sk_buff *skb, struct pl_s
 		entry = bpf_map_lookup_elem(&datagrams, &s->flow);
 	}
 	word = pl_judged(entry, s, pl_fold(s->destination), now);
-	if (!word)
+	if (!word || (s->starts == PL_STARTS_OPENER && (word & PL_WORD_INITIATOR)))
 		return false;
 	if (entry->ingress != PL_INGRESS_ANY && entry->ingress != skb->ingress_ifindex)
 		return false;

@@ -61,6 +61,9 @@ static __always_inline enum pl_reason pl_case_handshake(struct pl_case *c, struc
 
 	if (!entry)
 		return PL_RACED;
+	/* A later fragment bears no number: what stands in the record is another packet's. */
+	if (c->s->fragment == PL_LATER)
+		return PL_STRAY;
 	if (flags & PL_TCP_RST)
 		return PL_PASS;
 	if (initiator_sends) {

@@ -38,19 +38,35 @@ static __always_inline enum pl_extension pl_extension_of(__u8 protocol)
 	}
 }
 
-/* Takes the fragment header (RFC 8200, section 4.5). False where it is the second. */
-static __always_inline bool pl_take_fragment(struct pl_scratch *s, const __u8 *head)
+/* The least that a TCP header is long, in bytes. */
+#define PL_TCP_LEAST 20
+
+/*
+ * Whether a later fragment lies over a TCP header, of which none is passed that is not whole in
+ * its first fragment: it could put other flags in place of those that were judged (RFC 1858).
+ */
+static __always_inline bool pl_overlaps_tcp(__u8 protocol, __u32 offset)
+{
+	return protocol == IPPROTO_TCP && offset < PL_TCP_LEAST;
+}
+
+/*
+ * Takes the fragment header (RFC 8200, section 4.5). What a first fragment says of the next header
+ * holds for the datagram, and later ones are found by it: so the upper one must be next.
+ */
+static __always_inline enum pl_reason pl_take_fragment(struct pl_scratch *s, const __u8 *head)
 {
 	__u16 fragment = bpf_ntohs(*(const __be16 *)&head[2]);
 
-	if (s->fragment != PL_WHOLE)
-		return false;
 	s->identification = *(const __be32 *)&head[4];
-	if (fragment & PL_V6_OFFSET)
+	if (fragment & PL_V6_OFFSET) {
 		s->fragment = PL_LATER;
-	else if (fragment & PL_V6_MORE)
-		s->fragment = PL_FIRST;
-	return true; /* neither: an atomic fragment, whole in itself (RFC 6946) */
+		return pl_overlaps_tcp(head[0], fragment & PL_V6_OFFSET) ? PL_MALFORMED : PL_PASS;
+	}
+	if (!(fragment & PL_V6_MORE))
+		return PL_PASS; /* an atomic fragment, whole in itself (RFC 6946) */
+	s->fragment = PL_FIRST;
+	return pl_extension_of(head[0]) == PL_UPPER ? PL_PASS : PL_EXTENSION_HEADERS;
 }
 
 /*
@@ -59,6 +75,8 @@ static __always_inline bool pl_take_fragment(struct pl_scratch *s, const __u8 *h
  */
 __noinline __weak int pl_parse_extensions(struct __sk_buff *skb, struct pl_scratch *s, int offset)
 {
+	bool fragmented = false;
+
 	if (!s)
 		return -PL_MALFORMED;
 	for (int i = 0; i <= PL_EXTENSIONS_MOST; i++) {
@@ -77,8 +95,12 @@ __noinline __weak int pl_parse_extensions(struct __sk_buff *skb, struct pl_scrat
 			return -PL_MALFORMED;
 		s->flow.protocol = head[0];
 		if (protocol == IPPROTO_FRAGMENT) {
-			if (!pl_take_fragment(s, head))
-				return -PL_EXTENSION_HEADERS;
+			enum pl_reason reason =
+				fragmented ? PL_EXTENSION_HEADERS : pl_take_fragment(s, head);
+
+			if (reason != PL_PASS)
+				return -(int)reason;
+			fragmented = true;
 			offset += 8;
 			if (s->fragment == PL_LATER)
 				return offset;

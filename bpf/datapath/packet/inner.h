@@ -12,6 +12,15 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 
+static __always_inline bool pl_is_error(bool four, __u8 type)
+{
+	if (!four)
+		return type < 128; /* RFC 4443, section 2.1 */
+	return type == PL_ICMP_UNREACHABLE || type == PL_ICMP_SOURCE_QUENCH ||
+	       type == PL_ICMP_REDIRECT || type == PL_ICMP_TIME_EXCEEDED ||
+	       type == PL_ICMP_PARAMETER_PROBLEM;
+}
+
 /* The ports of the inner packet, or of an echo what stands for them. `way` is the inner one's. */
 static __always_inline bool pl_inner_ports(struct __sk_buff *skb, struct pl_scratch *s,
 					   enum pl_way way, __u32 offset)
@@ -33,11 +42,13 @@ static __always_inline bool pl_inner_ports(struct __sk_buff *skb, struct pl_scra
 		__u8 type = ((__u8 *)head)[0];
 		bool four = s->flow.protocol == IPPROTO_ICMP;
 
+		if (pl_is_error(four, type)) /* about which there is none: RFC 1122, 3.2.2 */
+			return false;
 		if (type == (four ? PL_ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST) ||
 		    type == (four ? PL_ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY))
 			pl_echo(s, way, type == (four ? PL_ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST),
 				head[2]);
-		s->starts = 0;
+		s->starts = PL_STARTS_NONE;
 		return true;
 	}
 	default:
@@ -99,7 +110,7 @@ static __always_inline bool pl_parse_inner_v6(struct __sk_buff *skb, struct pl_s
 static __always_inline bool pl_parse_inner(struct __sk_buff *skb, struct pl_scratch *s,
 					   enum pl_way error_way)
 {
-	s->starts = 0;
+	s->starts = PL_STARTS_NONE;
 	return s->flow.family == 4 ? pl_parse_inner_v4(skb, s, error_way) :
 				     pl_parse_inner_v6(skb, s, error_way);
 }

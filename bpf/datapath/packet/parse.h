@@ -44,6 +44,19 @@ __noinline __weak int pl_source_routed(struct __sk_buff *skb, __u32 from, __u32 
 	return 0;
 }
 
+/*
+ * The length that an IP header says, of what begins at `offset`. Zero means all that there is where
+ * the stack writes it, for segments beyond 64 KiB (BIG TCP), and where a jumbo payload option may
+ * follow (RFC 2675).
+ */
+static __always_inline __u32 pl_length_of(struct __sk_buff *skb, __u32 length, __u32 offset,
+					  bool jumbo)
+{
+	if (length || !(jumbo || skb->gso_size))
+		return length;
+	return skb->len - offset;
+}
+
 static __always_inline enum pl_reason pl_parse_v4(struct __sk_buff *skb, struct pl_scratch *s,
 						  enum pl_way way)
 {
@@ -53,9 +66,8 @@ static __always_inline enum pl_reason pl_parse_v4(struct __sk_buff *skb, struct 
 	if (!ip || ip->version != 4 || ip->ihl < 5)
 		return PL_MALFORMED;
 	header = ip->ihl * 4;
-	total = bpf_ntohs(ip->tot_len);
-	/* A total of zero is what the stack writes for segments beyond 64 KiB (BIG TCP). */
-	if ((total && total < header) || skb->len < ETH_HLEN + (total ?: header))
+	total = pl_length_of(skb, bpf_ntohs(ip->tot_len), ETH_HLEN, false);
+	if (total < header || skb->len < ETH_HLEN + total)
 		return PL_MALFORMED;
 	s->flow.family = 4;
 	s->flow.protocol = ip->protocol;
@@ -71,8 +83,10 @@ static __always_inline enum pl_reason pl_parse_v4(struct __sk_buff *skb, struct 
 	    pl_source_routed(skb, ETH_HLEN + sizeof(*ip), ETH_HLEN + header))
 		return PL_IP_OPTIONS;
 	if (s->fragment == PL_LATER)
-		return PL_PASS;
-	return pl_parse_transport(skb, s, way, ETH_HLEN + header);
+		return pl_overlaps_tcp(s->flow.protocol, (fragment & PL_IP_OFFSET) * 8) ?
+			       PL_MALFORMED :
+			       PL_PASS;
+	return pl_parse_transport(skb, s, way, ETH_HLEN + header, ETH_HLEN + total);
 }
 
 static __always_inline enum pl_reason pl_parse_v6(struct __sk_buff *skb, struct pl_scratch *s,
@@ -80,8 +94,13 @@ static __always_inline enum pl_reason pl_parse_v6(struct __sk_buff *skb, struct 
 {
 	struct ipv6hdr *ip = pl_at(skb, ETH_HLEN, sizeof(*ip));
 	__u32 offset = ETH_HLEN + sizeof(*ip);
+	__u32 end;
 
-	if (!ip || ip->version != 6 || skb->len < offset + bpf_ntohs(ip->payload_len))
+	if (!ip || ip->version != 6)
+		return PL_MALFORMED;
+	end = offset +
+	      pl_length_of(skb, bpf_ntohs(ip->payload_len), offset, ip->nexthdr == IPPROTO_HOPOPTS);
+	if (skb->len < end)
 		return PL_MALFORMED;
 	s->flow.family = 6;
 	s->flow.protocol = ip->nexthdr;
@@ -91,15 +110,17 @@ static __always_inline enum pl_reason pl_parse_v6(struct __sk_buff *skb, struct 
 	if (pl_is_v4_mapped(s->source) || pl_is_v4_mapped(s->destination))
 		return PL_V4_MAPPED;
 	if (s->flow.protocol != IPPROTO_TCP && s->flow.protocol != IPPROTO_UDP) {
-		int end = pl_parse_extensions(skb, s, offset);
+		int upper = pl_parse_extensions(skb, s, offset);
 
-		if (end < 0)
-			return -end;
+		if (upper < 0)
+			return -upper;
+		if ((__u32)upper > end)
+			return PL_MALFORMED;
 		if (s->fragment == PL_LATER)
 			return PL_PASS;
-		offset = end;
+		offset = upper;
 	}
-	return pl_parse_transport(skb, s, way, offset);
+	return pl_parse_transport(skb, s, way, offset, end);
 }
 
 /* Forgets the packet before. Addresses are always written, so they may stay. */
@@ -110,7 +131,7 @@ static __always_inline void pl_parse_begin(struct pl_scratch *s)
 	s->flow.kind = PL_FLOW;
 	s->flow.unused = 0;
 	s->tcp_flags = 0;
-	s->starts = 0;
+	s->starts = PL_STARTS_NONE;
 	s->class = PL_PLAIN;
 	s->fragment = PL_WHOLE;
 }

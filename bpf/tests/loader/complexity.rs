@@ -14,14 +14,14 @@ use crate::programs::attach;
 use crate::rig::{alone, chain, constants, name};
 
 const BASELINE: [(&str, u32); 8] = [
-    ("from_container", 5_697),
-    ("from_container, in transition", 6_977),
+    ("from_container", 6_282),
+    ("from_container, in transition", 7_858),
     ("guard", 2),
-    ("judge_in", 16_869),
-    ("judge_out", 122_450),
+    ("judge_in", 17_633),
+    ("judge_out", 109_517),
     ("neighbour", 527),
     ("sweep_start", 405),
-    ("to_container", 5_338),
+    ("to_container", 6_419),
 ];
 
 #[test]

@@ -26,6 +26,11 @@ use crate::clang::Clang;
 
 /// Runs a test in network and mount namespaces of its own, with a bpffs at the given base's parent.
 pub(crate) fn alone<F: FnOnce(&Lab)>(test: F) {
+    alone_as::<F>(test);
+}
+
+/// The same for a closure that stands in another one: `F`'s name is the test's.
+pub(crate) fn alone_as<F>(test: impl FnOnce(&Lab)) {
     const INSIDE: &str = "PLUMBLINE_TEST_INSIDE";
     if std::env::var_os(INSIDE).is_some() {
         return test(&Lab::new());
