@@ -241,7 +241,8 @@ struct pl_scratch {
 	__u8 starts; /* enum pl_starts */
 	__u8 class; /* enum pl_class */
 	__u8 fragment; /* enum pl_fragment */
-	__u8 unused[6];
+	__u8 unused[2];
+	__u32 end; /* of an ICMP error: where it ends, before the frame's padding */
 };
 
 /* What kind of packet it is, as far as the judge must know. */

@@ -29,7 +29,7 @@ static __always_inline bool pl_inner_ports(struct __sk_buff *skb, struct pl_scra
 
 	s->flow.own_port = 0;
 	s->flow.peer_port = 0;
-	if (bpf_skb_load_bytes(skb, offset, head, sizeof(head)))
+	if (offset + sizeof(head) > s->end || bpf_skb_load_bytes(skb, offset, head, sizeof(head)))
 		return false;
 	switch (s->flow.protocol) {
 	case IPPROTO_TCP:
@@ -102,7 +102,6 @@ static __always_inline bool pl_parse_inner_v6(struct __sk_buff *skb, struct pl_s
 	offset = pl_parse_extensions(skb, s, s->inner + sizeof(ip));
 	if (offset < 0 || s->fragment == PL_LATER)
 		return false;
-	s->fragment = PL_WHOLE;
 	return pl_inner_ports(skb, s, error_way == PL_OUT ? PL_IN : PL_OUT, offset);
 }
 
@@ -110,9 +109,13 @@ static __always_inline bool pl_parse_inner_v6(struct __sk_buff *skb, struct pl_s
 static __always_inline bool pl_parse_inner(struct __sk_buff *skb, struct pl_scratch *s,
 					   enum pl_way error_way)
 {
+	bool read = s->flow.family == 4 ? pl_parse_inner_v4(skb, s, error_way) :
+					  pl_parse_inner_v6(skb, s, error_way);
+
+	/* Should the error itself be in parts, its flow's later fragments are not its. */
+	s->fragment = PL_WHOLE;
 	s->starts = PL_STARTS_NONE;
-	return s->flow.family == 4 ? pl_parse_inner_v4(skb, s, error_way) :
-				     pl_parse_inner_v6(skb, s, error_way);
+	return read;
 }
 
 #endif

@@ -113,6 +113,7 @@ static __always_inline enum pl_reason pl_parse_icmp(struct __sk_buff *skb, struc
 	case PL_ICMP_PARAMETER_PROBLEM:
 		s->class = PL_ERROR;
 		s->inner = offset + 8;
+		s->end = end;
 		return PL_PASS;
 	case PL_ICMP_REDIRECT:
 	case PL_ICMP_ROUTER_ADVERTISEMENT:
@@ -139,6 +140,7 @@ static __always_inline enum pl_reason pl_parse_icmpv6(struct __sk_buff *skb, str
 	case 0 ... 127: /* errors have the high bit clear: RFC 4443, section 2.1 */
 		s->class = PL_ERROR;
 		s->inner = offset + 8;
+		s->end = end;
 		return PL_PASS;
 	case 130 ... 137: /* MLD, router and neighbour discovery, redirect */
 	case 141 ... 143: /* inverse discovery, MLDv2 */

@@ -276,6 +276,9 @@ fn inner_forms(at: At) -> Vec<Row> {
         };
         rows.push(row.after(asked()));
     }
+    // What would complete it is padding of the frame, and no part of the error.
+    let padded = holds(&whole[..least - 1]).with(|f| f.extend([0; 8]));
+    rows.push(Row::drops("a packet completed by padding", padded, "icmp_error").after(asked()));
     let changed = |at: usize, byte: u8| {
         let mut bytes = whole.clone();
         bytes[at] = byte;

@@ -30,4 +30,7 @@ mod icmp;
 mod fragments;
 mod neighbour;
 mod races;
+mod parse;
+mod model;
+mod random;
 mod reasons;

@@ -1,0 +1,271 @@
+//! What should become of a packet: a second, naive reading of the issue and of the RFCs, on a
+//! frame's bytes. It shares nothing with the datapath but the stage's table of who may reach whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use bpf::attached::Hook;
+
+use crate::parse::{Form, Parsed, Upper, parse};
+use crate::row::Sent;
+use crate::stage::{Came, QUOTA, Who, gateway_mac};
+
+/// What should become of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Pass,
+    Into(Who),
+    /// A question of the link: answered to its sender, or dropped.
+    Link,
+    Drop,
+}
+
+/// A flow by its initiator's packets: from, to, protocol, ports.
+type Key = (IpAddr, IpAddr, u8, Ports);
+
+type Ports = (u16, u16);
+
+/// A datagram in parts: the program, whether its container sends, the peer, protocol, identification.
+type Datagram = (Who, bool, IpAddr, u8, u32);
+
+#[derive(Clone, Debug, Default)]
+struct Flow {
+    /// Of TCP: whether its handshake is proven.
+    proven: bool,
+    /// What a proof acknowledges, once the responder has answered.
+    answer: Option<u32>,
+    /// Who has ended: the initiator, the responder.
+    fins: [bool; 2],
+    reset: bool,
+}
+
+impl Flow {
+    fn is_closed(&self) -> bool {
+        self.reset || self.fins == [true, true]
+    }
+}
+
+/// Flows and datagrams under way.
+#[derive(Default)]
+pub(crate) struct Model {
+    flows: BTreeMap<Key, Flow>,
+    /// Of first fragments that passed.
+    firsts: BTreeMap<Datagram, Ports>,
+}
+
+/// Whose an address is; `None`: anybody's.
+fn owner(address: IpAddr) -> Option<Who> {
+    let all = [Who::Web, Who::Db, Who::Gone, Who::Host];
+    all.into_iter()
+        .find(|who| who.address(address.is_ipv6()) == address)
+}
+
+fn is_container(address: IpAddr) -> bool {
+    matches!(owner(address), Some(Who::Web | Who::Db | Who::Gone))
+}
+
+/// The stage's table.
+fn allowed((from, to, protocol, ports): Key, own: bool) -> bool {
+    let port = [6, 17, 132].contains(&protocol).then_some(ports.1);
+    let (from, to) = (owner(from), owner(to));
+    if own || from == Some(Who::Host) || to == Some(Who::Host) || (from.is_some() && from == to) {
+        return true;
+    }
+    let sends = match from {
+        Some(Who::Web) => matches!(
+            (protocol, port),
+            (6, Some(80)) | (17, Some(53)) | (132, Some(5000)) | (1 | 58, None)
+        ),
+        _ => true,
+    };
+    let takes = match to {
+        Some(Who::Web) => matches!((protocol, port), (6 | 17, Some(443))),
+        Some(Who::Db) => from == Some(Who::Web),
+        _ => true,
+    };
+    sends && takes
+}
+
+impl Model {
+    pub(crate) fn judge(&mut self, sent: &Sent) -> Fate {
+        let out = sent.program.1 == Hook::Ingress;
+        if out && sent.frame[6..12] != sent.program.0.mac() {
+            return Fate::Drop;
+        }
+        let Some(form) = parse(&sent.frame) else {
+            return Fate::Drop;
+        };
+        match form {
+            Form::Link if out => Fate::Link,
+            Form::Link => Fate::Drop,
+            Form::Ip(packet) => self.judge_ip(sent, out, packet),
+        }
+    }
+
+    fn judge_ip(&mut self, sent: &Sent, out: bool, mut packet: Parsed) -> Fate {
+        let who = sent.program.0;
+        let own = if out { packet.from } else { packet.to };
+        let peer = if out { packet.to } else { packet.from };
+        if own != who.address(own.is_ipv6()) || (!out && !is_true(peer, sent.came)) {
+            return Fate::Drop;
+        }
+        if let Upper::Error(inner) = &packet.upper {
+            return self.judge_error(out, &packet, inner.as_deref());
+        }
+        if out && owner(peer) == Some(Who::Gone) {
+            return Fate::Drop;
+        }
+        let first = (who, out, peer, packet.protocol, packet.identification);
+        if packet.is_later() {
+            let Some(ports) = self.firsts.get(&first) else {
+                return Fate::Drop;
+            };
+            packet.ports = *ports;
+        }
+        if !self.flow(&packet, sent.came == Came::Own) {
+            return Fate::Drop;
+        }
+        if packet.is_first() {
+            self.firsts.insert(first, packet.ports);
+        }
+        Self::delivered(out, peer)
+    }
+
+    fn delivered(out: bool, peer: IpAddr) -> Fate {
+        match owner(peer) {
+            Some(who @ (Who::Web | Who::Db)) if out => Fate::Into(who),
+            _ => Fate::Pass,
+        }
+    }
+
+    /// An error passes where it is about a flow of the container, and goes to or comes from who
+    /// may tell.
+    fn judge_error(&self, out: bool, error: &Parsed, inner: Option<&Parsed>) -> Fate {
+        let Some(inner) = inner else {
+            return Fate::Drop;
+        };
+        let ends = if out {
+            inner.from == error.to && inner.to == error.from
+        } else {
+            inner.from == error.to
+        };
+        let peer = if out { inner.from } else { inner.to };
+        let known = self.find(inner.key()).is_some();
+        if !ends || !known || owner(peer) == Some(Who::Gone) {
+            return Fate::Drop;
+        }
+        Self::delivered(out, peer)
+    }
+
+    /// The flow that a packet belongs to, and whether its initiator sends it.
+    fn find(&self, key: Key) -> Option<(Key, bool)> {
+        let (from, to, protocol, ports) = key;
+        let back = (to, from, protocol, (ports.1, ports.0));
+        if self.flows.contains_key(&key) {
+            return Some((key, true));
+        }
+        self.flows.contains_key(&back).then_some((back, false))
+    }
+
+    /// Whether the packet's flow lets it pass. `own`: the host itself sends it.
+    fn flow(&mut self, packet: &Parsed, own: bool) -> bool {
+        let key = packet.key();
+        let found = self.find(key);
+        let closed = |key: &Key| packet.protocol == 6 && self.flows[key].is_closed();
+        let begins = match found {
+            None => true,
+            Some((key, _)) => packet.opens && closed(&key),
+        };
+        if begins {
+            let may = (packet.opens || packet.anyone) && allowed(key, own);
+            if may {
+                found.map(|(key, _)| self.flows.remove(&key));
+                self.flows.insert(key, Flow::default());
+            }
+            return may;
+        }
+        let Some((known, initiator)) = found else {
+            return false;
+        };
+        if packet.opens && !initiator {
+            return allowed(key, own);
+        }
+        packet.protocol != 6 || self.segment(known, initiator, packet)
+    }
+
+    /// RFC 9293, as far as two ends and a proof go.
+    fn segment(&mut self, key: Key, initiator: bool, packet: &Parsed) -> bool {
+        let (flags, sequence, acknowledges) = packet.tcp;
+        let (fin, syn, rst, ack) = (flags & 1, flags & 2, flags & 4, flags & 16);
+        let mut flow = self.flows[&key].clone();
+        if !flow.proven {
+            if packet.is_later() {
+                return false;
+            }
+            let proof = flow
+                .answer
+                .is_some_and(|answer| acknowledges.wrapping_sub(answer) <= 65_535);
+            let passes = match (initiator, syn != 0, ack != 0) {
+                _ if rst != 0 => true,
+                (true, true, acks) => !acks,
+                (true, false, true) => {
+                    flow.proven = proof && self.has_room(key);
+                    flow.proven
+                }
+                (true, false, false) => false,
+                (false, true, true) => {
+                    flow.answer = Some(sequence.wrapping_add(1));
+                    true
+                }
+                (false, _, acks) => acks && flow.answer.is_some(),
+            };
+            if !passes {
+                return false;
+            }
+        }
+        flow.reset |= rst != 0;
+        flow.fins[usize::from(!initiator)] |= fin != 0 && rst == 0;
+        self.flows.insert(key, flow);
+        true
+    }
+
+    /// Whether each container at its ends may have one more established connection.
+    fn has_room(&self, key: Key) -> bool {
+        let proven = self.flows.iter().filter(|(_, flow)| flow.proven);
+        let with: BTreeSet<_> = proven
+            .filter(|(_, flow)| flow.proven)
+            .map(|(key, _)| key)
+            .chain([&key])
+            .flat_map(|key| sides(*key))
+            .collect();
+        [Who::Web, Who::Db]
+            .into_iter()
+            .all(|who| with.iter().filter(|(side, ..)| *side == who).count() <= QUOTA as usize)
+    }
+}
+
+/// What each container at the ends of a flow keeps of it.
+fn sides((from, to, _, ports): Key) -> Vec<(Who, IpAddr, (u16, u16))> {
+    let side = |own, peer, ports| match owner(own) {
+        Some(who @ (Who::Web | Who::Db)) => Some((who, peer, ports)),
+        _ => None,
+    };
+    let sides = [side(from, to, ports), side(to, from, (ports.1, ports.0))];
+    sides.into_iter().flatten().collect()
+}
+
+/// Whether a packet of this source may have come to the host in this way.
+fn is_true(source: IpAddr, came: Came) -> bool {
+    match came {
+        Came::Own => !is_container(source),
+        _ => owner(source).is_none(),
+    }
+}
+
+/// The MAC addresses under which a container gets a packet.
+pub(crate) fn link(who: Who) -> [u8; 12] {
+    let mut link = [0; 12];
+    link[..6].copy_from_slice(&who.mac());
+    link[6..].copy_from_slice(&gateway_mac());
+    link
+}
