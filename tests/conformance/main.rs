@@ -23,4 +23,5 @@ mod blocks;
 mod ports;
 mod directions;
 mod hosts;
+mod wire;
 mod published;

@@ -385,7 +385,7 @@ fn associations(at: At) -> Vec<Row> {
     ]
 }
 
-/// T9: where one side has lost its entry.
+/// Where something is missing.
 fn worlds(at: At) -> Vec<Row> {
     let shake = || at.handshake(Web, Db, PORTS);
     let web = |flags, seq, ack| at.send(Web, Db, tcp(PORTS, flags, seq, ack));

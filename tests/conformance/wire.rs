@@ -1,0 +1,203 @@
+//! The datapath on a real wire: what `bpf/tests/blocks` cannot give a program (a VLAN tag beside
+//! the packet, frames shorter than their IP header), and what real stacks do there: ask for their
+//! neighbours, cut datagrams in parts, learn a path's MTU, tell each other errors.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+
+use rig::lab::Lab;
+use rig::netns::Netns;
+use rig::packet::seen::Seen;
+use rig::packet::upper::Upper;
+use rig::packet::{Ends, IPV4, IPV6, Packet, frame};
+use rig::traffic::{Attempt, Listen, Outcome, Protocol, Service};
+use rig::tree::{Container, Policy, Rule, Tree};
+use rig::wait::{self, LIMIT};
+use rig::wire::Wire;
+use state::target::host::interface_name;
+use state::words::names::FullName;
+
+/// Two containers that may send everything, and take from each other and from outside UDP 53.
+fn stage(lab: &Lab) -> [(Netns, [IpAddr; 2]); 2] {
+    let containers = [("a", 1), ("b", 2)].map(|(name, number)| {
+        Container::numbered(&format!("shop/{name}"), number).label("app", name)
+    });
+    let takes = Policy::new("shop/takes").ingress(&[Rule::new().port("UDP", 53)]);
+    let tree = containers.iter().fold(Tree::new(), Tree::container);
+    lab.outside();
+    lab.repository().hold(&tree.policy(&takes));
+    lab.apply("two containers");
+    containers.map(|container| {
+        let addresses = container.addresses.clone().try_into().unwrap();
+        (lab.alpha().container(&container.name), addresses)
+    })
+}
+
+/// Does something that must lead to so many drops of `shop/a` for this reason.
+#[track_caller]
+fn drops_more(lab: &Lab, reason: &str, count: u64, act: impl FnOnce()) {
+    let drops = || lab.drops(&lab.alpha()).of("shop/a", reason);
+    let before = drops();
+    act();
+    let says = format!("{count} more dropped: {reason}");
+    wait::holds(&says, || drops() >= before + count);
+    assert_eq!(drops(), before + count, "{reason}");
+}
+
+#[test]
+fn tagged_and_cut_frames_are_dropped() {
+    Lab::run("frames", |lab| {
+        let [(a, addresses), _] = stage(lab);
+        let wire = Wire::open(&a, "eth0");
+        let name = FullName::from_slashed("shop/a").unwrap();
+        let gateway = lab.alpha().net().interface(&interface_name(&name)).mac;
+        let own = a.interface("eth0").mac;
+        for (address, host) in addresses.into_iter().zip(lab.addresses(lab.alpha().net())) {
+            let ends = Ends {
+                source_mac: own,
+                destination_mac: gateway,
+                source: address,
+                destination: host,
+            };
+            let (ethertype, header) = if host.is_ipv4() {
+                (IPV4, 20)
+            } else {
+                (IPV6, 40)
+            };
+            let packet = Packet::new(ends, Upper::udp((40_000, 53), b"x")).bytes();
+            let inner = [&ethertype.to_be_bytes()[..], &packet].concat();
+            // No VLAN but a priority, VLAN 5, QinQ.
+            let tagged = [
+                (0x8100, [&[0xe0, 0], &inner[..]].concat()),
+                (0x8100, [&[0, 5], &inner[..]].concat()),
+                (0x88a8, [&[0, 5, 0x81, 0, 0, 6], &inner[..]].concat()),
+            ];
+            drops_more(lab, "ethertype", 3, || {
+                for (ethertype, payload) in &tagged {
+                    wire.send(&frame(own, gateway, *ethertype, payload));
+                }
+            });
+            drops_more(lab, "malformed", header, || {
+                for length in 0..usize::try_from(header).unwrap() {
+                    wire.send(&frame(own, gateway, ethertype, &packet[..length]));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_stack_asks_for_its_gateway_and_is_answered() {
+    Lab::run("neighbours", |lab| {
+        let [(a, _), (b, addresses)] = stage(lab);
+        for (gateway, address) in ["169.254.80.76", "fe80::504c:4201"]
+            .into_iter()
+            .zip(addresses)
+        {
+            let _service = Service::start(&b, &[Listen::on(Protocol::Udp, address, 53)]);
+            let shown = || a.ip(&format!("neighbour show {gateway} dev eth0"));
+            assert!(shown().contains("PERMANENT"), "{}", shown());
+            a.ip(&format!("neighbour del {gateway} dev eth0"));
+            let outcome = Attempt::new(Protocol::Udp, address, 53).from(&a);
+            assert_eq!(outcome, Outcome::Echoed, "{address}");
+            assert!(
+                !shown().contains("PERMANENT"),
+                "it was asked for: {}",
+                shown()
+            );
+        }
+    });
+}
+
+fn udp(net: &Netns, address: IpAddr) -> UdpSocket {
+    let socket = net.run(|| UdpSocket::bind((address, 53))).unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
+    socket
+}
+
+#[test]
+fn datagrams_pass_in_parts_and_errors_come_back() {
+    Lab::run("parts", |lab| {
+        let [(a, of_a), (b, of_b)] = stage(lab);
+        let outside = lab.outside();
+        let of_outside = lab.addresses(&outside);
+        for family in 0..2 {
+            let a = udp(&a, of_a[family]);
+            let b = udp(&b, of_b[family]);
+            let outside = udp(&outside, of_outside[family]);
+            let datagram: Vec<u8> = (0..20_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+            for (from, to) in [(&a, &b), (&b, &a), (&a, &outside), (&outside, &a)] {
+                from.send_to(&datagram, to.local_addr().unwrap()).unwrap();
+                let mut got = vec![0; datagram.len() + 1];
+                let (length, whom) = to.recv_from(&mut got).unwrap();
+                assert_eq!(whom, from.local_addr().unwrap());
+                assert_eq!(got[..length], datagram);
+            }
+            // Nobody is there any more: each stack says so, and the other end hears it.
+            for (from, to) in [(&a, b), (&a, outside)] {
+                let gone = to.local_addr().unwrap();
+                drop(to);
+                refused(from, gone);
+            }
+        }
+    });
+}
+
+/// A datagram to a port that nobody listens at is answered by an error.
+#[track_caller]
+fn refused(from: &UdpSocket, to: SocketAddr) {
+    from.connect(to).unwrap();
+    from.send(b"x").unwrap();
+    let error = from.recv(&mut [0; 8]).expect_err("nobody answers");
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{to}: {error}");
+}
+
+#[test]
+fn a_path_tells_its_mtu_and_its_hops() {
+    const LENGTH: usize = 300_000;
+    Lab::run("path", |lab| {
+        let [(a, of_a), _] = stage(lab);
+        let outside = lab.outside();
+        lab.alpha().net().ip("link set uplink mtu 1300");
+        for (own, far) in of_a.into_iter().zip(lab.addresses(&outside)) {
+            let listener = outside.run(|| TcpListener::bind((far, 80))).unwrap();
+            let upload = a.spawn(move || {
+                let mut stream = TcpStream::connect((far, 80)).unwrap();
+                stream.write_all(&[7; LENGTH]).unwrap();
+            });
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(LIMIT)).unwrap();
+            let mut got = Vec::new();
+            stream.read_to_end(&mut got).unwrap();
+            upload.join().unwrap();
+            assert_eq!(got.len(), LENGTH);
+            let route = a.ip(&format!("route get {far}"));
+            assert!(route.contains("mtu 1300"), "it has learnt: {route}");
+
+            let wire = Wire::open(&a, "eth0");
+            let socket = a.run(|| UdpSocket::bind((own, 0))).unwrap();
+            let family = if own.is_ipv4() { "ipv4" } else { "ipv6" };
+            a.ip(&format!(
+                "route replace {far} via {} dev eth0 onlink hoplimit 1",
+                via(own)
+            ));
+            socket.send_to(b"x", (far, 33_434)).unwrap();
+            wire.capture(
+                &format!("{family}: the host tells that it is one hop"),
+                |frame| {
+                    let ip = Seen::read(frame)?.ip?;
+                    let exceeded = [(1, 11), (58, 3)].contains(&(ip.protocol, ip.upper[0]));
+                    (exceeded && ip.destination == own).then_some(())
+                },
+            );
+        }
+    });
+}
+
+const fn via(own: IpAddr) -> &'static str {
+    if own.is_ipv4() {
+        "169.254.80.76"
+    } else {
+        "fe80::504c:4201"
+    }
+}
