@@ -4,6 +4,8 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rig::lab::Lab;
 use rig::netns::Netns;
@@ -17,12 +19,12 @@ use rig::wire::Wire;
 use state::target::host::interface_name;
 use state::words::names::FullName;
 
-/// Two containers that may send everything, and take from each other and from outside UDP 53.
+/// Two containers that may send everything, and take from each other and from outside port 53.
 fn stage(lab: &Lab) -> [(Netns, [IpAddr; 2]); 2] {
     let containers = [("a", 1), ("b", 2)].map(|(name, number)| {
         Container::numbered(&format!("shop/{name}"), number).label("app", name)
     });
-    let takes = Policy::new("shop/takes").ingress(&[Rule::new().port("UDP", 53)]);
+    let takes = Policy::new("shop/takes").ingress(&[Rule::new().port("UDP", 53).port("TCP", 53)]);
     let tree = containers.iter().fold(Tree::new(), Tree::container);
     lab.outside();
     lab.repository().hold(&tree.policy(&takes));
@@ -140,6 +142,40 @@ fn datagrams_pass_in_parts_and_errors_come_back() {
                 refused(from, gone);
             }
         }
+    });
+}
+
+/// BIG TCP: the length in the IP header is zero. (The `ip` of Debian 12 can set it for IPv6 alone.)
+#[test]
+fn segments_beyond_64_kib_pass() {
+    Lab::run("big", |lab| {
+        let [(a, of_a), (b, _)] = stage(lab);
+        for net in [&a, &b] {
+            net.ip("link set eth0 gso_max_size 180000 gro_max_size 180000");
+        }
+        let wire = Wire::open(&a, "eth0");
+        let address = of_a[1];
+        let listener = a.run(|| TcpListener::bind((address, 53))).unwrap();
+        let seen = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&seen);
+        let upload = b.spawn(move || {
+            let mut stream = TcpStream::connect((address, 53)).unwrap();
+            let mut sent = 0;
+            while !until.load(Ordering::Relaxed) {
+                stream.write_all(&vec![7; 1 << 20]).unwrap();
+                sent += 1 << 20;
+            }
+            sent
+        });
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        let download = a.spawn(move || std::io::copy(&mut stream, &mut std::io::sink()).unwrap());
+        // As much of a frame as the rig takes.
+        let is_big = |frame: &[u8]| (frame.len() == 1 << 16).then_some(());
+        let found = wire.capture_within(LIMIT, is_big);
+        seen.store(true, Ordering::Relaxed);
+        assert_eq!(upload.join().unwrap(), download.join().unwrap());
+        found.expect("a segment that is longer");
     });
 }
 

@@ -23,10 +23,11 @@ fn rows_hold() {
     play(|stage| hold(stage, &tables()));
 }
 
-pub(crate) fn tables() -> [fn(At) -> Vec<Row>; 9] {
+pub(crate) fn tables() -> [fn(At) -> Vec<Row>; 10] {
     [
         verdicts,
         handshakes,
+        crossed,
         unproven,
         closing,
         quota,
@@ -139,6 +140,24 @@ fn handshakes(at: At) -> Vec<Row> {
         )
         .after(far(Outside, Web, [(SYN, 1000, 0), (SYN | ACK, 5000, 1001)]))
         .leaves(&[(Web, Established)]),
+    ]
+}
+
+/// Both open at once (RFC 9293, section 3.5), as both may: who is answered first proves it.
+fn crossed(at: At) -> Vec<Row> {
+    let segment = |flags, by_web| match by_web {
+        true => at.send(Web, Db, tcp((443, 80), flags, 1001, 5001)),
+        false => at.send(Db, Web, tcp((80, 443), flags, 5000, 1001)),
+    };
+    let opens = || [segment(SYN, true), segment(SYN, false)];
+    vec![
+        Row::new("an answer", segment(SYN | ACK, false), Into(Web))
+            .after(opens())
+            .leaves(&BOTH_HALF_OPEN),
+        Row::new("its proof", segment(ACK, true), Into(Db))
+            .after(opens())
+            .after([segment(SYN | ACK, false)])
+            .leaves(&BOTH_ESTABLISHED),
     ]
 }
 

@@ -25,7 +25,7 @@ type Key = (IpAddr, IpAddr, u8, Ports);
 
 type Ports = (u16, u16);
 
-/// A datagram in parts: the program, whether its container sends, the peer, protocol, identification.
+/// A datagram in parts: the program, whether its container sends, the peer, protocol, number.
 type Datagram = (Who, bool, IpAddr, u8, u32);
 
 #[derive(Clone, Debug, Default)]

@@ -2,11 +2,14 @@
 //!
 //! | who | addresses | |
 //! |---|---|---|
-//! | web | 10.44.0.2 fd44::2 | container; sends TCP 80, UDP 53, SCTP 5000 and ICMP to all; takes TCP and UDP 443 from all |
-//! | db | 10.44.0.3 fd44::3 | container; sends everything to all; takes everything from web |
+//! | web | 10.44.0.2 fd44::2 | a container |
+//! | db | 10.44.0.3 fd44::3 | a container |
 //! | gone | 10.44.0.9 fd44::9 | a container that is not in the live slot |
 //! | host | 192.0.2.1 2001:db8::1 | the host |
 //! | outside | 192.0.2.100 2001:db8::100 | a machine on its network |
+//!
+//! web sends TCP 80, UDP 53, SCTP 5000 and ICMP to all, and takes TCP and UDP 443 from all. db
+//! sends everything to all, and takes everything from web.
 //!
 //! Each of the two containers may have two established TCP connections.
 
