@@ -16,3 +16,4 @@ mod leaks;
 mod after_exit;
 mod refuse;
 mod killed;
+mod json;

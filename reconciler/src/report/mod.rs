@@ -7,6 +7,8 @@ pub mod words;
 pub mod explanation;
 pub mod status;
 pub mod view;
+mod container;
+mod objects;
 pub mod text;
 pub mod json;
 pub mod problem;

@@ -1,9 +1,11 @@
-//! A plan for people: a block for each object, what changes in words, and a last line of counts.
+//! A plan for people: a block for each object, what changes in words, who becomes open, and a last
+//! line of counts. Whatever comes from outside is escaped.
 
 use std::fmt::Write;
 
 use super::escape::escape;
-use super::view::{Action, Counts, Object, View, short};
+use super::objects::plural;
+use super::view::{Action, Object, PolicyLine, View, short};
 
 /// How to write on this terminal.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,25 +29,34 @@ const RED: u8 = 31;
 const GREEN: u8 = 32;
 const YELLOW: u8 = 33;
 
+/// How many containers are named where many change in the same way.
+const NAMED: usize = 3;
+
 /// The whole plan.
 pub fn plan(view: &View, style: Style) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    let _ = writeln!(out, "{}\n", headline(view));
+    let _ = writeln!(out, "{}", headline(view));
+    if view.unsettled {
+        let _ = writeln!(
+            out,
+            "the last run ended before it had settled: this one completes it"
+        );
+    }
+    out.push('\n');
     for object in &view.objects {
         block(&mut out, object, style);
     }
     for change in &view.openness {
-        let state = if change.open { "OPEN" } else { "isolated" };
+        let (state, colour) = match change.open {
+            true => ("OPEN", RED),
+            false => ("isolated", YELLOW),
+        };
         let line = format!(
             "! {}: {} becomes {state}",
             change.container, change.direction
         );
-        let _ = writeln!(
-            out,
-            "{}",
-            style.paint(if change.open { RED } else { YELLOW }, &line)
-        );
+        let _ = writeln!(out, "{}", style.paint(colour, &line));
     }
     for warning in &view.warnings {
         let line = format!("! {}", escape(warning));
@@ -59,22 +70,28 @@ pub fn plan(view: &View, style: Style) -> String {
 }
 
 fn headline(view: &View) -> String {
-    let commit = short(&view.commit);
-    let live = match short(&view.live_commit) {
-        "" => "nothing is live yet".to_owned(),
-        live => format!("live is {live}, generation {}", view.generation),
-    };
+    let (commit, live) = (
+        escape(short(&view.commit)),
+        escape(short(&view.live_commit)),
+    );
+    let generation = view.generation;
+    let becomes = format!("generation {}, slot {}", view.next_generation, view.slot);
     match view.kind {
-        "nothing" => format!("{commit} is live as it is, generation {}", view.generation),
-        "rename" => format!("{commit} asks for what is live already; {live}"),
-        "mend" => format!(
-            "{commit} is live, generation {}; the host differs",
-            view.generation
+        "nothing" => format!("{commit} is live as it is, generation {generation}"),
+        "rename" => format!(
+            "{commit} asks for what is live already; live is {live}, generation {generation}"
         ),
-        _ => format!(
-            "{commit} becomes generation {}, slot {}; {live}",
-            view.next_generation, view.slot
-        ),
+        "mend" => format!("{commit} is live, generation {generation}; the host differs"),
+        _ if live.is_empty() => format!("{commit} becomes {becomes}; nothing is live yet"),
+        _ if view.commit == view.live_commit && view.tree == view.live_tree => {
+            format!("{commit} is live, generation {generation}, and becomes {becomes}")
+        }
+        _ if view.commit == view.live_commit => {
+            format!(
+                "{commit} becomes {becomes}; live is another folder of it, generation {generation}"
+            )
+        }
+        _ => format!("{commit} becomes {becomes}; live is {live}, generation {generation}"),
     }
 }
 
@@ -84,45 +101,50 @@ fn block(out: &mut String, object: &Object, style: Style) {
         Action::Update => ('~', YELLOW),
         Action::Delete => ('-', RED),
     };
-    let title = format!("{mark} {} {}", object.kind, escape(&object.name));
+    let title = format!("{mark} {} {}", object.kind, escape(&name(object)));
     let _ = writeln!(out, "{}", style.paint(colour, &title));
     for detail in &object.details {
         let _ = writeln!(out, "    {}", escape(detail));
     }
-    for line in &object.removed {
-        let _ = writeln!(
-            out,
-            "  {}",
-            style.paint(RED, &format!("- {}", escape(line)))
-        );
-    }
-    for line in &object.added {
-        let _ = writeln!(
-            out,
-            "  {}",
-            style.paint(GREEN, &format!("+ {}", escape(line)))
-        );
+    for PolicyLine { sign, line } in &object.policy {
+        let colour = if *sign == '+' { GREEN } else { RED };
+        let line = format!("{sign} {}", escape(line));
+        let _ = writeln!(out, "  {}", style.paint(colour, &line));
     }
     out.push('\n');
 }
 
+/// A policy is that of containers, and of many only the first are named.
+fn name(object: &Object) -> String {
+    if object.containers.is_empty() {
+        return object.name.clone();
+    }
+    let named: Vec<&str> = object
+        .containers
+        .iter()
+        .take(NAMED)
+        .map(String::as_str)
+        .collect();
+    let more = object.containers.len() - named.len();
+    match (named.as_slice(), more) {
+        ([one], 0) => format!("of {one}"),
+        ([first @ .., last], 0) => format!("of {} and {last}", first.join(", ")),
+        _ => format!("of {} and {more} more", named.join(", ")),
+    }
+}
+
 fn counts(view: &View) -> String {
-    let Counts {
-        create,
-        update,
-        delete,
-        rows_put,
-        rows_deleted,
-        programs,
-    } = view.counts;
-    if view.kind == "nothing" {
-        return "Nothing to do.".to_owned();
+    let counts = &view.counts;
+    match view.kind {
+        "nothing" => "Nothing to do.".to_owned(),
+        "rename" => "Plan: the live slot takes the commit's name; nothing else changes.".to_owned(),
+        _ => format!(
+            "Plan: {} to create, {} to change, {} to remove; {} to change, {} to load.",
+            counts.create,
+            counts.update,
+            counts.delete,
+            plural(counts.rows_changed, "row"),
+            plural(counts.programs, "program"),
+        ),
     }
-    if view.kind == "rename" {
-        return "Plan: the live slot takes the commit's name; nothing else changes.".to_owned();
-    }
-    format!(
-        "Plan: {create} to create, {update} to change, {delete} to remove; \
-         {rows_put} rows to write, {rows_deleted} to delete; {programs} programs to load."
-    )
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use similar::{ChangeTag, TextDiff};
 use state::words::names::FullName;
 
-/// The effective policy of each container, as sorted lines.
+/// The effective policy of each container, as lines.
 pub type Words = BTreeMap<FullName, Vec<String>>;
 
 /// One line that goes or comes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Line {
     /// Whether it comes; else it goes.
     pub added: bool,
@@ -17,20 +17,26 @@ pub struct Line {
     pub text: String,
 }
 
-/// The lines that differ, for each container for which some do. A container that only one of the
-/// two has is left out: its whole policy comes or goes with it.
-pub fn changes(old: &Words, new: &Words) -> BTreeMap<FullName, Vec<Line>> {
-    let mut found = BTreeMap::new();
+/// The lines that differ, each change once with all containers for which it is the same, in the
+/// order of their first. A container that only one of the two has is left out: its whole policy
+/// comes or goes with it.
+pub fn changes(old: &Words, new: &Words) -> Vec<(Vec<FullName>, Vec<Line>)> {
+    let mut found: BTreeMap<Vec<Line>, Vec<FullName>> = BTreeMap::new();
     for (name, after) in new {
         let Some(before) = old.get(name) else {
             continue;
         };
         let lines = lines(before, after);
         if !lines.is_empty() {
-            found.insert(name.clone(), lines);
+            found.entry(lines).or_default().push(name.clone());
         }
     }
-    found
+    let mut changes: Vec<_> = found
+        .into_iter()
+        .map(|(lines, names)| (names, lines))
+        .collect();
+    changes.sort();
+    changes
 }
 
 fn lines(before: &[String], after: &[String]) -> Vec<Line> {

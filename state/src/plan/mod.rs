@@ -65,8 +65,8 @@ pub struct Plan {
     pub from: CommitRecord,
     /// The commit record as it will be; the same where no commit is needed.
     pub to: CommitRecord,
-    /// The commit name of the live slot; empty before the first.
-    pub live_commit: String,
+    /// What the live slot came from; `None` before the first commit.
+    pub live: Option<Origin>,
     /// What is done, in order.
     pub steps: Vec<Step>,
     /// Containers that are not live and will be, and whether they will be open in each direction.
@@ -125,7 +125,7 @@ pub fn plan(target: &Target, live: &Live, differences: &Differences, origin: &Or
         origin: origin.clone(),
         from: record,
         to,
-        live_commit: base.map_or_else(String::new, |b| b.live_slot().commit.clone()),
+        live: live_origin(live),
         steps: order::steps(kind, target, live, differences, to),
         added: added
             .map(|(name, container)| {
@@ -143,21 +143,26 @@ pub fn plan(target: &Target, live: &Live, differences: &Differences, origin: &Or
 }
 
 fn kind(live: &Live, differences: &Differences, origin: &Origin) -> Kind {
-    let slot = live
-        .base
-        .as_ref()
-        .filter(|b| b.record.generation != Generation(0));
-    let Some(slot) = slot.map(|base| base.live_slot()) else {
+    let Some(live) = live_origin(live) else {
         return Kind::Commit;
     };
-    let same_name = slot.commit == origin.commit && slot.tree == origin.tree;
-    match (differences.is_empty(), same_name) {
+    match (differences.is_empty(), live == *origin) {
         _ if differences.needs_commit() => Kind::Commit,
         (true, true) => Kind::Nothing,
         (true, false) => Kind::Rename,
         (false, true) => Kind::Mend,
         (false, false) => Kind::Commit,
     }
+}
+
+fn live_origin(live: &Live) -> Option<Origin> {
+    let base = live.base.as_ref();
+    let base = base.filter(|base| base.record.generation != Generation(0))?;
+    let slot = base.live_slot();
+    Some(Origin {
+        commit: slot.commit.clone(),
+        tree: slot.tree.clone(),
+    })
 }
 
 /// Processes that will lose their network, and what others do to forwarded packets.

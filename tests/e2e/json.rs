@@ -1,0 +1,152 @@
+//! `docs/json.md` names every field that `-o json` prints, and no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use rig::lab::Lab;
+use rig::program::Run;
+use rig::tree::{Container, Policy, Rule, Tree};
+use serde_json::Value;
+
+type Fields = BTreeSet<String>;
+
+/// Every field of a document, as the documentation writes it. A list stands among them too, since
+/// one that is empty does not say of what.
+fn fields(of: &Value, at: &str, found: &mut Fields) {
+    match of {
+        Value::Object(map) => {
+            for (name, value) in map {
+                let name = if at.ends_with("drops") { "*" } else { name };
+                let at = if at.is_empty() {
+                    name.to_owned()
+                } else {
+                    format!("{at}.{name}")
+                };
+                fields(value, &at, found);
+            }
+        }
+        Value::Array(items) => {
+            found.insert(format!("{at}[]"));
+            for item in items {
+                fields(item, &format!("{at}[]"), found);
+            }
+        }
+        _ => {
+            found.insert(at.to_owned());
+        }
+    }
+}
+
+fn documented(heading: &str) -> Fields {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/json.md");
+    let text = fs::read_to_string(path).unwrap();
+    let mut inside = false;
+    let mut found = Fields::new();
+    for line in text.lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            inside = title == heading;
+        }
+        let row = line.strip_prefix("| `").and_then(|row| row.split_once('`'));
+        if let (true, Some((field, _))) = (inside, row) {
+            assert!(found.insert(field.to_owned()), "{field} twice");
+        }
+    }
+    found
+}
+
+#[derive(Default)]
+struct Printed(BTreeMap<&'static str, Fields>);
+
+impl Printed {
+    fn note(&mut self, heading: &'static str, run: &Run) {
+        let document: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|error| {
+            panic!("{error}: {run}");
+        });
+        fields(&document, "", self.0.entry(heading).or_default());
+    }
+}
+
+fn tree() -> Tree {
+    let container = |name: &str, number| {
+        Container::numbered(&format!("shop/{name}"), number).label("app", name)
+    };
+    Tree::new()
+        .container(&container("front", 1))
+        .container(&container("db", 2))
+        .policy(
+            &Policy::new("shop/front")
+                .select(&[("app", "front")])
+                .egress(&[Rule::new().containers(&[("app", "db")])]),
+        )
+}
+
+fn policy(port: u16) -> Policy {
+    Policy::new("shop/db")
+        .select(&[("app", "db")])
+        .ingress(&[Rule::new()
+            .containers(&[("app", "front")])
+            .port("TCP", port)])
+}
+
+fn explain(lab: &Lab, from: &str, to: &str) -> Run {
+    let arguments = [
+        "explain", "--from", from, "--to", to, "--port", "80", "-o", "json",
+    ];
+    lab.reconcile(&arguments).ended(0)
+}
+
+#[test]
+fn every_field_is_documented() {
+    Lab::run("json", |lab| {
+        let mut printed = Printed::default();
+        lab.repository().hold(&tree().policy(&policy(80)));
+        lab.repository().commit("the tree");
+        printed.note("plan", &lab.reconcile(&["-n", "-o", "json"]).ended(0));
+        printed.note("plan", &lab.reconcile(&["-o", "json"]).ended(0));
+        printed.note("explain", &explain(lab, "shop/front", "shop/db"));
+        printed.note("explain", &explain(lab, "shop/db", "shop/front"));
+        let outside = explain(lab, "192.0.2.77", "shop/db");
+        printed.note("explain", &outside);
+
+        lab.repository().hold(&tree().policy(&policy(81)));
+        lab.repository().commit("another port");
+        printed.note("plan", &lab.reconcile(&["-o", "json"]).ended(0));
+        lab.repository().hold(&tree());
+        lab.repository().commit("no policy");
+        printed.note("plan", &lab.reconcile(&["-n", "-o", "json"]).ended(0));
+        printed.note("status", &lab.reconcile(&["status", "-o", "json"]).ended(0));
+
+        let nobody = Policy::new("shop/nobody").select(&[("app", "nobody")]);
+        let twice = tree().policy(&nobody);
+        let twice = twice.file("again.yaml", &two_of_one_name());
+        lab.repository().hold(&twice);
+        lab.repository().commit("one name twice");
+        printed.note(
+            "findings",
+            &lab.reconcile(&["validate", "-o", "json"]).ended(3),
+        );
+        printed.note("findings", &lab.reconcile(&["-o", "json"]).ended(3));
+        printed.note("detach", &lab.reconcile(&["detach", "-o", "json"]).ended(0));
+
+        for (heading, fields) in &printed.0 {
+            let documented = documented(heading);
+            // A list of objects is told by their fields.
+            let told = |list: &&String| fields.iter().any(|f| f.starts_with(&format!("{list}.")));
+            let lists: Fields = fields.iter().filter(told).cloned().collect();
+            let fields: Fields = fields.difference(&lists).cloned().collect();
+            let missing: Vec<_> = fields.difference(&documented).collect();
+            let stale: Vec<_> = documented.difference(&fields).collect();
+            assert!(
+                missing.is_empty() && stale.is_empty(),
+                "{heading}: not documented {missing:?}, not printed {stale:?}"
+            );
+        }
+    });
+}
+
+fn two_of_one_name() -> String {
+    let one = "apiVersion: plumbline.dev/v1alpha1\nkind: Container\n\
+               metadata: {name: db, namespace: shop}\nspec: {addresses: [10.44.9.9]}\n";
+    format!("{one}---\n{one}")
+}
