@@ -11,13 +11,14 @@ use serde_json::Value;
 
 type Fields = BTreeSet<String>;
 
-/// Every field of a document, as the documentation writes it. A list stands among them too, since
+/// Every field of a document, as the documentation writes it; `*` where names are data. A list stands among them too, since
 /// one that is empty does not say of what.
 fn fields(of: &Value, at: &str, found: &mut Fields) {
     match of {
         Value::Object(map) => {
             for (name, value) in map {
-                let name = if at.ends_with("drops") { "*" } else { name };
+                let open = at.ends_with("drops") || at == "sysctls";
+                let name = if open { "*" } else { name };
                 let at = if at.is_empty() {
                     name.to_owned()
                 } else {
@@ -118,8 +119,13 @@ fn every_field_is_documented() {
         printed.note("status", &lab.reconcile(&["status", "-o", "json"]).ended(0));
 
         let nobody = Policy::new("shop/nobody").select(&[("app", "nobody")]);
-        let twice = tree().policy(&nobody);
-        let twice = twice.file("again.yaml", &two_of_one_name());
+        lab.repository().hold(&tree().policy(&nobody));
+        lab.repository().commit("a policy for nobody");
+        printed.note(
+            "findings",
+            &lab.reconcile(&["validate", "-o", "json"]).ended(0),
+        );
+        let twice = tree().file("again.yaml", &two_of_one_name());
         lab.repository().hold(&twice);
         lab.repository().commit("one name twice");
         printed.note(
