@@ -8,7 +8,7 @@ use state::plan::Origin;
 use state::words::flow::Flow;
 use state::words::identity::RuleId;
 use state::words::names::HostName;
-use state::words::verdict::{ByDirection, Direction, Permit, Verdict};
+use state::words::verdict::{ByDirection, Decision, Direction, Permit, Verdict};
 
 use super::escape::escape;
 use super::text::Style;
@@ -115,7 +115,7 @@ impl FlowView {
             address: address.to_string(),
         };
         let side = |direction| {
-            let (says, policy) = says(verdict, direction);
+            let (says, policy) = says(verdict.get(direction));
             let rules = rules.get(direction).iter();
             Side {
                 says,
@@ -125,11 +125,7 @@ impl FlowView {
             }
         };
         Self {
-            verdict: if matches!(verdict, Verdict::Allow { .. }) {
-                ALLOWED
-            } else {
-                DENIED
-            },
+            verdict: if verdict.allows() { ALLOWED } else { DENIED },
             from: end(flow.source),
             to: end(flow.destination),
             protocol: protocol(flow.protocol),
@@ -151,20 +147,10 @@ fn protocol(number: u8) -> String {
 }
 
 /// What one side says, and the policy that denies.
-fn says(verdict: &Verdict, direction: Direction) -> (String, Option<String>) {
-    let permit = match verdict {
-        Verdict::Allow { egress, ingress } => match direction {
-            Direction::Egress => *egress,
-            Direction::Ingress => *ingress,
-        },
-        Verdict::Deny {
-            direction: denying,
-            container,
-            policy,
-        } => {
-            if *denying != direction {
-                return ("was not decisive".to_owned(), None);
-            }
+fn says(decision: &Decision) -> (String, Option<String>) {
+    let permit = match decision {
+        Decision::Permit(permit) => permit,
+        Decision::Deny { container, policy } => {
             let says = format!("{container} is isolated by {policy}, and no rule allows it");
             return (says, Some(policy.to_string()));
         }

@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Container, Desired, Peer, Policy, Port, PortNumber, Rule};
+use super::{Desired, Peer, Policy, Port, PortNumber, Rule};
 use crate::words::flow::Flow;
 use crate::words::identity::RuleId;
 use crate::words::ports::Protocol;
-use crate::words::verdict::{ByDirection, Direction, Permit, Verdict};
+use crate::words::verdict::{ByDirection, Decision, Direction, Permit, Verdict};
 
 /// A verdict, and every rule that gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,12 +20,6 @@ pub struct Judgement {
     /// For each direction all rules that allow the flow, as ids, the first one first. Empty where
     /// no rule was asked.
     pub rules: ByDirection<Vec<RuleId>>,
-}
-
-/// What one side says.
-enum Side<'a> {
-    Permit(Permit, Vec<RuleId>),
-    Deny(&'a Container, &'a Policy),
 }
 
 /// Judges a flow as this host does. A container of another host is judged there: resolve the tree
@@ -39,37 +33,13 @@ pub fn judge(desired: &Desired, host_addresses: &BTreeSet<IpAddr>, flow: &Flow) 
         host_addresses,
         flow,
     };
-    let sides = [
-        asked.side(Direction::Egress),
-        asked.side(Direction::Ingress),
-    ];
-    let directions = [Direction::Egress, Direction::Ingress];
-    let mut permits = ByDirection::from_fn(|_| Permit::NoPolicy);
     let mut rules = ByDirection::<Vec<RuleId>>::default();
-    let mut denied = None;
-    for (direction, side) in directions.into_iter().zip(sides) {
-        match side {
-            Side::Permit(permit, by) => {
-                *permits.get_mut(direction) = permit;
-                *rules.get_mut(direction) = by;
-            }
-            Side::Deny(container, policy) => {
-                denied.get_or_insert(Verdict::Deny {
-                    direction,
-                    container: container.name.clone(),
-                    policy: policy.name.clone(),
-                });
-            }
-        }
-    }
-    let allowed = Verdict::Allow {
-        egress: permits.egress,
-        ingress: permits.ingress,
-    };
-    Judgement {
-        verdict: denied.unwrap_or(allowed),
-        rules,
-    }
+    let verdict = ByDirection::from_fn(|direction| {
+        let (decision, by) = asked.side(direction);
+        *rules.get_mut(direction) = by;
+        decision
+    });
+    Judgement { verdict, rules }
 }
 
 struct Asked<'a> {
@@ -78,20 +48,21 @@ struct Asked<'a> {
     flow: &'a Flow,
 }
 
-impl<'a> Asked<'a> {
-    fn side(&self, direction: Direction) -> Side<'a> {
+impl Asked<'_> {
+    fn side(&self, direction: Direction) -> (Decision, Vec<RuleId>) {
+        let permit = |permit| (Decision::Permit(permit), Vec::new());
         let (own, other) = match direction {
             Direction::Egress => (self.flow.source, self.flow.destination),
             Direction::Ingress => (self.flow.destination, self.flow.source),
         };
         let Some(container) = self.desired.container_at(own).filter(|c| c.here) else {
-            return Side::Permit(Permit::NoPolicy, Vec::new());
+            return permit(Permit::NoPolicy);
         };
         if container.addresses.contains(&other) {
-            return Side::Permit(Permit::Itself, Vec::new());
+            return permit(Permit::Itself);
         }
         if self.is_host(other) {
-            return Side::Permit(Permit::Host, Vec::new());
+            return permit(Permit::Host);
         }
         let selects = |policy: &&Policy| {
             policy.name.namespace == container.name.namespace
@@ -101,7 +72,7 @@ impl<'a> Asked<'a> {
         let policies = &self.desired.policies;
         let isolating: Vec<&Policy> = policies.list.iter().filter(selects).collect();
         let Some(first) = isolating.first() else {
-            return Side::Permit(Permit::Open, Vec::new());
+            return permit(Permit::Open);
         };
         let rules: Vec<RuleId> = isolating
             .iter()
@@ -109,10 +80,14 @@ impl<'a> Asked<'a> {
             .filter(|rule| self.allows(rule, other))
             .map(|rule| rule.id)
             .collect();
-        match rules.first() {
-            Some(id) => Side::Permit(Permit::Rule(*id), rules),
-            None => Side::Deny(container, first),
-        }
+        let decision = match rules.first() {
+            Some(id) => Decision::Permit(Permit::Rule(*id)),
+            None => Decision::Deny {
+                container: container.name.clone(),
+                policy: first.name.clone(),
+            },
+        };
+        (decision, rules)
     }
 
     fn is_host(&self, address: IpAddr) -> bool {

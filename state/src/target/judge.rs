@@ -14,7 +14,7 @@ use crate::words::address::Cidr;
 use crate::words::flow::Flow;
 use crate::words::identity::{IdentityId, RuleId};
 use crate::words::names::FullName;
-use crate::words::verdict::{ByDirection, Direction, Permit, Verdict};
+use crate::words::verdict::{ByDirection, Decision, Direction, Permit, Verdict};
 
 /// What the tables say of one side of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,24 +104,20 @@ pub fn verdict(desired: &Desired, target: &Target, flow: &Flow) -> Option<Verdic
         .iter()
         .map(|(name, container)| (container.constants.endpoint, name))
         .collect();
-    let mut permits = ByDirection::from_fn(|_| Permit::NoPolicy);
-    for direction in [Direction::Egress, Direction::Ingress] {
-        match sides.get(direction) {
-            Side::Permit(permit) => *permits.get_mut(direction) = *permit,
-            Side::Absent(_) => return None,
-            Side::Deny(index) => {
-                let container = desired.containers.get(*names.get(index)?)?;
-                let policy = desired.isolating(container, direction).next()?;
-                return Some(Verdict::Deny {
-                    direction,
-                    container: container.name.clone(),
-                    policy: policy.name.clone(),
-                });
-            }
+    let decide = |direction| match sides.get(direction) {
+        Side::Permit(permit) => Some(Decision::Permit(*permit)),
+        Side::Absent(_) => None,
+        Side::Deny(index) => {
+            let container = desired.containers.get(*names.get(index)?)?;
+            let policy = desired.isolating(container, direction).next()?;
+            Some(Decision::Deny {
+                container: container.name.clone(),
+                policy: policy.name.clone(),
+            })
         }
-    }
-    Some(Verdict::Allow {
-        egress: permits.egress,
-        ingress: permits.ingress,
+    };
+    Some(Verdict {
+        egress: decide(Direction::Egress)?,
+        ingress: decide(Direction::Ingress)?,
     })
 }

@@ -76,23 +76,27 @@ pub enum Permit {
     Rule(RuleId),
 }
 
-/// The verdict on a flow.
+/// What one side of a flow says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Both sides allow it.
-    Allow {
-        /// What the initiator's egress says.
-        egress: Permit,
-        /// What the responder's ingress says.
-        ingress: Permit,
-    },
-    /// One side does not.
+pub enum Decision {
+    /// It allows the flow.
+    Permit(Permit),
+    /// Its policies do not.
     Deny {
-        /// The direction that denies; where both do, egress.
-        direction: Direction,
         /// The container whose policies deny.
         container: FullName,
-        /// The first policy, by name, that isolates it in that direction.
+        /// The first policy, by name, that isolates it in this direction.
         policy: FullName,
     },
+}
+
+/// The verdict on a flow: what the initiator's egress says, and the responder's ingress.
+pub type Verdict = ByDirection<Decision>;
+
+impl Verdict {
+    /// Whether both sides allow the flow.
+    pub fn allows(&self) -> bool {
+        let denies = |direction| matches!(self.get(direction), Decision::Deny { .. });
+        !Direction::ALL.into_iter().any(denies)
+    }
 }

@@ -10,7 +10,7 @@ use state::desired::{self, Desired, Rule};
 use state::target;
 use state::words::flow::Flow;
 use state::words::identity::RuleId;
-use state::words::verdict::{ByDirection, Direction, Permit, Verdict};
+use state::words::verdict::{ByDirection, Decision, Direction, Permit};
 
 use super::{compiled, show};
 use crate::oracle::{Opinion, Oracle, Written};
@@ -58,11 +58,9 @@ pub(super) fn three_agree(case: &Case) -> Result<(), String> {
 
 /// What two opinions make together, in the words of the judges.
 fn judgement(desired: &Desired, opinions: &ByDirection<Opinion>) -> Judgement {
-    let mut permits = ByDirection::from_fn(|_| Permit::NoPolicy);
     let mut rules = ByDirection::<Vec<RuleId>>::default();
-    let mut denied = None;
-    for direction in [Direction::Egress, Direction::Ingress] {
-        *permits.get_mut(direction) = match opinions.get(direction) {
+    let verdict = ByDirection::from_fn(|direction| {
+        Decision::Permit(match opinions.get(direction) {
             Opinion::NotOurs => Permit::NoPolicy,
             Opinion::Itself => Permit::Itself,
             Opinion::Host => Permit::Host,
@@ -74,23 +72,14 @@ fn judgement(desired: &Desired, opinions: &ByDirection<Opinion>) -> Judgement {
                 Permit::Rule(first)
             }
             Opinion::Denied(container, policy) => {
-                denied.get_or_insert(Verdict::Deny {
-                    direction,
+                return Decision::Deny {
                     container: container.clone(),
                     policy: policy.clone(),
-                });
-                continue;
+                };
             }
-        };
-    }
-    let allowed = Verdict::Allow {
-        egress: permits.egress,
-        ingress: permits.ingress,
-    };
-    Judgement {
-        verdict: denied.unwrap_or(allowed),
-        rules,
-    }
+        })
+    });
+    Judgement { verdict, rules }
 }
 
 /// The rules that the oracle names, by the ids that the compile step gave them.

@@ -9,7 +9,6 @@ use state::documents;
 use state::documents::config::Dns;
 use state::documents::tree::Tree;
 use state::words::flow::Flow;
-use state::words::verdict::Verdict;
 
 use super::agreement::three_agree;
 use super::{compiled, show};
@@ -83,7 +82,7 @@ fn check(spec: &str, rows: &[(&str, &str, u8, u16, bool)]) {
     let (desired, _) = compiled(&case.documents, &case);
     for (flow, row) in case.flows.iter().zip(rows) {
         let judgement = desired::judge(&desired, &case.host_addresses, flow);
-        let allowed = matches!(judgement.verdict, Verdict::Allow { .. });
+        let allowed = judgement.verdict.allows();
         assert_eq!(allowed, row.4, "{row:?}: {judgement:?}\n{spec}");
     }
 }

@@ -83,10 +83,12 @@ impl<'a> Judges<'a> {
             let mut rules = desired::judge(desired, addresses, flow).rules;
             std::mem::take(rules.get_mut(direction))
         });
-        let egress = judge(Direction::Egress).verdict(flow)?;
-        let ingress = judge(Direction::Ingress).verdict(flow)?;
+        let verdict = Verdict {
+            egress: judge(Direction::Egress).verdict(flow)?.egress,
+            ingress: judge(Direction::Ingress).verdict(flow)?.ingress,
+        };
         Some(Judged {
-            verdict: both(egress, ingress),
+            verdict,
             rules,
             hosts,
         })
@@ -108,15 +110,4 @@ impl<'a> Judges<'a> {
 fn other_host(desired: &Desired, address: IpAddr) -> Option<&HostName> {
     let container = desired.container_at(address).filter(|c| !c.here)?;
     container.host.as_ref()
-}
-
-/// What the initiator's judge says of egress, and the responder's of ingress. Each allows what is
-/// not its own, so a denial of either is the flow's.
-fn both(by_initiator: Verdict, by_responder: Verdict) -> Verdict {
-    match (by_initiator, by_responder) {
-        (Verdict::Allow { egress, .. }, Verdict::Allow { ingress, .. }) => {
-            Verdict::Allow { egress, ingress }
-        }
-        (denied @ Verdict::Deny { .. }, _) | (_, denied) => denied,
-    }
 }
