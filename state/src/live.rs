@@ -312,6 +312,8 @@ pub struct LiveHost {
     pub sysctls: BTreeMap<String, String>,
     /// Chains of others on the FORWARD hook that drop by policy ("inet filter FORWARD").
     pub forward_drops: BTreeSet<String>,
+    /// Families in which the table that `status` proposes translates what leaves the host.
+    pub translated: BTreeSet<Family>,
     /// Processes that live in a managed namespace, by container.
     pub processes: BTreeMap<FullName, Vec<Process>>,
 }

@@ -1,10 +1,14 @@
 //! Hosts: every local address of a container's own is its host's; containers of another host are
 //! peers.
 
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
 use rig::lab::Lab;
 use rig::scene::Scene;
 use rig::traffic::{Attempt, Listen, Outcome, Protocol, Service};
 use rig::tree::{Container, Policy, Rule, Tree};
+use rig::wait::LIMIT;
+use serde_json::Value;
 
 #[test]
 fn any_local_address_of_the_host_is_the_host() {
@@ -64,6 +68,44 @@ fn containers_of_another_host_are_peers() {
         assert_eq!(lab.alpha().netns_names(), ["pair.other", "pair.web"]);
         assert_eq!(beta.netns_names(), ["pair.db"]);
         scene.expect(lines);
+    });
+}
+
+/// Loaded twice, it stands once.
+#[test]
+fn private_addresses_leave_translated_by_the_table_that_status_proposes() {
+    let web = Container::numbered("shop/web", 1);
+    Lab::run("translation", |lab| {
+        let outside = lab.outside();
+        lab.repository().hold(&Tree::new().container(&web));
+        lab.apply("one container");
+        let status = || -> Value {
+            let run = lab.reconcile(&["status", "-o", "json"]).ended(0);
+            serde_json::from_str(&run.stdout).unwrap()
+        };
+        let proposed = status();
+        assert_eq!(proposed["untranslated"].as_array().unwrap().len(), 2);
+        let table: Vec<&str> = proposed["translateWith"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|line| line.as_str().unwrap())
+            .collect();
+        for _ in 0..2 {
+            let line = format!("nft -f - <<'END'\n{}\nEND", table.join("\n"));
+            drop(lab.shell(&lab.alpha(), &line).ended(0));
+        }
+        let rules = lab.shell(&lab.alpha(), "nft list ruleset").ended(0);
+        assert_eq!(rules.stdout.matches("masquerade").count(), 2, "{rules}");
+        assert_eq!(status()["untranslated"], Value::Array(Vec::new()));
+        let container = lab.alpha().container("shop/web");
+        let translated = lab.addresses(lab.alpha().net());
+        for (address, from) in lab.addresses(&outside).into_iter().zip(translated) {
+            let listener = outside.run(|| TcpListener::bind((address, 80)).unwrap());
+            let to = SocketAddr::new(address, 80);
+            let _stream = container.run(|| TcpStream::connect_timeout(&to, LIMIT).unwrap());
+            assert_eq!(listener.accept().unwrap().1.ip(), from);
+        }
     });
 }
 

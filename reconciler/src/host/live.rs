@@ -5,17 +5,20 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use state::live::{About, Fault, LiveHost, LiveNetwork};
-use state::target::host::{GATEWAY_MAC, INSIDE_NAME, Network, from_alias, interface_name};
+use state::target::host::{
+    GATEWAY_MAC, INSIDE_NAME, INTERFACE_GROUP, Network, from_alias, interface_name,
+};
 use state::target::located::Uplink;
 use state::words::address::{Cidr, Family, Mac};
 use state::words::names::FullName;
 
 use super::addresses::{self, Address};
+use super::chains::Chains;
 use super::links::{self, Link};
 use super::network::{self, Inside, families, gateway, is_interface_of};
 use super::resolver::{self, State};
 use super::routes::{self, Neighbour, Route};
-use super::{Host, HostError, chains, namespaces, processes, sysctls};
+use super::{Host, HostError, namespaces, processes, sysctls};
 
 /// A host as it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,6 +113,7 @@ impl Host {
         }
         let own: BTreeSet<u32> = interfaces.values().map(|link| link.index).collect();
         let uplinks = uplinks(&listing, &own)?;
+        let chains = Chains::read();
         Ok(HostReading {
             host: LiveHost {
                 foreign_namespaces,
@@ -119,7 +123,8 @@ impl Host {
                 foreign_routes: foreign_routes(&listing, &own),
                 foreign_resolvers: resolver::foreign()?,
                 sysctls: host_sysctls(&uplinks)?,
-                forward_drops: chains::dropping_forwarded(),
+                forward_drops: chains.forward_drops,
+                translated: chains.translated,
                 processes: self.processes(&insides)?,
             },
             networks,
@@ -272,7 +277,7 @@ impl NetworkReader<'_> {
             format!("{name} has no alias"),
         );
         fault(
-            link.group != super::ownership::INTERFACE_GROUP,
+            link.group != INTERFACE_GROUP,
             About::All,
             format!("{name} is not in our group"),
         );

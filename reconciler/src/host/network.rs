@@ -17,14 +17,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use state::live::Process;
 use state::target::host::{
-    GATEWAY_MAC, GATEWAY_V4, GATEWAY_V6, INSIDE_NAME, Network, alias, interface_name,
+    GATEWAY_MAC, GATEWAY_V4, GATEWAY_V6, INSIDE_NAME, INTERFACE_GROUP, Network, alias,
+    interface_name,
 };
 use state::words::address::Family;
 use state::words::names::FullName;
 
 use super::links::{self, Link, Pair, Setting, set};
 use super::netlink::{Change, Netlink, NetlinkError};
-use super::ownership::{INTERFACE_GROUP, NotOurs};
+use super::ownership::NotOurs;
 use super::{Host, HostError, addresses, namespaces, processes, resolver, routes, sysctls};
 
 /// A namespace of ours, and a socket in it.

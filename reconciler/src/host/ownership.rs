@@ -17,10 +17,6 @@ use std::path::PathBuf;
 
 use state::target::host::ROUTE_PROTOCOL;
 
-/// The group of our host-side interfaces ("PL" in ASCII). Unlike an alias it is set by the request
-/// that makes an interface, so one is never without a mark.
-pub const INTERFACE_GROUP: u32 = 0x504c;
-
 /// The first line of a `resolv.conf` that we wrote.
 pub(super) const RESOLV_CONF_MARK: &str = "# Written by plumbline from the host's; do not edit.\n";
 

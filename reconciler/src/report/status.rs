@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Serialize;
 use state::live::{Live, LiveContainer, SlotMark};
+use state::target::host::{INTERFACE_GROUP, TRANSLATION_TABLE};
+use state::words::address::Family;
 use state::words::names::FullName;
 
 use super::escape::escape;
@@ -154,11 +156,14 @@ impl Container {
     }
 }
 
-/// The private addresses of containers as ranges, for nothing of ours translates yet.
+/// The private addresses of containers as ranges, in families without the table of
+/// [`translate_with`].
 fn untranslated(live: &Live) -> Vec<IpNet> {
     let networks = live.containers.values().filter_map(|c| c.network.as_ref());
     let addresses = networks.flat_map(|network| network.network.addresses.iter().copied());
-    let private = addresses.filter(|address| is_private(*address));
+    let private = addresses.filter(|address| {
+        is_private(*address) && !live.host.translated.contains(&Family::of(*address))
+    });
     IpNet::aggregate(&private.map(IpNet::from).collect())
 }
 
@@ -169,30 +174,38 @@ fn is_private(address: IpAddr) -> bool {
     }
 }
 
-/// A table for `nft -f`, a line each, a chain for each family.
+/// A table for `nft -f`, a line each, for each family of the ranges. It stays true when containers
+/// come and go, for it knows them by their interfaces' group (POSTROUTING sees the input interface
+/// from Linux 5.7 on), and it may be loaded again: it takes its own place.
 fn translate_with(ranges: &[IpNet]) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (word, v4) in [("ip", true), ("ip6", false)] {
-        let family = ranges.iter().filter(|range| range.addr().is_ipv4() == v4);
-        let list: Vec<String> = family.map(ToString::to_string).collect();
-        if list.is_empty() {
-            continue;
-        }
-        let list = list.join(", ");
-        lines.extend([
-            format!("table {word} plumbline_nat {{"),
-            format!("  set containers {{ type {}; flags interval;", set_type(v4)),
-            format!("    elements = {{ {list} }} }}"),
-            "  chain post { type nat hook postrouting priority srcnat;".to_owned(),
-            format!("    {word} saddr @containers {word} daddr != @containers masquerade; }}"),
+    let families = [
+        (
+            Family::V4,
+            "ip",
+            "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16",
+        ),
+        (Family::V6, "ip6", "fc00::/7"),
+    ];
+    let needed = families.into_iter().filter(|(family, ..)| {
+        let mut addresses = ranges.iter().map(IpNet::addr);
+        addresses.any(|address| Family::of(address) == *family)
+    });
+    let tables = needed.map(|(_, word, private)| {
+        [
+            format!("table {word} {TRANSLATION_TABLE}"),
+            format!("delete table {word} {TRANSLATION_TABLE}"),
+            format!("table {word} {TRANSLATION_TABLE} {{"),
+            "  chain post {".to_owned(),
+            "    type nat hook postrouting priority srcnat;".to_owned(),
+            format!(
+                "    iifgroup {INTERFACE_GROUP} oifgroup != {INTERFACE_GROUP} \
+                 {word} saddr {{ {private} }} masquerade"
+            ),
+            "  }".to_owned(),
             "}".to_owned(),
-        ]);
-    }
-    lines
-}
-
-fn set_type(v4: bool) -> &'static str {
-    if v4 { "ipv4_addr" } else { "ipv6_addr" }
+        ]
+    });
+    tables.flatten().collect()
 }
 
 /// For people.
@@ -222,7 +235,7 @@ pub fn text(status: &Status, style: Style) -> String {
         let list = status.untranslated.join(", ");
         let _ = writeln!(
             out,
-            "\nprivate and not translated: {list}; `nft -f` of this would:"
+            "\nprivate: {list}; unless a rule of yours translates them, `nft -f` of this will:"
         );
         for line in &status.translate_with {
             let _ = writeln!(out, "    {line}");

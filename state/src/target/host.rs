@@ -18,6 +18,11 @@ pub const MTU: u32 = 1_500;
 pub const INSIDE_NAME: &str = "eth0";
 /// The protocol number that marks routes as ours (`ip route show proto 112`).
 pub const ROUTE_PROTOCOL: u8 = 112;
+/// The group of our host-side interfaces ("PL" in ASCII). Unlike an alias it is set by the request
+/// that makes an interface, so one is never without a mark.
+pub const INTERFACE_GROUP: u32 = 0x504c;
+/// The nftables table, in families ip and ip6, that `status` proposes for translation.
+pub const TRANSLATION_TABLE: &str = "plumbline_nat";
 
 /// The mark of an interface that is ours: its alias.
 pub fn alias(name: &FullName) -> String {
