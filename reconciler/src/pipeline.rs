@@ -135,8 +135,18 @@ pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure
     if !tree.is_valid() {
         return Err(Failure::Invalid(Box::new(tree)));
     }
+    let commit = tree.source.id.commit();
+    tracing::info!(
+        commit,
+        containers = tree.desired.containers.len(),
+        "tree read"
+    );
     let datapath = datapath();
     let read = live::read(&request.dirs)?;
+    tracing::info!(
+        containers = read.live.containers.len(),
+        "kernel and host read"
+    );
     let target = compile(&tree.desired, &read.located, &datapath)?;
     let collisions = collisions(&target, &read.live);
     if !collisions.is_empty() {
@@ -144,6 +154,7 @@ pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure
     }
     let differences = diff(&target, &read.live, &datapath);
     let plan = plan(&target, &read.live, &differences, &tree.origin());
+    tracing::info!(operations = plan.steps.len(), "plan made");
     let refusal = guards::check(&plan, &target, &read.live, allowed).err();
     let planned = Planned {
         tree,

@@ -29,7 +29,7 @@ impl<'a> Committed<'a> {
         if let Err(failure) = self.record() {
             failures.push(failure);
         }
-        let operations: Vec<&Operation> = self.apply.plan.phase(Phase::Check).collect();
+        let operations = self.apply.operations(Phase::Check);
         // Addresses that were another container's until the store.
         for operation in &operations {
             failures.extend(self.apply.network(operation).err().map(|e| e.to_string()));

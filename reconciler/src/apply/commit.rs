@@ -18,7 +18,7 @@ impl<'a> Verified<'a> {
     ///
     /// The record is not there to be stored to. Live is unchanged.
     pub(super) fn commit(self) -> Result<Committed<'a>, CommitError> {
-        let operations: Vec<&Operation> = self.apply.plan.phase(Phase::Commit).collect();
+        let operations = self.apply.operations(Phase::Commit);
         for operation in operations {
             let Operation::Store { record } = operation else {
                 continue;

@@ -17,7 +17,7 @@ use bpf::kernel::Kernel;
 use bpf::object::Build;
 use state::diff::Delta;
 use state::live::{Live, Process};
-use state::plan::{Kind, Operation, Plan};
+use state::plan::{Kind, Operation, Phase, Plan};
 use state::target::programs::BuildHash;
 use state::target::tables::{EndpointIndex, Tables};
 use state::target::{Constants, Target};
@@ -95,6 +95,16 @@ impl<'a> Apply<'a> {
         let committed = verified.commit().map_err(Stop::before)?;
         let checked = committed.check().map_err(Stop::SwungBack)?;
         Ok(checked.settle())
+    }
+
+    /// The operations of a phase, which is about to begin.
+    fn operations(&self, phase: Phase) -> Vec<&'a Operation> {
+        let operations: Vec<_> = self.plan.phase(phase).collect();
+        tracing::info!(operations = operations.len(), "{phase}");
+        for operation in &operations {
+            tracing::debug!("{phase}: {operation}");
+        }
+        operations
     }
 
     fn kernel(&self) -> Result<&Kernel, NotOpen> {

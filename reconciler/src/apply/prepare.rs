@@ -17,9 +17,8 @@ use crate::host::{HostError, mount, sysctls};
 ///
 /// The operation that failed and why. Live is unchanged.
 pub(super) fn prepare(mut apply: Apply<'_>) -> Result<Prepared<'_>, PrepareError> {
-    let operations: Vec<&Operation> = apply.plan.phase(Phase::Prepare).collect();
+    let operations = apply.operations(Phase::Prepare);
     for batch in batches(&operations) {
-        let _span = tracing::debug_span!("prepare", ?batch).entered();
         apply.prepare_batch(batch)?;
     }
     Ok(Prepared { apply })

@@ -20,7 +20,7 @@ impl Checked<'_> {
     /// Executes the plan's last phase. One failure does not keep the rest from being done.
     pub(super) fn settle(mut self) -> Settled {
         let mut settled = Settled::default();
-        let operations: Vec<&Operation> = self.apply.plan.phase(Phase::Settle).collect();
+        let operations = self.apply.operations(Phase::Settle);
         let mut failed = false;
         for batch in batches(&operations) {
             // Settled means all of it: what failed, the next run takes up.

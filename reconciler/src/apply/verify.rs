@@ -25,7 +25,7 @@ impl<'a> Prepared<'a> {
     ///
     /// The slot differs from the target, or cannot be read. Live is unchanged.
     pub(super) fn verify(self) -> Result<Verified<'a>, VerifyError> {
-        let operations: Vec<&Operation> = self.apply.plan.phase(Phase::Verify).collect();
+        let operations = self.apply.operations(Phase::Verify);
         for operation in operations {
             let Operation::VerifySlot { slot, generation } = operation else {
                 continue;

@@ -70,7 +70,7 @@ pub struct Global {
     /// Print errors alone, and what `status`, `explain` and JSON are asked for.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print more: `validate` names what it left out.
+    /// Print more: `validate` names what it left out, a run its phases; twice, each operation.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Where maps, programs and links are pinned: a directory of a bpffs, root's alone. Runs that
@@ -189,7 +189,7 @@ pub enum Output {
 /// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ColorWhen {
-    /// On a terminal, unless NO_COLOR is set.
+    /// On a terminal, unless NO_COLOR is set or TERM is dumb.
     Auto,
     /// Into files and pipes, too.
     Always,

@@ -18,10 +18,12 @@ pub struct Out {
 }
 
 impl Out {
-    /// From what was asked for. `colour`: always, never, or as the terminals and `NO_COLOR`
-    /// (any value but the empty one) say.
+    /// From what was asked for. `colour`: always, never, or as the terminals, `NO_COLOR` (any
+    /// value but the empty one) and `TERM=dumb` say.
     pub fn new(json: bool, quiet: bool, colour: Option<bool>) -> Self {
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+        let wanted = !plain && !dumb;
         let on = |terminal: bool| Style {
             colour: colour.unwrap_or(wanted && terminal),
         };

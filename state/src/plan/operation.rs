@@ -1,6 +1,7 @@
 //! The operations: everything that `apply` can do.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::diff::{Delta, Detached, NetworkDifference, Surplus};
@@ -24,6 +25,18 @@ pub enum Phase {
     Check,
     /// What the tree no longer has is taken down.
     Settle,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Prepare => "prepare",
+            Self::Verify => "verify",
+            Self::Commit => "commit",
+            Self::Check => "check",
+            Self::Settle => "settle",
+        })
+    }
 }
 
 /// One operation in its phase.
@@ -201,6 +214,44 @@ impl Operation {
             | Self::TrimNetwork { container, .. }
             | Self::Remove { container } => Some(container),
             _ => None,
+        }
+    }
+}
+
+/// Its kind and what it is about, for the log: not what it writes.
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MountBpffs => "mount bpffs",
+            Self::CreateBase => "create base",
+            Self::ReplaceBlocks => "replace blocks",
+            Self::Barrier => "barrier",
+            Self::SetSysctl { .. } => "set sysctl",
+            Self::EnsureNetwork { .. } => "ensure network",
+            Self::OpenNetwork { .. } => "open network",
+            Self::CreateConnections { .. } => "create connections",
+            Self::ResizeConnections { .. } => "resize connections",
+            Self::Attach { .. } => "attach programs",
+            Self::Swap { .. } => "swap programs",
+            Self::MarkPreparing { .. } => "mark slot preparing",
+            Self::WriteSlot { .. } => "write slot",
+            Self::VerifySlot { .. } => "verify slot",
+            Self::Store { .. } => "store record",
+            Self::Check { .. } => "check",
+            Self::TrimNetwork { .. } => "trim network",
+            Self::Remove { .. } => "remove",
+            Self::RemoveLeftovers => "remove leftovers",
+            Self::MarkSettled { .. } => "mark slot settled",
+            Self::NameCommit { .. } => "name commit",
+        })?;
+        match self {
+            Self::SetSysctl { path, .. } => write!(f, " {path}"),
+            Self::WriteSlot { slot, delta, .. } => write!(f, " {slot}, {} rows", delta.len()),
+            Self::Store { record } => write!(f, ", generation {}", record.generation.0),
+            other => match other.container() {
+                Some(container) => write!(f, " {container}"),
+                None => Ok(()),
+            },
         }
     }
 }
