@@ -23,6 +23,9 @@ pub struct Dirs {
 /// Why live cannot be read.
 #[derive(Debug, Error)]
 pub enum LiveError {
+    /// Whoever asks is not root, and would be told that nothing is there.
+    #[error("the kernel's maps and programs can be read and written by root alone: use sudo")]
+    NotRoot,
     /// The base directory is not ours alone.
     #[error(transparent)]
     Base(#[from] MountError),
@@ -53,6 +56,12 @@ pub struct Reading {
     pub located: Located,
 }
 
+/// Whether the caller can see and change what is live.
+pub fn may() -> Result<(), LiveError> {
+    let root = rustix::process::geteuid().is_root();
+    root.then_some(()).ok_or(LiveError::NotRoot)
+}
+
 /// Opens what is pinned. `None` where there is nothing of ours.
 pub fn open(dirs: &Dirs) -> Result<Option<Kernel>, LiveError> {
     if !mount::is_mounted(&dirs.pin)? || !mount::check_base(&dirs.pin)? {
@@ -63,6 +72,7 @@ pub fn open(dirs: &Dirs) -> Result<Option<Kernel>, LiveError> {
 
 /// Reads everything. Changes nothing.
 pub fn read(dirs: &Dirs) -> Result<Reading, LiveError> {
+    may()?;
     let host = Host::open()?.read()?;
     let mut live = Live {
         bpffs: mount::is_mounted(&dirs.pin)?,

@@ -101,6 +101,8 @@ fn explain(lab: &Lab, from: &str, to: &str) -> Run {
 fn every_field_is_documented() {
     Lab::run("json", |lab| {
         let mut printed = Printed::default();
+        // Somewhere to forward to.
+        lab.outside();
         lab.repository().hold(&tree().policy(&policy(80)));
         lab.repository().commit("the tree");
         printed.note("plan", &lab.reconcile(&["-n", "-o", "json"]).ended(0));

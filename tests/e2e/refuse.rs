@@ -170,10 +170,13 @@ fn a_caller_who_is_not_root() {
         std::fs::set_permissions(copy, PermissionsExt::from_mode(0o755)).unwrap();
         let before = everything(lab);
         let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
-        let program = Program::new("setpriv").args(nobody).args([copy]);
-        let program = program.args(["-C"]).args([lab.repository().path()]);
-        let run = lab.alpha().program(&program).ended(1);
-        says(&run, &["root", "sudo"]);
+        for command in ["", "status", "detach"] {
+            let program = Program::new("setpriv").args(nobody).args([copy]);
+            let program = program.args(["-C"]).args([lab.repository().path()]);
+            let program = program.args(command.split_whitespace());
+            let run = lab.alpha().program(&program).ended(1);
+            says(&run, &["root", "sudo"]);
+        }
         assert_eq!(everything(lab), before);
     });
 }

@@ -10,6 +10,7 @@ use super::{failure, problems, request};
 use crate::applied;
 use crate::apply::{Apply, Settled, Stop};
 use crate::host::{MountError, mount};
+use crate::live;
 use crate::pipeline::{self, Failure, Planned, Request, Understood};
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
@@ -29,8 +30,8 @@ pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit
             return Exit::Usage;
         }
     };
-    if !rustix::process::geteuid().is_root() {
-        out.error("the kernel's maps and programs can be read and written by root alone: use sudo");
+    if let Err(error) = live::may() {
+        out.error(&error.to_string());
         return Exit::Failed;
     }
     let allowed = Allowed {
