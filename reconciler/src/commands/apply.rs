@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use state::plan::guards::Allowed;
-use state::plan::{Kind, Plan};
+use state::plan::{Kind, Operation, Phase, Plan, Step};
 
 use super::arguments::{ApplyArguments, Global};
 use super::{failure, problems, request};
@@ -41,30 +41,30 @@ pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit
     if arguments.dry_run {
         return dry_run(&request, arguments, allowed, out);
     }
-    match make_base(&request, allowed, out).and_then(|()| lock(&request, out)) {
-        Ok(_lock) => locked(&request, arguments, allowed, out),
+    let begun = make_base(&request, allowed, out);
+    match begun.and_then(|mounted| Ok((mounted, lock(&request, out)?))) {
+        Ok((mounted, _lock)) => locked(&request, mounted, arguments, allowed, out),
         Err(exit) => exit,
     }
 }
 
 /// The lock is on the base directory, for that is what concurrent runs share. Where it is not there
-/// yet, it is made once a plan says that there is something to do.
-fn make_base(request: &Request, allowed: Allowed, out: Out) -> Result<(), Exit> {
+/// yet, it is made once a plan says that there is something to do. Whether a bpffs was mounted.
+fn make_base(request: &Request, allowed: Allowed, out: Out) -> Result<bool, Exit> {
     let base = &request.dirs.pin;
     let told = |error: MountError| {
         out.error(&escape(&error.to_string()));
         Exit::Refused
     };
     if mount::is_mounted(base).map_err(told)? && mount::check_base(base).map_err(told)? {
-        return Ok(());
+        return Ok(false);
     }
     pipeline::make_plan(request, allowed).map_err(|failure| refused(request, &failure, out))?;
-    if !mount::is_mounted(base).map_err(told)? {
-        out.say("+ bpffs mount: mode 0700\n");
-    }
+    let mounted = !mount::is_mounted(base).map_err(told)?;
     mount::mount(base)
         .and_then(|()| mount::make_base(base))
-        .map_err(told)
+        .map_err(told)?;
+    Ok(mounted)
 }
 
 fn lock(request: &Request, out: Out) -> Result<Lock, Exit> {
@@ -111,11 +111,23 @@ fn refused(request: &Request, failure: &Failure, out: Out) -> Exit {
     failure::tell(failure, out)
 }
 
-fn locked(request: &Request, arguments: &ApplyArguments, allowed: Allowed, out: Out) -> Exit {
-    let planned = match pipeline::make_plan(request, allowed) {
+fn locked(
+    request: &Request,
+    mounted: bool,
+    arguments: &ApplyArguments,
+    allowed: Allowed,
+    out: Out,
+) -> Exit {
+    let mut planned = match pipeline::make_plan(request, allowed) {
         Ok(planned) => planned,
         Err(failure) => return refused(request, &failure, out),
     };
+    if mounted {
+        // Part of what this run does, and of what a dry run says: only the lock needed it sooner.
+        let phase = Phase::Prepare;
+        let operation = Operation::MountBpffs;
+        planned.plan.steps.insert(0, Step { phase, operation });
+    }
     if let Err(exit) = show(request, &planned, out) {
         return exit;
     }
