@@ -11,8 +11,8 @@ use serde_json::Value;
 
 type Fields = BTreeSet<String>;
 
-/// Every field of a document, as the documentation writes it; `*` where names are data. A list stands among them too, since
-/// one that is empty does not say of what.
+/// Every field of a document, as the documentation writes it; `*` where names are data. A list
+/// stands among them too, since one that is empty does not say of what.
 fn fields(of: &Value, at: &str, found: &mut Fields) {
     match of {
         Value::Object(map) => {
