@@ -95,6 +95,15 @@ pub(crate) struct BlockSet {
     pub(crate) guard: OwnedFd,
 }
 
+/// What is there without a commit record: a first run died, or the record was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remains {
+    /// The generation at which a new record would begin; 0 where nothing is stored.
+    pub begins_at: Generation,
+    /// Whether maps or blocks are pinned.
+    pub pinned: bool,
+}
+
 /// What of ours is in the kernel.
 #[derive(Debug)]
 pub struct Kernel {
@@ -123,11 +132,14 @@ impl Kernel {
         Ok(Some(kernel))
     }
 
-    /// The generation at which a new commit record would begin, where there is none; 0 where
-    /// nothing is stored.
-    pub fn begins_at(base: &Path) -> Result<Generation, OpenError> {
+    /// What is there where there is no commit record.
+    pub fn remains(base: &Path) -> Result<Remains, OpenError> {
         let pins = Pins::below(base);
-        begins_at(&pins, &gather(&pins)?)
+        let gathered = gather(&pins)?;
+        Ok(Remains {
+            begins_at: begins_at(&pins, &gathered)?,
+            pinned: !gathered.maps.is_empty() || !pins.listing()?.blocks.is_empty(),
+        })
     }
 
     /// Finds what is there, and makes or pins what is missing.

@@ -44,6 +44,8 @@ pub enum LiveError {
 pub struct LiveKernel {
     /// The global state.
     pub base: Base,
+    /// Whether runs that died have left what nothing reaches.
+    pub leftovers: bool,
     /// Containers of which anything is pinned. Their networks are not this crate's to read.
     pub containers: BTreeMap<FullName, LiveContainer>,
     /// Rows of each slot that nothing of ours writes, A's first.
@@ -79,11 +81,11 @@ impl Kernel {
             layout: u32::try_from(header::PL_LAYOUT).unwrap_or(u32::MAX),
             block_code: self.block_code(),
             record: self.record(),
-            leftovers: self.has_leftovers(&containers)?,
             slots,
         };
         Ok(LiveKernel {
             base,
+            leftovers: self.has_leftovers(&containers)?,
             containers,
             foreign,
         })

@@ -82,9 +82,12 @@ pub fn read(dirs: &Dirs) -> Result<Reading, LiveError> {
     if let Some(kernel) = open(dirs)? {
         let found = kernel.live()?;
         live.base = Some(found.base);
+        live.leftovers = found.leftovers;
         live.containers = found.containers;
     } else if live.bpffs {
-        live.begins_at = Kernel::begins_at(&dirs.pin)?;
+        let remains = Kernel::remains(&dirs.pin)?;
+        live.begins_at = remains.begins_at;
+        live.leftovers = remains.pinned;
     }
     for (name, network) in host.networks {
         live.containers.entry(name).or_default().network = Some(network);

@@ -28,6 +28,9 @@ pub struct Live {
     /// The generation at which a new commit record would begin, where there is none: above every
     /// one that connections have cached.
     pub begins_at: Generation,
+    /// Runs that died have left what nothing reaches: sets of blocks beside the one in use, or
+    /// connection maps registered for no container. Where there is no base, whatever is pinned.
+    pub leftovers: bool,
     /// Containers of which anything was found: pins, an interface or a namespace of ours.
     pub containers: BTreeMap<FullName, LiveContainer>,
     /// The host around them.
@@ -45,9 +48,6 @@ pub struct Base {
     pub record: CommitRecord,
     /// The two slots, A first.
     pub slots: [LiveSlot; 2],
-    /// Runs that died have left what nothing reaches: sets of blocks beside the one in use, or
-    /// connection maps registered for no container.
-    pub leftovers: bool,
 }
 
 impl Base {
@@ -388,7 +388,6 @@ mod tests {
                 block_code: [0; 32],
                 record,
                 slots,
-                leftovers: false,
             }),
             containers: BTreeMap::from([(name("a/kept"), found(Some(7), Some(0)))]),
             ..Live::default()

@@ -15,5 +15,6 @@ mod atomicity;
 mod leaks;
 mod after_exit;
 mod refuse;
+mod privilege;
 mod killed;
 mod json;

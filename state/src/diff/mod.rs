@@ -80,6 +80,7 @@ pub fn diff(target: &Target, live: &Live, datapath: &Datapath) -> Differences {
     let mut found = Differences {
         bpffs_missing: !live.bpffs,
         base_missing: live.base.is_none(),
+        leftovers: live.leftovers,
         ..Differences::default()
     };
     let empty = Tables::default();
@@ -88,7 +89,6 @@ pub fn diff(target: &Target, live: &Live, datapath: &Datapath) -> Differences {
             found.blocks = base.block_code != datapath.block_code;
             found.unsettled = !base.is_settled();
             found.interrupted = base.other_slot().generation > base.record.generation;
-            found.leftovers = base.leftovers;
             found.foreign = base.live_slot().foreign;
             found.next_foreign = base.other_slot().foreign;
             (&base.live_slot().tables, &base.other_slot().tables)

@@ -220,8 +220,7 @@ impl Run<'_> {
     fn settle(&self, list: &mut List) {
         let found = self.differences;
         let phase = Phase::Settle;
-        // Where there is no record, a first run may have died before it was pinned.
-        let leftovers = found.blocks || found.leftovers || found.base_missing;
+        let leftovers = found.blocks || found.leftovers;
         if self.commits || found.unsettled || leftovers {
             list.push(phase, Operation::Barrier);
         }

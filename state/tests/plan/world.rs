@@ -141,7 +141,11 @@ impl World {
             base: self
                 .base
                 .as_ref()
-                .map(|base| self.read_base(base, datapath)),
+                .map(|base| Self::read_base(base, datapath)),
+            leftovers: self
+                .base
+                .as_ref()
+                .is_some_and(|base| self.leftovers(base, datapath)),
             begins_at: self.begins_at(),
             containers: read.collect(),
             host: LiveHost {
@@ -171,17 +175,20 @@ impl World {
         [("eth0".to_owned(), Uplink { learns_routes })].into()
     }
 
-    fn read_base(&self, base: &Pinned, datapath: &Datapath) -> Base {
-        let pinned: BTreeSet<u32> = self.pinned_maps();
+    fn read_base(base: &Pinned, datapath: &Datapath) -> Base {
         let current = base.current(datapath);
         Base {
             layout: 1,
             block_code: current.map_or([0; 32], |set| set.code),
             record: base.record,
             slots: base.slots.clone(),
-            leftovers: base.registry.values().any(|id| !pinned.contains(id))
-                || base.sets.len() > usize::from(current.is_some()),
         }
+    }
+
+    fn leftovers(&self, base: &Pinned, datapath: &Datapath) -> bool {
+        let pinned = self.pinned_maps();
+        base.registry.values().any(|id| !pinned.contains(id))
+            || base.sets.len() > usize::from(base.current(datapath).is_some())
     }
 
     pub(super) fn pinned_maps(&self) -> BTreeSet<u32> {
