@@ -137,6 +137,12 @@ pub enum SourceError {
         /// Whether the work tree was asked for.
         worktree: bool,
     },
+    /// The work tree was asked for where there is none.
+    #[error("{} is a bare repository and has no work tree; leave out --worktree", git_dir.display())]
+    NoWorkTree {
+        /// The git directory.
+        git_dir: PathBuf,
+    },
     /// The commit of an earlier apply is not in the repository any more.
     #[error("{commit} is no commit id of {}", git_dir.display())]
     NoSuchCommit {
@@ -189,7 +195,12 @@ fn read_as(caller: &Caller, request: &SourceRequest) -> Result<Source, SourceErr
     };
     match found {
         Found::Directory(path) => plain(&path),
-        Found::Repository(_) if request.worktree => plain(&request.directory),
+        Found::Repository(place) if request.worktree => match place.work_tree {
+            Some(_) => plain(&request.directory),
+            None => Err(SourceError::NoWorkTree {
+                git_dir: place.git_dir,
+            }),
+        },
         Found::Repository(place) => {
             let objects = open(caller, &place)?;
             let commit = objects.resolve(request.rev.as_deref().unwrap_or("HEAD"))?;

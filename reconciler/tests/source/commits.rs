@@ -97,6 +97,15 @@ fn sha256_bare_and_packed_repositories_and_linked_work_trees_are_read() {
     assert_eq!(files(&read(&repo.beside("bare.git")).unwrap()).len(), 2);
     let below = read(&repo.beside("bare.git/sub")).unwrap();
     assert_eq!(files(&below), [("b.yaml", "b")]);
+    let request = SourceRequest {
+        directory: repo.beside("bare.git"),
+        rev: None,
+        worktree: true,
+    };
+    assert!(matches!(
+        reconciler::source::read(&request),
+        Err(SourceError::NoWorkTree { .. })
+    ));
 
     repo.git(&["worktree", "add", "-q", "-b", "side", "../linked"]);
     let linked = repo.beside("linked");
