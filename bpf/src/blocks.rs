@@ -5,7 +5,9 @@
 //! when its last user reference goes, so a table stays pinned as long as a program can reach it
 //! ([`Kernel::remove_leftovers`]).
 
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use crate::abi::{Block, GLOBAL, header, maps};
 use crate::attached;
@@ -24,18 +26,29 @@ const TABLE: [(u32, &str); 3] = [
 ];
 
 /// The program that starts the timer.
-const SWEEP: &str = "sweep_start";
+pub(crate) const SWEEP: &str = "sweep_start";
 
-fn start_sweep(program: BorrowedFd<'_>) -> Result<(), CreateError> {
-    let run = sys::test_run(program, &[0; 64], 0).of("run", || Object::Program(SWEEP))?;
-    match run.answer {
-        TC_ACT_OK => Ok(()),
-        _ => Err(CreateError::Sweep),
+/// How often the timer is asked to start. The kernel takes memory for a timer without waiting for
+/// it (`__bpf_async_init` in kernel/bpf/helpers.c), so there may be none just then.
+const ATTEMPTS: usize = 100;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(1);
+
+/// Runs `sweep_start`.
+pub(crate) fn start_sweep(program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attempts = 1;
+    loop {
+        let answer = sys::test_run(program, &[0; 64], 0)?.answer;
+        let errno = i32::try_from(answer).unwrap_or(i32::MAX);
+        match io::Error::from_raw_os_error(errno) {
+            _ if errno == 0 => return Ok(()),
+            error if error.kind() == io::ErrorKind::OutOfMemory && attempts < ATTEMPTS => {
+                attempts += 1;
+                std::thread::sleep(BETWEEN_ATTEMPTS);
+            }
+            error => return Err(error),
+        }
     }
 }
-
-/// `TC_ACT_OK` of linux/pkt_cls.h.
-pub(crate) const TC_ACT_OK: u32 = 0;
 
 /// A hash as metadata has it.
 pub(crate) fn read_hash(text: &str) -> Option<[u8; 32]> {
@@ -137,7 +150,7 @@ impl Kernel {
     pub(crate) fn start_blocks(&self, loaded: &BlockPrograms) -> Result<(), CreateError> {
         self.pin_blocks(loaded)?;
         let sweep = loaded.programs.get(SWEEP).ok_or_else(|| not_there(SWEEP))?;
-        start_sweep(sweep.as_fd())
+        start_sweep(sweep.as_fd()).map_err(CreateError::Sweep)
     }
 
     /// Starts the timer once more: the kernel ends it with the last user reference of its map.
@@ -147,7 +160,8 @@ impl Kernel {
         };
         let path = self.pins.block(&blocks.name, SWEEP);
         let sweep = self.pins.open_program(&path).map_err(OpenError::from)?;
-        sweep.map_or(Ok(()), |sweep| start_sweep(sweep.as_fd()))
+        let started = sweep.map_or(Ok(()), |sweep| start_sweep(sweep.as_fd()));
+        started.map_err(CreateError::Sweep)
     }
 
     /// Fills the table of loaded blocks and pins it, the table last.

@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::blocks::TC_ACT_OK;
+use crate::blocks::{SWEEP, start_sweep};
 use crate::object::{self, BlockPrograms, LoadError};
 use crate::sys::{self, Hook};
 
@@ -52,8 +52,8 @@ pub enum Lack {
     )]
     Programs(LoadError),
     /// The timer does not start.
-    #[error("a timer in a map does not start: a kernel from 6.6 has them")]
-    Timers,
+    #[error("a timer in a map does not start ({0}): a kernel from 6.6 has them")]
+    Timers(io::Error),
     /// There are no tcx links.
     #[error(
         "this kernel has no tcx links ({source}); it is {release}, and they came with 6.6: install \
@@ -76,7 +76,7 @@ impl Lack {
         match self {
             Self::Bpf(_) => Feature::Bpf,
             Self::Programs(_) => Feature::Programs,
-            Self::Timers => Feature::Timers,
+            Self::Timers(_) => Feature::Timers,
             Self::Tcx { .. } | Self::Namespace(_) => Feature::Tcx,
         }
     }
@@ -89,10 +89,9 @@ pub fn probe() -> Result<Vec<Feature>, Lack> {
     let jiffies_per_second = sys::jiffies_per_second().map_err(Lack::Bpf)?;
     let blocks = object::load_blocks(&BTreeMap::new(), jiffies_per_second);
     let blocks = blocks.map_err(Lack::Programs)?;
-    match run(&blocks, "sweep_start") {
-        Ok(TC_ACT_OK) => {}
-        _ => return Err(Lack::Timers),
-    }
+    let sweep = blocks.programs.get(SWEEP);
+    let sweep = sweep.ok_or_else(|| Lack::Timers(io::ErrorKind::NotFound.into()))?;
+    start_sweep(sweep.as_fd()).map_err(Lack::Timers)?;
     attach_aside(&blocks)?;
     Ok(vec![
         Feature::Bpf,
@@ -100,14 +99,6 @@ pub fn probe() -> Result<Vec<Feature>, Lack> {
         Feature::Timers,
         Feature::Tcx,
     ])
-}
-
-fn run(blocks: &BlockPrograms, program: &str) -> io::Result<u32> {
-    let program = blocks
-        .programs
-        .get(program)
-        .ok_or(io::ErrorKind::NotFound)?;
-    Ok(sys::test_run(program.as_fd(), &[0; 64], 0)?.answer)
 }
 
 /// Attaches a program to the loopback interface of a new network namespace.

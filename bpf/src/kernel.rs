@@ -13,6 +13,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -60,8 +61,8 @@ pub enum CreateError {
     #[error(transparent)]
     Load(#[from] LoadError),
     /// The timer that reclaims did not start.
-    #[error("the timer that reclaims expired connections does not start")]
-    Sweep,
+    #[error("the timer that reclaims expired connections does not start: {0}")]
+    Sweep(io::Error),
     /// The kernel refused a call.
     #[error(transparent)]
     Fault(#[from] Fault),

@@ -13,7 +13,6 @@ use state::words::names::FullName;
 
 use crate::abi::header;
 use crate::attached::HOOKS;
-use crate::blocks::TC_ACT_OK;
 use crate::conntrack::{ReadError, Reason};
 use crate::fault::{Fault, Object, Of};
 use crate::kernel::Kernel;
@@ -88,6 +87,7 @@ impl Action {
     }
 }
 
+const TC_ACT_OK: u32 = 0;
 const TC_ACT_SHOT: u32 = 2;
 const TC_ACT_REDIRECT: u32 = 7;
 

@@ -9,7 +9,7 @@
 #include "../constants.h"
 #include "../lookup/connections.h"
 #include "../maps.h"
-#include <linux/pkt_cls.h>
+#include <linux/errno.h>
 
 #define PL_SWEEP_NEXT_NS (10 * 1000 * 1000ULL) /* between two containers of a round */
 #define PL_SWEEP_ROUND_NS (10 * 1000 * 1000 * 1000ULL) /* between two rounds */
@@ -66,18 +66,22 @@ static int pl_sweep_fire(void *map, __u32 *key, struct pl_sweep *record)
 	return 0;
 }
 
+/* Answers 0 or an errno. */
 SEC("tc")
 int sweep_start(struct __sk_buff *skb)
 {
 	__u32 zero = 0;
 	struct pl_sweep *record = bpf_map_lookup_elem(&sweep, &zero);
+	long error;
 
 	if (!record)
-		return TC_ACT_SHOT;
-	/* Already made (EBUSY) where a former build's is taken over. */
-	bpf_timer_init(&record->timer, &sweep, PL_CLOCK_MONOTONIC);
-	if (bpf_timer_set_callback(&record->timer, pl_sweep_fire) ||
-	    bpf_timer_start(&record->timer, PL_SWEEP_NEXT_NS, 0))
-		return TC_ACT_SHOT;
-	return TC_ACT_OK;
+		return ENOENT;
+	error = bpf_timer_init(&record->timer, &sweep, PL_CLOCK_MONOTONIC);
+	/* Already made where a former build's is taken over. */
+	if (error && error != -EBUSY)
+		return -error;
+	error = bpf_timer_set_callback(&record->timer, pl_sweep_fire);
+	if (!error)
+		error = bpf_timer_start(&record->timer, PL_SWEEP_NEXT_NS, 0);
+	return -error;
 }

@@ -2,9 +2,9 @@
 //! plan warns of, and those that translate containers' addresses, as `status` proposes them.
 //!
 //! nftables is asked over netlink (`NFT_MSG_GETCHAIN` of linux/netfilter/nf_tables.h): base chains
-//! in the families ip, ip6 and inet, whoever made them; iptables-nft's are among them. The older iptables keeps its tables elsewhere, and only its own tool can read them
-//! without their private binary format: it is asked where such a table is loaded and the tool
-//! exists.
+//! in the families ip, ip6 and inet, whoever made them; iptables-nft's are among them. The older
+//! iptables keeps its tables elsewhere, and only its own tool can read them without their private
+//! binary format: it is asked where such a table is loaded and the tool exists.
 
 use std::collections::BTreeSet;
 use std::io;
