@@ -34,6 +34,10 @@ const ATTEMPTS: usize = 100;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(1);
 
 /// Runs `sweep_start`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the kernel tells nobody when it has memory again"
+)]
 pub(crate) fn start_sweep(program: BorrowedFd<'_>) -> io::Result<()> {
     let mut attempts = 1;
     loop {
