@@ -138,7 +138,8 @@ pub enum SourceError {
         worktree: bool,
     },
     /// The work tree was asked for where there is none.
-    #[error("{} is a bare repository and has no work tree; leave out --worktree", git_dir.display())]
+    #[error("{} is a bare repository and has no work tree: leave out --worktree",
+        git_dir.display())]
     NoWorkTree {
         /// The git directory.
         git_dir: PathBuf,
