@@ -185,7 +185,7 @@ impl Kernel {
             .of("fill", || Object::Map(maps::BLOCKS.name))?;
         }
         let name = Pins::new_block_set(&header::BLOCK_CODE, &self.pins.listing()?);
-        pins::make_directory(&self.pins.block_set(&name))?;
+        self.pins.make_block_set(&name)?;
         for (program, fd) in &loaded.programs {
             pins::pin(fd.as_fd(), &self.pins.block(&name, program))?;
         }

@@ -21,6 +21,7 @@ use crate::abi::blocks::BlocksSkelBuilder;
 use crate::abi::container::ContainerSkelBuilder;
 use crate::abi::{header, maps};
 use crate::encode;
+use crate::sys;
 
 /// A description of the embedded datapath, for the compile step.
 pub fn datapath() -> Datapath {
@@ -105,8 +106,8 @@ pub(crate) fn load_container(
         }
         let loaded = open.load()?;
         Ok(ContainerPrograms {
-            from_container: kept(loaded.progs.from_container.as_fd())?,
-            to_container: kept(loaded.progs.to_container.as_fd())?,
+            from_container: typed(loaded.progs.from_container.as_fd())?,
+            to_container: typed(loaded.progs.to_container.as_fd())?,
         })
     })
 }
@@ -139,7 +140,7 @@ pub(crate) fn load_blocks(
             made: BTreeMap::new(),
         };
         for (name, program) in programs {
-            blocks.programs.insert(name, kept(program)?);
+            blocks.programs.insert(name, typed(program)?);
         }
         for map in loaded.object().maps() {
             let name = map.name().to_string_lossy().into_owned();
@@ -160,6 +161,15 @@ fn reuse(mut map: OpenMapMut<'_>, maps: &BTreeMap<&str, BorrowedFd<'_>>) -> libb
 
 fn kept(fd: BorrowedFd<'_>) -> libbpf_rs::Result<OwnedFd> {
     Ok(fd.try_clone_to_owned()?)
+}
+
+/// A program whose types the kernel has taken. libbpf goes on without them where it has not, as
+/// where memory was short, and what such a program holds could never be read back.
+fn typed(program: BorrowedFd<'_>) -> libbpf_rs::Result<OwnedFd> {
+    match sys::program_info(program)?.btf {
+        0 => Err(std::io::Error::other("the kernel did not take their types (BTF)").into()),
+        _ => kept(program),
+    }
 }
 
 fn missing() -> libbpf_rs::Error {

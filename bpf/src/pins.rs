@@ -136,6 +136,11 @@ impl Pins {
         self.block_set(set).join(program)
     }
 
+    pub(crate) fn make_block_set(&self, set: &str) -> Result<(), Fault> {
+        make_directory(&self.block_sets())?;
+        make_directory(&self.block_set(set))
+    }
+
     /// A name for a new set of blocks of this code.
     pub(crate) fn new_block_set(code: &[u8; 32], taken: &Listing) -> String {
         let short: String = code[..8].iter().map(|byte| format!("{byte:02x}")).collect();
@@ -203,7 +208,9 @@ impl Pins {
         Ok(())
     }
 
+    /// Somebody may have removed what stands above, which is empty at first.
     pub(crate) fn make_container(&self, name: &FullName) -> Result<(), Fault> {
+        make_directory(&self.containers())?;
         make_directory(&self.containers().join(name.namespace.as_str()))?;
         make_directory(&self.container(name))
     }

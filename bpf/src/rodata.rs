@@ -68,6 +68,10 @@ impl Reader {
             let mut bytes = vec![0; info.value_size as usize];
             let found = sys::lookup(map.as_fd(), &0_u32.to_ne_bytes(), &mut bytes);
             if found.of("read", object)? {
+                // Without types nothing in it has a name: no load of ours keeps such a program.
+                if program.btf == 0 {
+                    return Ok(None);
+                }
                 let layout = self.layout(program, info.btf_value_type);
                 let layout =
                     layout.of("read the types of", || Object::Id("program", program.id))?;

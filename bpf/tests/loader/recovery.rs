@@ -306,3 +306,38 @@ fn what_is_not_known_is_listed() {
         );
     });
 }
+
+/// libbpf goes on where the kernel does not take a program's types, and a stranger may have put his
+/// own in the place of ours.
+#[test]
+fn a_program_without_types_is_none_of_ours_and_is_replaced() {
+    alone(|lab| {
+        let kernel = lab.create();
+        let web = name("shop/web");
+        let ifindex = attach(lab, &kernel, "shop/web", 4);
+        crate::rig::put_without_types(&lab.base().join("v1/containers/shop/web"));
+        let found = kernel.live().unwrap();
+        assert_eq!(found.containers[&web].programs, None);
+        let build = Build::Plain(constants(4), BuildHash([1; 32]));
+        kernel.attach(&web, ifindex, &build).unwrap();
+        let found = kernel.live().unwrap();
+        let programs = found.containers[&web].programs.unwrap();
+        assert_eq!(programs.build, BuildHash([1; 32]));
+    });
+}
+
+#[test]
+fn directories_that_somebody_removed_are_made_again() {
+    alone(|lab| {
+        let kernel = lab.create();
+        for folder in ["containers", "blocks"] {
+            fs::remove_dir_all(lab.base().join("v1").join(folder)).unwrap();
+        }
+        drop(kernel);
+        let mut kernel = lab.open().unwrap();
+        assert_eq!(kernel.block_code(), [0; 32], "so that a plan mends it");
+        kernel.replace_blocks().unwrap();
+        attach(lab, &kernel, "shop/web", 4);
+        assert_eq!(kernel.live().unwrap().containers.len(), 1);
+    });
+}

@@ -120,6 +120,39 @@ impl Lab {
     }
 }
 
+/// The object that a stranger's source makes.
+fn compiled(source: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("stranger.bpf.c"), source).unwrap();
+    let object = folder.path().join("stranger.o");
+    let clang = Clang::find(folder.path()).unwrap();
+    clang
+        .compile(folder.path(), Path::new("stranger.bpf.c"), &object)
+        .unwrap();
+    std::fs::read(object).unwrap()
+}
+
+/// Puts a program that has a constant, but no types by which one could be found, in the place of
+/// those of the links that are pinned in a folder.
+pub(crate) fn put_without_types(folder: &Path) {
+    let source = "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n\
+         const volatile int answer = 2;\n\
+         SEC(\"tc\") int stranger(struct __sk_buff *skb) { return answer; }\n";
+    let mut object = compiled(source);
+    while let Some(at) = object.windows(4).position(|bytes| bytes == b".BTF") {
+        object[at..at + 4].copy_from_slice(b".off");
+    }
+    let object = libbpf_rs::ObjectBuilder::default()
+        .open_memory(&object)
+        .unwrap();
+    let object = object.load().unwrap();
+    let program = object.progs().next().unwrap();
+    for link in ["from_container", "to_container"] {
+        let mut link = libbpf_rs::Link::open(folder.join(link)).unwrap();
+        link.update_prog(&program).unwrap();
+    }
+}
+
 /// A stranger's program that lets everything pass, first on both sides of an interface for as long
 /// as it is held.
 pub(crate) struct Stranger {
@@ -128,17 +161,12 @@ pub(crate) struct Stranger {
 
 impl Stranger {
     pub(crate) fn attach(ifindex: u32) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let source = "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n\
-             SEC(\"tc\") int stranger(struct __sk_buff *skb) { return 0; }\n";
-        std::fs::write(folder.path().join("stranger.bpf.c"), source).unwrap();
-        let object = folder.path().join("stranger.o");
-        let clang = Clang::find(folder.path()).unwrap();
-        clang
-            .compile(folder.path(), Path::new("stranger.bpf.c"), &object)
-            .unwrap();
+        let object = compiled(
+            "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n\
+             SEC(\"tc\") int stranger(struct __sk_buff *skb) { return 0; }\n",
+        );
         let object = libbpf_rs::ObjectBuilder::default()
-            .open_file(&object)
+            .open_memory(&object)
             .unwrap();
         let object = object.load().unwrap();
         let program = object.progs().next().unwrap();
