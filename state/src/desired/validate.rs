@@ -10,18 +10,19 @@ use std::net::IpAddr;
 use super::{Desired, Group, Peer, Policy, Port, PortNumber, Rule, Scope, Subject};
 use crate::documents;
 use crate::words::address::{GATEWAY_V4, GATEWAY_V6};
-use crate::words::names::NamespaceName;
+use crate::words::names::{ALIAS_MARK, NamespaceName};
 use crate::words::ports::{NamedPort, PortName, Protocol};
 use crate::words::problem::{Problem, Problems};
 use crate::words::verdict::Direction;
 
-/// The longest file name (`NAME_MAX`): a network namespace and a folder of pins are named
-/// `<namespace>.<name>`.
-const DOTTED_NAME_MOST: usize = 255;
+/// The longest alias of an interface (`IFALIASZ` of linux/if.h, with the zero that ends it) less
+/// our mark in front of `<namespace>/<name>`. As `<namespace>.<name>`, of the same length, it is a
+/// file name too, which may be longer (`NAME_MAX`).
+const DOTTED_NAME_MOST: usize = 255 - ALIAS_MARK.len();
 
 /// A container has the gateway's address.
 const GATEWAY_ADDRESS: &str = "gateway-address";
-/// Namespace and name together are no file's name.
+/// Namespace and name together are longer than an interface can be marked with.
 const NAME_TOO_LONG: &str = "name-too-long";
 /// A selector, of a policy or of a peer, selects no container.
 const SELECTS_NOBODY: &str = "selector-selects-nobody";
@@ -59,7 +60,7 @@ fn check_name(container: &documents::Container, problems: &mut Problems) {
     if length > DOTTED_NAME_MOST {
         let says = format!(
             "namespace and name together have {length} characters, more than the \
-             {DOTTED_NAME_MOST} that a network namespace's name may have"
+             {DOTTED_NAME_MOST} for which an interface's alias has room"
         );
         let problem = Problem::error(container.place.clone(), NAME_TOO_LONG, says);
         problems.push(problem.help("give the container a shorter name"));
@@ -260,17 +261,17 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_no_file_can_have_is_refused() {
+    fn a_name_that_no_interface_can_be_marked_with_is_refused() {
         let long = vec!["a".repeat(63); 4].join(".");
-        assert_eq!(long.len(), 255);
-        let fits = container(&format!("a/{}", &long[..253]), "", "10.0.0.1");
+        let fits = container(&format!("a/{}", &long[..243]), "", "10.0.0.1");
+        assert_eq!(format!("{}{}", super::ALIAS_MARK, fits.name).len(), 255);
         assert_eq!(found(vec![fits], Vec::new()), [""; 0]);
-        let too_long = container(&format!("ab/{}", &long[..253]), "", "10.0.0.1");
+        let too_long = container(&format!("ab/{}", &long[..243]), "", "10.0.0.1");
         assert_eq!(
             found(vec![too_long], Vec::new()),
             [
-                "1 name-too-long: namespace and name together have 256 characters, more than the \
-                 255 that a network namespace's name may have"
+                "1 name-too-long: namespace and name together have 246 characters, more than the \
+                 245 for which an interface's alias has room"
             ]
         );
     }

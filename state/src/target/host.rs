@@ -7,7 +7,7 @@ use super::located::Located;
 use crate::desired::{Container, Desired, Dns};
 use crate::words::address::{Family, Mac};
 pub use crate::words::address::{GATEWAY_V4, GATEWAY_V6};
-use crate::words::names::FullName;
+use crate::words::names::{ALIAS_MARK, FullName};
 
 /// The MAC address of every host-side interface of ours. Locally administered; the link ends at
 /// the host, so it may be the same everywhere, and udev has nothing to rewrite.
@@ -26,12 +26,12 @@ pub const TRANSLATION_TABLE: &str = "plumbline_nat";
 
 /// The mark of an interface that is ours: its alias.
 pub fn alias(name: &FullName) -> String {
-    format!("plumbline:{name}")
+    format!("{ALIAS_MARK}{name}")
 }
 
 /// Whose interface an alias marks, if it is a mark of ours.
 pub fn from_alias(alias: &str) -> Option<FullName> {
-    FullName::from_slashed(alias.strip_prefix("plumbline:")?).ok()
+    FullName::from_slashed(alias.strip_prefix(ALIAS_MARK)?).ok()
 }
 
 /// The host-side interface's name: `pl` and 48 bits of the full name's hash, 14 characters.

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// What the alias of an interface of ours begins with; the container's name follows.
+pub const ALIAS_MARK: &str = "plumbline:";
+
 /// Why a name is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NameError {
