@@ -133,7 +133,7 @@ impl Host {
     }
 
     /// Whose namespace this is. Only names that one of ours could have are entered to look for its
-    /// mark.
+    /// mark. One that cannot be looked at is an error and not somebody else's: it may well be ours.
     fn managed(&self, name: &str) -> Result<Named, HostError> {
         let Ok(container) = FullName::from_dotted(name) else {
             return Ok(Named::Foreign);
@@ -141,7 +141,7 @@ impl Host {
         match self.open_namespace(&container, name) {
             Ok(Some(inside)) => Ok(Named::Ours(container, inside)),
             Ok(None) => Ok(Named::Free),
-            Err(HostError::NotOurs(_) | HostError::Namespace(_)) => Ok(Named::Foreign),
+            Err(HostError::NotOurs(_)) => Ok(Named::Foreign),
             Err(e) => Err(e),
         }
     }

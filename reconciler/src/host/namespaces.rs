@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sched::CloneFlags;
 use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::thread::LinkNameSpaceType;
 
@@ -115,10 +116,16 @@ pub(super) fn open(name: &str) -> Result<Option<OwnedFd>, NamespaceError> {
         cause,
     };
     let path = path(name);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(failed(e)),
+    // A FIFO there would be waited for.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(&path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        // A link that leads nowhere, a socket.
+        Err(Errno::LOOP | Errno::NOTDIR | Errno::NXIO) => {
+            return Err(NotOurs::NamespaceFile { path }.into());
+        }
+        Err(e) => return Err(failed(e.into())),
     };
     if is_namespace(&file).map_err(failed)? {
         return Ok(Some(file.into()));
@@ -150,9 +157,7 @@ pub(super) fn bind(name: &str, namespace: BorrowedFd<'_>) -> Result<(), Namespac
 pub(super) fn remove(name: &str) -> Result<(), NamespaceError> {
     let path = path(name);
     match rustix::mount::unmount(&path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
-        Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {
-            remove_file(name, &path)
-        }
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => remove_file(name, &path),
         Err(e) => Err(NamespaceError::Remove {
             name: name.to_owned(),
             cause: e.into(),
@@ -254,7 +259,7 @@ fn prepare_directory() -> io::Result<()> {
     let shared = MountPropagationFlags::SHARED | MountPropagationFlags::REC;
     match rustix::mount::mount_change(DIRECTORY, shared) {
         // Not a mount point yet.
-        Err(rustix::io::Errno::INVAL) => {
+        Err(Errno::INVAL) => {
             rustix::mount::mount_bind_recursive(DIRECTORY, DIRECTORY)?;
             Ok(rustix::mount::mount_change(DIRECTORY, shared)?)
         }

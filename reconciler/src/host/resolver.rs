@@ -11,6 +11,9 @@ use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
 use super::ownership::{NotOurs, RESOLV_CONF_MARK};
 use crate::run::files;
 
@@ -27,6 +30,12 @@ pub enum ResolverError {
     /// Somebody else's file stands there.
     #[error(transparent)]
     NotOurs(#[from] NotOurs),
+    /// Something else than a file stands there.
+    #[error("{} is no file; remove it", path.display())]
+    NotAFile {
+        /// Where.
+        path: PathBuf,
+    },
     /// A file or folder cannot be read or made.
     #[error("cannot read or make {}: {cause}", path.display())]
     Io {
@@ -67,7 +76,11 @@ pub(super) fn wanted() -> Result<Option<String>, ResolverError> {
 
 /// Compares a namespace's file with what it should hold.
 pub(super) fn state(namespace: &str, wanted: Option<&str>) -> Result<State, ResolverError> {
-    Ok(match read(&path(namespace))? {
+    let found = match read(&path(namespace)) {
+        Err(ResolverError::NotAFile { .. }) => return Ok(State::NotOurs),
+        found => found?,
+    };
+    Ok(match found {
         None if wanted.is_none() => State::Current,
         None => State::Absent,
         Some(text) if Some(text.as_str()) == wanted => State::Current,
@@ -90,9 +103,13 @@ pub(super) fn foreign() -> Result<BTreeSet<String>, ResolverError> {
         let Ok(name) = name.into_string() else {
             continue;
         };
-        // What cannot be read is told where it is wanted.
-        let text = read(&path(&name)).ok().flatten();
-        if text.is_some_and(|text| !is_ours(&text)) {
+        let foreign = match read(&path(&name)) {
+            Ok(text) => text.is_some_and(|text| !is_ours(&text)),
+            Err(ResolverError::NotAFile { .. }) => true,
+            // What cannot be read is told where it is wanted.
+            Err(_) => false,
+        };
+        if foreign {
             names.insert(name);
         }
     }
@@ -125,12 +142,14 @@ pub(super) fn write(namespace: &str) -> Result<(), ResolverError> {
 /// Removes a namespace's file if it is ours, and its folder if that is empty then.
 pub(super) fn remove(namespace: &str) -> Result<(), ResolverError> {
     let path = path(namespace);
-    match read(&path)? {
-        Some(text) if is_ours(&text) => {
+    files::remove_beside(&path)?;
+    match read(&path) {
+        Ok(Some(text)) if is_ours(&text) => {
             fs::remove_file(&path).map_err(failed(&path))?;
         }
-        Some(_) => return Ok(()),
-        None => {}
+        Ok(None) => {}
+        Ok(Some(_)) | Err(ResolverError::NotAFile { .. }) => return Ok(()),
+        Err(error) => return Err(error),
     }
     let folder = Path::new(DIRECTORY).join(namespace);
     match fs::remove_dir(&folder) {
@@ -163,11 +182,20 @@ fn path(namespace: &str) -> PathBuf {
 
 fn read(path: &Path) -> Result<Option<String>, ResolverError> {
     use std::io::Read;
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(failed(path)(e)),
+    // A FIFO would be waited for.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let not_a_file = || ResolverError::NotAFile {
+        path: path.to_owned(),
     };
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => fs::File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::LOOP | Errno::NXIO) => return Err(not_a_file()),
+        Err(e) => return Err(failed(path)(e.into())),
+    };
+    if !file.metadata().map_err(failed(path))?.is_file() {
+        return Err(not_a_file());
+    }
     let mut content = Vec::new();
     file.take(BYTES_MOST)
         .read_to_end(&mut content)

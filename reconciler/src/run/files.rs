@@ -53,6 +53,19 @@ pub fn replace_by(
         .map_err(failed)
 }
 
+/// Removes what a run that died has left beside a file that it was writing.
+pub fn remove_beside(path: &Path) -> Result<(), WriteError> {
+    let failed = |cause| WriteError {
+        path: path.to_owned(),
+        cause,
+    };
+    let beside = beside(path).ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
+    match fs::remove_file(&beside) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed(e)),
+        _ => Ok(()),
+    }
+}
+
 /// Makes names in the folder of `path` last: what was created, renamed or removed there.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {

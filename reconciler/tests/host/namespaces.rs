@@ -3,6 +3,7 @@
 use std::fs;
 
 use reconciler::host::{Host, HostError, NotOurs};
+use rustix::fs::Mode;
 
 use crate::world::{ip, make, network, on_a_host};
 
@@ -108,6 +109,64 @@ fn something_else_at_the_name_is_refused_and_an_empty_file_of_a_dead_run_is_used
         let foreign = host.read().unwrap().host.foreign_namespaces;
         assert!(foreign.is_empty(), "{foreign:?}");
         make(&host, "shop/web", &ADDRESS);
+    });
+}
+
+/// What keeps it from being opened may pass, and who is told that a namespace is not ours is told
+/// to delete it.
+#[test]
+fn a_namespace_that_cannot_be_opened_is_not_called_somebody_elses() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        fs::create_dir_all("/run/netns").unwrap();
+        // Root may write it, and read it neither.
+        let closed = "/proc/sys/net/ipv4/route/flush";
+        std::os::unix::fs::symlink(closed, "/run/netns/shop.web").unwrap();
+        let error = host.read().unwrap_err();
+        assert!(matches!(error, HostError::Namespace(_)), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains("shop.web: Permission denied"), "{text}");
+    });
+}
+
+/// Nobody writes to them: whoever opens one to read waits for ever.
+#[test]
+fn a_fifo_in_the_place_of_a_file_is_somebody_elses() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        for folder in ["/run/netns", "/etc/netns/shop.web"] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        for path in ["/run/netns/shop.web", "/etc/netns/shop.web/resolv.conf"] {
+            fifo(path);
+        }
+        let found = host.read().unwrap().host;
+        assert!(found.foreign_namespaces.contains("shop.web"), "{found:?}");
+        assert!(found.foreign_resolvers.contains("shop.web"), "{found:?}");
+        let namespace = refused(&host, "shop/web");
+        assert!(matches!(namespace, NotOurs::NamespaceFile { .. }));
+        fs::remove_file("/run/netns/shop.web").unwrap();
+        let file = refused(&host, "shop/web");
+        assert!(matches!(file, NotOurs::File { .. }), "{file:?}");
+        host.remove_network(&crate::world::name("shop/web"))
+            .unwrap();
+        assert!(fs::exists("/etc/netns/shop.web/resolv.conf").unwrap());
+    });
+}
+
+fn fifo(path: &str) {
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, path, kind, Mode::RUSR, 0).unwrap();
+}
+
+#[test]
+fn what_a_dead_run_left_beside_a_resolv_conf_goes_with_it() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        let (container, _) = make(&host, "shop/web", &ADDRESS);
+        fs::write("/etc/netns/shop.web/.resolv.conf.new", "# Writ").unwrap();
+        host.remove_network(&container).unwrap();
+        assert!(!fs::exists("/etc/netns/shop.web").unwrap());
     });
 }
 

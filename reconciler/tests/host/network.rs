@@ -15,7 +15,7 @@ fn a_container_and_its_host_reach_each_other_in_both_families() {
     on_a_host(|| {
         let host = Host::open().unwrap();
         ip("addr add 192.0.2.1/32 dev lo");
-        ip("addr add 2001:db8::1/128 dev lo");
+        ip("addr add 2001:db8::1/128 dev lo nodad");
         let (_, network) = make(&host, "shop/web", &BOTH);
         for (there, here) in BOTH.iter().zip(["192.0.2.1", "2001:db8::1"]) {
             let listener = TcpListener::bind((here, 80)).unwrap();
