@@ -85,6 +85,16 @@ pub enum FindError {
         /// The file.
         file: PathBuf,
     },
+    /// Parts of a git directory are there, and others are not.
+    #[error(
+        "{} is damaged: a git directory has HEAD, objects and refs; bring back what is missing \
+         (a lost HEAD holds `ref: refs/heads/<branch>`), or remove it to read plain files",
+        git_dir.display()
+    )]
+    Damaged {
+        /// The folder.
+        git_dir: PathBuf,
+    },
     /// The path below the repository cannot be a path of a commit.
     #[error("{} names no folder of a tree: its path holds `..` or is not UTF-8", path.display())]
     Subfolder {
@@ -307,6 +317,9 @@ fn git_dir_of(dot_git: &Path) -> Result<Option<(PathBuf, Option<PathBuf>)>, Find
     };
     if metadata.is_dir() {
         let git_dir = canonical(dot_git)?;
+        if !is_git_dir(&git_dir) && has_parts(&git_dir) {
+            return Err(FindError::Damaged { git_dir });
+        }
         return Ok(is_git_dir(&git_dir).then_some((git_dir, None)));
     }
     let broken = || FindError::Pointer {
@@ -327,6 +340,13 @@ fn is_git_dir(folder: &Path) -> bool {
     let has = |name: &str| folder.join(name).is_dir();
     fs::symlink_metadata(folder.join("HEAD")).is_ok()
         && ((has("objects") && has("refs")) || folder.join("commondir").is_file())
+}
+
+/// Whether a folder that is no git directory was one: git itself looks further up, but files that
+/// are not committed must not go live because a `HEAD` was lost.
+fn has_parts(folder: &Path) -> bool {
+    let has = |name: &&str| fs::symlink_metadata(folder.join(name)).is_ok();
+    ["HEAD", "objects", "refs", "packed-refs"].iter().any(has)
 }
 
 /// The tree's folder below the top of the repository.

@@ -189,3 +189,17 @@ fn git_files(folder: &Path) -> Vec<PathBuf> {
     files.sort();
     files
 }
+
+/// Files that are not committed must not go live because a part of the repository is lost.
+#[test]
+fn a_git_directory_that_lacks_a_part_is_not_taken_for_a_plain_folder() {
+    for part in ["HEAD", "objects", "refs"] {
+        let repo = Repo::committed(&[("a.yaml", "a")]);
+        let lost = repo.path().join(".git").join(part);
+        fs::rename(&lost, repo.path().join(part)).unwrap();
+        let error = repo.read().unwrap_err();
+        let text = says(&error);
+        assert!(text.contains(".git is damaged"), "{text}");
+        assert!(!error.is_refusal());
+    }
+}
