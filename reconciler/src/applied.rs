@@ -22,6 +22,15 @@ pub enum AppliedError {
     /// Its copy cannot be read.
     #[error(transparent)]
     Copy(#[from] CopyError),
+    /// It is neither a commit there nor a directory of which there is a copy.
+    #[error("{cause}, and {} holds no copy of a directory of that content; \
+             applying it again writes one", state.display())]
+    Lost {
+        /// What the repository says.
+        cause: Box<SourceError>,
+        /// The state directory.
+        state: std::path::PathBuf,
+    },
     /// It is valid no more for this version.
     #[error("commit {commit} is not valid for this version")]
     Invalid {
@@ -56,7 +65,13 @@ pub fn understand(request: &Request, commit: &str) -> Result<Understood, Applied
             },
             uncommitted: Vec::new(),
         },
-        None => source::read_commit(&request.source.directory, commit)?,
+        None => match source::read_commit(&request.source.directory, commit) {
+            Err(cause @ (SourceError::NoSuchCommit { .. } | SourceError::NoRepository { .. })) => {
+                let (cause, state) = (Box::new(cause), request.dirs.state.clone());
+                return Err(AppliedError::Lost { cause, state });
+            }
+            read => read?,
+        },
     };
     let tree = understood(source, &request.host);
     if tree.is_valid() {
@@ -134,4 +149,16 @@ pub fn keep(dirs: &Dirs, source: &Source) -> Result<(), KeepError> {
         }
     }
     Ok(())
+}
+
+/// The same where nothing else is to be done: a copy that was lost or damaged is written anew.
+pub fn keep_again(dirs: &Dirs, source: &Source) -> Result<(), KeepError> {
+    match &source.id {
+        SourceId::Directory { hash, .. }
+            if !matches!(copy::read(&dirs.state, hash), Ok(Some(_))) =>
+        {
+            keep(dirs, source)
+        }
+        _ => Ok(()),
+    }
 }

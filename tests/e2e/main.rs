@@ -14,6 +14,7 @@ mod established;
 mod atomicity;
 mod leaks;
 mod after_exit;
+mod bad_day;
 mod refuse;
 mod privilege;
 mod killed;

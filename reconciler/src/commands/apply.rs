@@ -87,10 +87,10 @@ fn dry_run(request: &Request, arguments: &ApplyArguments, allowed: Allowed, out:
         Ok(planned) => planned,
         Err(failure) => return refused(request, &failure, out),
     };
-    if let Err(exit) = show(request, &planned, out) {
-        return exit;
+    match show(request, &planned, out) {
+        Ok(Exit::Done) => pending(&planned.plan, arguments),
+        Ok(exit) | Err(exit) => exit,
     }
-    pending(&planned.plan, arguments)
 }
 
 fn pending(plan: &Plan, arguments: &ApplyArguments) -> Exit {
@@ -133,17 +133,19 @@ fn locked(
     }
     let plan = &planned.plan;
     if plan.is_empty() {
-        return Exit::Done;
+        return match applied::keep_again(&request.dirs, &planned.tree.source) {
+            Ok(()) => Exit::Done,
+            Err(error) => left(&[unkept(&error)], out),
+        };
     }
     let now_s = now_s();
     let settled = match apply(request, &planned, now_s) {
         Ok(settled) => settled,
         Err(stop) => return stopped(&stop, out),
     };
-    let mut left = settled.left;
+    let mut behind = settled.left;
     if let Err(error) = keep(request, &planned, now_s) {
-        // What is live does not depend on it: history and the diff in words do.
-        left.push(format!("the state directory could not be written: {error}"));
+        behind.push(unkept(&error));
     }
     if plan.kind == Kind::Commit && !out.json {
         let commit = short(&plan.origin.commit);
@@ -152,13 +154,27 @@ fn locked(
             plan.to.generation
         ));
     }
-    for line in &left {
+    match left(&behind, out) {
+        Exit::Done => pending(plan, arguments),
+        exit => exit,
+    }
+}
+
+/// Tells what needs attention.
+fn left(behind: &[String], out: Out) -> Exit {
+    for line in behind {
         out.error(&escape(&format!("left behind: {line}")));
     }
-    if !left.is_empty() {
-        return Exit::Attention;
+    if behind.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Attention
     }
-    pending(plan, arguments)
+}
+
+/// What is live does not depend on it: history and the diff in words do.
+fn unkept(error: &applied::KeepError) -> String {
+    format!("the state directory could not be written: {error}")
 }
 
 fn apply(request: &Request, planned: &Planned, now_s: u64) -> Result<Settled, Stop> {
@@ -176,8 +192,9 @@ fn stopped(stop: &Stop, out: Out) -> Exit {
     }
 }
 
-/// Prints the plan, with what the work tree has and the commit has not.
-fn show(request: &Request, planned: &Planned, out: Out) -> Result<(), Exit> {
+/// Prints the plan, with what the work tree has and the commit has not, and gives what became of
+/// the output: a log that is full keeps no commit from going live.
+fn show(request: &Request, planned: &Planned, out: Out) -> Result<Exit, Exit> {
     tell_uncommitted(&planned.tree, out);
     let warnings = &planned.tree.problems;
     problems::warn(warnings, &planned.tree.source.tree, out);
@@ -187,11 +204,10 @@ fn show(request: &Request, planned: &Planned, out: Out) -> Result<(), Exit> {
             out.error(&error.to_string());
             Exit::Failed
         })?;
-        out.data(&text);
+        Ok(out.data(&text))
     } else {
-        out.say(&text::plan(&view, out.data));
+        Ok(out.say(&text::plan(&view, out.data)))
     }
-    Ok(())
 }
 
 /// The plan in words: of the live tree where it can be read, else by rule ids on both sides.

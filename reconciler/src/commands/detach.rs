@@ -1,6 +1,7 @@
 //! `reconcile detach`: takes everything of ours away and says what.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
 use bpf::kernel::Kernel;
 use serde::Serialize;
@@ -10,7 +11,7 @@ use state::words::names::FullName;
 
 use super::arguments::Global;
 use super::dirs;
-use crate::host::Host;
+use crate::host::{Host, MountError, mount};
 use crate::live::{self, Dirs};
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
@@ -33,20 +34,12 @@ struct Detached {
 /// Runs it.
 pub(crate) fn run(global: &Global, out: Out) -> Exit {
     let dirs = dirs(global);
-    let lock = if dirs.pin.is_dir() {
-        match Lock::take(&dirs.pin, &dirs.run) {
-            Ok(lock) => Some(lock),
-            Err(error) => {
-                out.error(&escape(&error.to_string()));
-                return if error.is_busy() {
-                    Exit::Refused
-                } else {
-                    Exit::Failed
-                };
-            }
+    let lock = match lock(&dirs) {
+        Ok(lock) => lock,
+        Err((exit, message)) => {
+            out.error(&escape(&message));
+            return exit;
         }
-    } else {
-        None
     };
     let read = match live::read(&dirs) {
         Ok(read) => read,
@@ -64,10 +57,28 @@ pub(crate) fn run(global: &Global, out: Out) -> Exit {
     tell(&detached, out)
 }
 
+/// The lock is on the base directory. Where there is none it is made, for a first run may be about
+/// to make it, too, and goes with all else. Without a bpffs nothing is pinned or to be locked.
+fn lock(dirs: &Dirs) -> Result<Option<Lock>, (Exit, String)> {
+    live::may().map_err(|error| (Exit::Failed, error.to_string()))?;
+    let refused = |error: MountError| (Exit::Refused, error.to_string());
+    if !mount::is_mounted(&dirs.pin).map_err(refused)? {
+        return Ok(None);
+    }
+    mount::make_base(&dirs.pin).map_err(refused)?;
+    let lock = Lock::take(&dirs.pin, &dirs.run);
+    lock.map(Some).map_err(|error| match error.is_busy() {
+        true => (Exit::Refused, error.to_string()),
+        false => (Exit::Failed, error.to_string()),
+    })
+}
+
 fn tell(detached: &Detached, out: Out) -> Exit {
     if out.json {
         match json::document(detached) {
-            Ok(text) => out.data(&text),
+            Ok(text) => {
+                out.data(&text);
+            }
             Err(error) => out.error(&error.to_string()),
         }
     } else if detached.removed.is_empty() && detached.left.is_empty() {
@@ -111,9 +122,11 @@ fn detach(dirs: &Dirs, live: &Live) -> Detached {
         }
     }
     if live.bpffs {
+        // One that was only made to be locked is nothing to tell of.
+        let empty = fs::read_dir(&dirs.pin).is_ok_and(|mut entries| entries.next().is_none());
         match Kernel::destroy(&dirs.pin) {
-            Ok(None) => {}
-            Ok(Some(unknown)) => pins(dirs, unknown, &mut detached),
+            Ok(Some(unknown)) if !empty => pins(dirs, unknown, &mut detached),
+            Ok(_) => {}
             Err(error) => detached.left.push(error.to_string()),
         }
     }

@@ -32,17 +32,15 @@ pub(crate) fn run(global: &Global, arguments: &ExplainArguments, out: Out) -> Ex
         }
     };
     if !out.json {
-        out.data(&explanation::text(&told, out.data));
-        return Exit::Done;
+        return out.data(&explanation::text(&told, out.data));
     }
     match json::document(&told) {
         Ok(text) => out.data(&text),
         Err(error) => {
             out.error(&error.to_string());
-            return Exit::Failed;
+            Exit::Failed
         }
     }
-    Exit::Done
 }
 
 /// What ends a run early: its exit, and what is still to be said.

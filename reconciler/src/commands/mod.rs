@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use state::words::names::HostName;
 
 use crate::live::Dirs;
@@ -26,6 +27,7 @@ use arguments::{Cli, ColorWhen, Command, Global, Output};
 
 /// Runs what was asked for.
 pub fn run(cli: &Cli) -> ExitCode {
+    allow_files();
     let global = &cli.global;
     let colour = match global.color {
         ColorWhen::Auto => None,
@@ -42,6 +44,18 @@ pub fn run(cli: &Cli) -> ExitCode {
         Some(Command::Detach) => detach::run(global, out),
     };
     exit.into()
+}
+
+/// As many open files as we may have. The usual limit of a shell is low for the sake of programs
+/// that use select(2); each container that is read takes two.
+fn allow_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // Where it cannot be raised, it may still do.
+    let _ = setrlimit(Resource::Nofile, raised);
 }
 
 /// Reads the command line. Wrong usage exits with its own code; `--help` and `--version` do not.

@@ -3,17 +3,22 @@
 use state::documents::tree::Tree;
 use state::words::problem::{Problem, Severity};
 
+use crate::report::exit::Exit;
 use crate::report::out::Out;
 use crate::report::{json, problem};
 
 /// All of them: as data where JSON was asked for, else as diagnostics.
-pub(super) fn tell(problems: &[Problem], tree: &Tree, out: Out) {
+pub(super) fn tell(problems: &[Problem], tree: &Tree, out: Out) -> Exit {
     if !out.json {
-        return warn(problems, tree, out);
+        warn(problems, tree, out);
+        return Exit::Done;
     }
     match json::document(&problem::data(problems)) {
         Ok(text) => out.data(&text),
-        Err(error) => out.error(&error.to_string()),
+        Err(error) => {
+            out.error(&error.to_string());
+            Exit::Failed
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! `reconcile status`: what is live, and each container's programs, flows and drops.
 
+use bpf::kernel::Kernel;
+use state::words::names::FullName;
+
 use super::arguments::Global;
 use super::dirs;
 use crate::live::{self, LiveError, Reading};
@@ -23,49 +26,55 @@ pub(crate) fn run(global: &Global, out: Out) -> Exit {
         }
     };
     if !out.json {
-        out.data(&status::text(&status, out.data));
-        return Exit::Done;
+        return out.data(&status::text(&status, out.data));
     }
     match json::document(&status) {
         Ok(text) => out.data(&text),
         Err(error) => {
             out.error(&error.to_string());
-            return Exit::Failed;
+            Exit::Failed
         }
     }
-    Exit::Done
 }
 
 fn read(global: &Global) -> Result<Status, LiveError> {
     let dirs = dirs(global);
     let Reading { live, .. } = live::read(&dirs)?;
     let mut status = Status::of(&live);
-    let Some(kernel) = live::open(&dirs)? else {
-        return Ok(status);
-    };
+    let kernel = live::open(&dirs)?;
     for (name, found) in &live.containers {
         let mut container = Container::of(name, found, &live);
-        match kernel.entry_counts(name) {
-            Ok(entries) => {
-                container.entries.established = entries.established;
-                container.entries.half_open = entries.half_open;
-                container.entries.datagrams = entries.datagrams;
-            }
-            Err(error) => container.faults.push(error.to_string()),
-        }
-        match kernel.drops(name) {
-            Ok(drops) => {
-                // Trial packets are our own: nobody lost anything.
-                let counted = drops
-                    .into_iter()
-                    .filter(|(reason, count)| *count > 0 && reason.name() != "trial");
-                container.drops = counted
-                    .map(|(reason, count)| (reason.name().to_owned(), count))
-                    .collect();
-            }
-            Err(error) => container.faults.push(error.to_string()),
+        // Where the pins are lost, what is left of containers is all there is to tell.
+        if let Some(kernel) = &kernel {
+            counts(kernel, name, &mut container);
         }
         status.containers.push(container);
     }
     Ok(status)
+}
+
+/// What its maps hold and have counted.
+fn counts(kernel: &Kernel, name: &FullName, container: &mut Container) {
+    match kernel.entry_counts(name) {
+        Ok(entries) => {
+            container.entries.established = entries.established;
+            container.entries.half_open = entries.half_open;
+            container.entries.datagrams = entries.datagrams;
+        }
+        Err(error) => container.faults.push(error.to_string()),
+    }
+    match kernel.drops(name) {
+        Ok(drops) => {
+            // Trial packets are our own: nobody lost anything.
+            let counted = drops
+                .into_iter()
+                .filter(|(reason, count)| *count > 0 && reason.name() != "trial");
+            container.drops = counted
+                .map(|(reason, count)| (reason.name().to_owned(), count))
+                .collect();
+        }
+        // That of its maps has been told.
+        Err(error) if container.faults.contains(&error.to_string()) => {}
+        Err(error) => container.faults.push(error.to_string()),
+    }
 }

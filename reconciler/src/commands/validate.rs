@@ -25,18 +25,14 @@ pub(crate) fn run(global: &Global, out: Out) -> Exit {
         Err(error) => return failure::source(&error, out),
     };
     super::apply::tell_uncommitted(&tree, out);
-    problems::tell(&tree.problems, &tree.source.tree, out);
+    let mut told = problems::tell(&tree.problems, &tree.source.tree, out);
     if !out.json {
         if global.verbose > 0 {
             out.note(&passed_over(&tree));
         }
-        out.say(&summary(&tree));
+        told = out.say(&summary(&tree));
     }
-    if tree.is_valid() {
-        Exit::Done
-    } else {
-        Exit::Invalid
-    }
+    if tree.is_valid() { told } else { Exit::Invalid }
 }
 
 fn summary(tree: &Understood) -> String {

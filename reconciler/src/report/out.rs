@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use super::exit::Exit;
 use super::text::Style;
 
 /// Where output goes, and how.
@@ -36,20 +37,23 @@ impl Out {
         }
     }
 
-    /// Writes data. What was written in part, as on a full disk, is told of.
-    pub fn data(&self, text: &str) {
+    /// Writes data. What was written in part, as on a full disk, is told of, and fails a command
+    /// that does nothing else.
+    pub fn data(&self, text: &str) -> Exit {
         match write(&mut io::stdout().lock(), text) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 self.error(&format!("cannot write all of the output: {error}"));
+                Exit::Failed
             }
-            _ => {}
+            _ => Exit::Done,
         }
     }
 
     /// Writes data for people, unless they asked for quiet.
-    pub fn say(&self, text: &str) {
-        if !self.quiet {
-            self.data(text);
+    pub fn say(&self, text: &str) -> Exit {
+        match self.quiet {
+            true => Exit::Done,
+            false => self.data(text),
         }
     }
 

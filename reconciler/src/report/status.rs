@@ -212,18 +212,19 @@ fn translate_with(ranges: &[IpNet]) -> Vec<String> {
 pub fn text(status: &Status, style: Style) -> String {
     let mut out = String::new();
     if status.generation == 0 {
-        return "nothing is live on this host\n".to_owned();
+        out.push_str("nothing is live on this host\n");
+    } else {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            out,
+            "commit {}, generation {}, slot {}, since {}{}",
+            short(&status.commit),
+            status.generation,
+            status.slot,
+            utc(status.since),
+            if status.settled { "" } else { " (not settled)" }
+        );
     }
-    // Writing to a String cannot fail.
-    let _ = writeln!(
-        out,
-        "commit {}, generation {}, slot {}, since {}{}",
-        short(&status.commit),
-        status.generation,
-        status.slot,
-        utc(status.since),
-        if status.settled { "" } else { " (not settled)" }
-    );
     if let Some(commit) = &status.rollback {
         let _ = writeln!(out, "the other slot holds {}", short(commit));
     }
