@@ -12,12 +12,13 @@ use libbpf_rs::{TC_EGRESS, TC_INGRESS, TcHook};
 
 use state::words::names::FullName;
 
-use crate::abi::{CONNECTION_MAPS, GLOBAL, maps};
+use crate::abi::{CONNECTION_MAPS, ConstantsRow, GLOBAL, maps};
 use crate::attached::{self, HOOKS};
 use crate::fault::{Fault, Object, Of};
 use crate::kernel::{Kernel, Map};
 use crate::object::{self, Build, ContainerPrograms, LoadError};
 use crate::pins::{self, PinError};
+use crate::rodata::Reader;
 use crate::sys::{self, Hook};
 
 pub use crate::connections::{ConnectionsError, NewConnections};
@@ -43,6 +44,12 @@ pub enum AttachError {
         /// Why.
         source: LoadError,
     },
+    /// What stands in them could not be read back from the kernel, now or later.
+    #[error(
+        "{0}: the kernel holds the constants of its programs without their types, as where memory \
+         is short; run again"
+    )]
+    Unreadable(FullName),
     /// The guard behind the programs could not be put.
     #[error("cannot put the guard on {hook} of interface {ifindex}: {source}")]
     Guard {
@@ -135,6 +142,17 @@ impl Kernel {
             container: container.clone(),
             source,
         })?;
+        let shared = |id| id == blocks.table.id || self.is_global(id);
+        let known = |id| shared(id) || own.iter().any(|map| map.id == id);
+        for program in [&programs.from_container, &programs.to_container] {
+            let program = sys::program_info(program.as_fd());
+            let program = program.of("look at", || Object::Program("of a container"))?;
+            let read = Reader::default().read(&program, known)?;
+            let constants = read.and_then(|read| read.variable::<[ConstantsRow; 2]>("pl_self"));
+            if constants.is_none() {
+                return Err(AttachError::Unreadable(container.clone()));
+            }
+        }
         // What their instructions do not name they hold too, so that all is found through them.
         for program in [&programs.from_container, &programs.to_container] {
             for (name, map) in &maps {
