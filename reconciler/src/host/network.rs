@@ -92,6 +92,9 @@ impl Host {
         let ends = match self.ends(container, network, &inside)? {
             Some(ends) => ends,
             None => {
+                if self.remove_renamed(container, &inside)? {
+                    inside.links = links::list(&inside.netlink)?;
+                }
                 self.create_pair(network, &inside)?;
                 inside.links = links::list(&inside.netlink)?;
                 self.ends(container, network, &inside)?
@@ -298,6 +301,19 @@ impl Host {
                 links::delete(&self.netlink, host.index, &host.name)?;
                 Ok(None)
             }
+        }
+    }
+
+    /// A pair of ours whose host-side end somebody has given another name: nobody would look for it
+    /// there, and its other end has the name of the one that is to be made. Whether there was one.
+    fn remove_renamed(&self, container: &FullName, inside: &Inside) -> Result<bool, NetlinkError> {
+        let mark = alias(container);
+        let links = links::list(&self.netlink)?;
+        let ours = |link: &&Link| link.alias.as_deref() == Some(mark.as_str());
+        let mut ours = links.iter().filter(ours);
+        match ours.find(|link| other_end(link, &inside.links).is_some()) {
+            Some(link) => links::delete(&self.netlink, link.index, &link.name).map(|()| true),
+            None => Ok(false),
         }
     }
 

@@ -217,6 +217,25 @@ fn a_pair_that_a_dead_run_made_and_did_not_mark_is_completed() {
 }
 
 #[test]
+fn a_pair_whose_host_side_was_renamed_is_made_anew() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        let (container, network) = make(&host, "shop/web", &ADDRESS);
+        ip(&format!("link set {} down", network.interface));
+        ip(&format!("link set {} name uplink", network.interface));
+        // Without our mark it may be anybody's.
+        ip("link set uplink alias theirs");
+        let other = refused(&host, "shop/web");
+        assert!(matches!(other, NotOurs::Inside { .. }), "{other:?}");
+        ip("link set uplink alias plumbline:shop/web");
+        make(&host, "shop/web", &ADDRESS);
+        assert!(!ip("-o link").contains("uplink"));
+        let found = &host.read().unwrap().networks[&container];
+        assert!(found.faults.is_empty(), "{:?}", found.faults);
+    });
+}
+
+#[test]
 fn iproute2_and_we_share_the_directory() {
     on_a_host(|| {
         let host = Host::open().unwrap();
