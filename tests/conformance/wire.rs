@@ -11,7 +11,7 @@ use rig::lab::Lab;
 use rig::netns::Netns;
 use rig::packet::seen::Seen;
 use rig::packet::upper::Upper;
-use rig::packet::{Ends, IPV4, IPV6, Packet, frame};
+use rig::packet::{Ends, HOP_BY_HOP, IPV4, IPV6, Packet, frame};
 use rig::traffic::{Attempt, Listen, Outcome, Protocol, Service};
 use rig::tree::{Container, Policy, Rule, Tree};
 use rig::wait::{self, LIMIT};
@@ -141,6 +141,52 @@ fn datagrams_pass_in_parts_and_errors_come_back() {
                 drop(to);
                 refused(from, gone);
             }
+        }
+    });
+}
+
+/// Connection tracking puts datagrams together, and the host cuts them again. Where the parts differ
+/// in their headers the kernel writes new packets, and those of IPv6 do not say by which interface
+/// they came: no more do the host's own.
+#[test]
+fn parts_that_the_host_puts_together_are_not_its_own() {
+    const TRACK: &str = "table inet track { chain forward { type filter hook forward priority 0; \
+                         ct state new accept; }; }";
+    Lab::run("together", |lab| {
+        let [(a, of_a), _] = stage(lab);
+        let (alpha, outside) = (lab.alpha(), lab.outside());
+        let of_host = lab.addresses(alpha.net());
+        let wire = Wire::open(&outside, "uplink");
+        let sees = Wire::open(&a, "eth0");
+        lab.shell(&alpha, &format!("nft '{TRACK}'")).ended(0);
+        let cut = |source, destination| {
+            let ends = Ends {
+                source_mac: outside.interface("uplink").mac,
+                destination_mac: alpha.net().interface("uplink").mac,
+                source,
+                destination,
+            };
+            let packet = Packet::new(ends, Upper::udp((40_000, 9), &[7; 2400]));
+            // An option that nobody knows and everybody skips.
+            let option = [&[0x1e, 244][..], &[0; 244]].concat();
+            let first = packet.clone().extension(HOP_BY_HOP, &option);
+            wire.send(&first.fragments(77, &[1000])[0]);
+            wire.send(&packet.fragments(77, &[1000])[1]);
+        };
+        for (source, own) in lab.addresses(&outside).into_iter().zip(of_a) {
+            drops_more(lab, "denied_ingress", 1, || cut(source, own));
+        }
+        drops_more(lab, "spoofed_source", 1, || cut(of_host[1], of_a[1]));
+        let came = sees.drain().into_iter().filter_map(|seen| seen.ip);
+        let came: Vec<_> = came.filter(|ip| !of_a.contains(&ip.source)).collect();
+        assert_eq!(came, []);
+        for (source, own) in of_host.into_iter().zip(of_a) {
+            let to = a.run(|| UdpSocket::bind((own, 9))).unwrap();
+            to.set_read_timeout(Some(LIMIT)).unwrap();
+            let from = alpha.net().run(|| UdpSocket::bind((source, 0))).unwrap();
+            from.send_to(&[7; 20_000], (own, 9)).unwrap();
+            let (length, whom) = to.recv_from(&mut [0; 30_000]).unwrap();
+            assert_eq!((length, whom), (20_000, from.local_addr().unwrap()));
         }
     });
 }

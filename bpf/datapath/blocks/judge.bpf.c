@@ -34,6 +34,19 @@ static __always_inline bool pl_is_source_true(struct pl_case *c, struct pl_party
 	return true;
 }
 
+/*
+ * By which interface the host took the packet; 0 where it is the host's own. An IPv6 datagram that
+ * the host put together (connection tracking does) and cut again is new packets, for which the
+ * kernel forgets it: those have no socket, and parts of the host's own datagrams do. Where they came
+ * from nobody knows.
+ */
+static __always_inline __u32 pl_ifindex_of(struct __sk_buff *skb, const struct pl_scratch *s)
+{
+	__u32 ifindex = skb->ingress_ifindex;
+
+	return !ifindex && s->fragment != PL_WHOLE && !skb->sk ? PL_INGRESS_ANY : ifindex;
+}
+
 /* By which interface the peer's packets come to the container. */
 static __always_inline __u32 pl_ingress_of(struct pl_case *c, __u32 ifindex)
 {
@@ -49,7 +62,7 @@ static __always_inline enum pl_reason pl_open_case(struct __sk_buff *skb, struct
 {
 	struct pl_scratch *s = c->s;
 	__u8 *own = c->out ? s->source : s->destination;
-	__u32 ifindex = skb->ingress_ifindex;
+	__u32 ifindex = pl_ifindex_of(skb, s);
 
 	c->slot = pl_slot_of(s->commit);
 	c->now = pl_now();
