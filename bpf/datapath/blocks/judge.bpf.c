@@ -47,6 +47,15 @@ static __always_inline __u32 pl_ifindex_of(struct __sk_buff *skb, const struct p
 	return !ifindex && s->fragment != PL_WHOLE && !skb->sk ? PL_INGRESS_ANY : ifindex;
 }
 
+/*
+ * Whether an error about a flow of the container may have come in by this interface: between two
+ * containers there is nobody but the host who could tell, and they themselves.
+ */
+static __always_inline bool pl_is_error_true(struct pl_case *c, __u32 ifindex)
+{
+	return c->peer.owner != PL_LOCAL || !ifindex || ifindex == c->peer.ifindex;
+}
+
 /* By which interface the peer's packets come to the container. */
 static __always_inline __u32 pl_ingress_of(struct pl_case *c, __u32 ifindex)
 {
@@ -85,6 +94,8 @@ static __always_inline enum pl_reason pl_open_case(struct __sk_buff *skb, struct
 		return PL_ICMP_ERROR;
 	if (!pl_party_of(&c->peer, c->slot, s->flow.family, (void *)s->flow.peer))
 		return PL_ABSENT;
+	if (!c->out && s->class == PL_ERROR && !pl_is_error_true(c, ifindex))
+		return PL_ICMP_ERROR;
 	if (!c->out && s->class != PL_ERROR && !pl_is_source_true(c, &c->peer, ifindex))
 		return PL_SPOOFED_SOURCE;
 	if (!c->out)

@@ -195,6 +195,15 @@ fn by_whom(at: At) -> Vec<Row> {
         let row = Row::new("by the host, as for its MTU", about(Host, v4, v6), Pass);
         rows.push(row.after(asked(Outside)));
     }
+    let of_pair = error(3, 2, &inner(at, Web, Db, question()));
+    let row = Row::drops(
+        "of a local pair nobody outside can tell",
+        at.take(Outside, Web, of_pair.clone()),
+        "icmp_error",
+    );
+    rows.push(row.after(asked(Db)));
+    let row = Row::new("but the host", at.take(Host, Web, of_pair), Pass);
+    rows.push(row.after(asked(Db)));
     let by_host = error(3, 1, &inner(at, Web, Outside, question()));
     rows.push(
         Row::drops(

@@ -110,7 +110,7 @@ impl Model {
             return Fate::Drop;
         }
         if let Upper::Error(inner) = &packet.upper {
-            return self.judge_error(out, &packet, inner.as_deref());
+            return self.judge_error(sent, &packet, inner.as_deref());
         }
         if out && owner(peer) == Some(Who::Gone) {
             return Fate::Drop;
@@ -139,11 +139,12 @@ impl Model {
     }
 
     /// An error passes where it is about a flow of the container, and goes to or comes from who
-    /// may tell.
-    fn judge_error(&self, out: bool, error: &Parsed, inner: Option<&Parsed>) -> Fate {
+    /// may tell: of two containers of this host they themselves and the host alone.
+    fn judge_error(&self, sent: &Sent, error: &Parsed, inner: Option<&Parsed>) -> Fate {
         let Some(inner) = inner else {
             return Fate::Drop;
         };
+        let out = sent.program.1 == Hook::Ingress;
         let ends = if out {
             inner.from == error.to && inner.to == error.from
         } else {
@@ -151,7 +152,9 @@ impl Model {
         };
         let peer = if out { inner.from } else { inner.to };
         let known = self.find(inner.key()).is_some();
-        if !ends || !known || owner(peer) == Some(Who::Gone) {
+        let inside = matches!(owner(peer), Some(who @ (Who::Web | Who::Db))
+            if !out && ![Came::Own, Came::Of(who)].contains(&sent.came));
+        if !ends || !known || inside || owner(peer) == Some(Who::Gone) {
             return Fate::Drop;
         }
         Self::delivered(out, peer)
