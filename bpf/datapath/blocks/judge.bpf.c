@@ -136,9 +136,10 @@ static __always_inline enum pl_reason pl_begin(struct pl_case *c)
 	return pl_case_make(c, c->mine.half_open, c->theirs.half_open, word, PL_EXPIRY_HALF_OPEN_S);
 }
 
-/* Brings an entry under the present generation, or forgets the flow. */
+/* Brings an entry under the present generation, or forgets the flow: not where the packet came in
+ * by another interface than the flow's, for then somebody else may have sent it. */
 static __always_inline enum pl_reason pl_judge_again(struct pl_case *c, struct pl_found *found,
-						     __u64 *word)
+						     __u64 *word, bool moved)
 {
 	__u64 tag = pl_tag(&c->mine.key, c->mine.own_fold);
 	enum pl_reason reason = pl_case_verdict(c, *word & PL_WORD_INITIATOR);
@@ -146,7 +147,8 @@ static __always_inline enum pl_reason pl_judge_again(struct pl_case *c, struct p
 							     << PL_WORD_ENDPOINT_SHIFT;
 
 	if (reason != PL_PASS) {
-		pl_case_forget(c);
+		if (c->out || !moved)
+			pl_case_forget(c);
 		return reason;
 	}
 	if (!found->entry ||
@@ -173,16 +175,20 @@ static __always_inline enum pl_reason pl_go_on(struct pl_case *c, struct pl_foun
 {
 	struct pl_scratch *s = c->s;
 	bool initiator_sends = !(word & PL_WORD_INITIATOR) == !c->out;
+	bool moved = s->class == PL_PLAIN && found->entry && found->entry->ingress != c->ingress;
 	enum pl_reason reason = PL_PASS;
 
 	if (s->class == PL_PLAIN && s->starts == PL_STARTS_OPENER && !initiator_sends)
 		/* The responder opens over it: judged as a new flow; the entry stays as it is. */
 		return pl_case_verdict(c, c->out);
 	if ((word ^ pl_generation_of(s->commit)) & PL_WORD_GENERATION)
-		reason = pl_judge_again(c, found, &word);
+		reason = pl_judge_again(c, found, &word, moved);
+	else if (moved && !c->out)
+		/* What was true of the host, or of a container, is not of who sends this. */
+		reason = pl_case_verdict(c, word & PL_WORD_INITIATOR);
 	if (reason != PL_PASS || s->class == PL_ERROR)
 		return reason;
-	if (found->entry && found->entry->ingress != c->ingress)
+	if (moved && found->entry && !(c->out && c->ingress == PL_INGRESS_ANY))
 		pl_move(c, found);
 	if (s->flow.protocol == IPPROTO_TCP && found->half_open) {
 		reason = pl_case_handshake(c, found, word, initiator_sends);

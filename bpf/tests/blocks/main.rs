@@ -27,6 +27,7 @@ mod from_container;
 mod to_container;
 mod judge;
 mod icmp;
+mod entries;
 mod fragments;
 mod neighbour;
 mod races;

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use bpf::conntrack::Reason;
 
 use crate::row::{At, Row, reasons};
-use crate::{fragments, from_container, icmp, judge, neighbour, races, to_container};
+use crate::{entries, fragments, from_container, icmp, judge, neighbour, races, to_container};
 
 fn tables() -> Vec<fn(At) -> Vec<Row>> {
     [
         from_container::tables().as_slice(),
         to_container::tables().as_slice(),
         judge::tables().as_slice(),
+        entries::tables().as_slice(),
         icmp::tables().as_slice(),
         fragments::tables().as_slice(),
         neighbour::tables().as_slice(),
