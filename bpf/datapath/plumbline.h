@@ -156,6 +156,8 @@ struct pl_connection {
 /* Seconds until an idle entry expires. */
 #define PL_EXPIRY_ESTABLISHED_S 432000 /* as nf_conntrack: five days */
 #define PL_EXPIRY_HALF_OPEN_S 60
+#define PL_EXPIRY_CLOSING_S                                                                        \
+	3600 /* one side has finished, and the other may be gone without a word */
 #define PL_EXPIRY_CLOSED_S 120 /* twice the maximum segment lifetime that hosts use */
 #define PL_EXPIRY_RESET_S 10
 #define PL_EXPIRY_DATAGRAM_S 300 /* RFC 4787, REQ-5: five minutes recommended */
@@ -208,8 +210,12 @@ enum pl_reason {
 	PL_REASONS,
 };
 
+#define PL_REASONS_MOST 31
+
 struct pl_counters {
-	__u64 drops[32]; /* by enum pl_reason */
+	__u64 drops[PL_REASONS_MOST]; /* by enum pl_reason */
+	__u32 reclaim; /* low half of jiffies64: not before it is a full map searched again */
+	__u32 unused;
 };
 
 /* The trial packet's EtherType (IEEE 802 local experimental 1): judged to its slot and dropped. */

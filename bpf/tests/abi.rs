@@ -85,7 +85,7 @@ fn expected() -> Vec<Expected> {
             has_v4,
             has_v6,
         ),
-        fields!("pl_counters", Counters, drops),
+        fields!("pl_counters", Counters, drops, reclaim, unused),
     ]
 }
 

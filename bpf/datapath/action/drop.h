@@ -8,8 +8,8 @@
 
 static __always_inline int pl_count(struct pl_counters *row, enum pl_reason reason)
 {
-	if (row)
-		row->drops[reason & 31]++;
+	if (row && reason < PL_REASONS_MOST)
+		row->drops[reason]++;
 	return TC_ACT_SHOT;
 }
 

@@ -46,9 +46,11 @@ static __always_inline bool pl_is_closed(__u64 word)
 static __always_inline __u32 pl_expiry_s(__u64 word, __u8 protocol)
 {
 	if (protocol == IPPROTO_TCP) {
+		if (!(word & (PL_WORD_FIN_OUT | PL_WORD_FIN_IN | PL_WORD_RESET)))
+			return PL_EXPIRY_ESTABLISHED_S;
 		if (word & PL_WORD_RESET)
 			return PL_EXPIRY_RESET_S;
-		return pl_is_closed(word) ? PL_EXPIRY_CLOSED_S : PL_EXPIRY_ESTABLISHED_S;
+		return pl_is_closed(word) ? PL_EXPIRY_CLOSED_S : PL_EXPIRY_CLOSING_S;
 	}
 	if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)
 		return PL_EXPIRY_ICMP_S;

@@ -7,6 +7,7 @@
 #define PLUMBLINE_FLOW_H
 
 #include "case.h"
+#include "reclaim.h"
 
 /* An entry and the map that holds it. */
 struct pl_found {
@@ -68,17 +69,28 @@ static __always_inline void pl_case_forget(struct pl_case *c)
 		pl_forget(&c->theirs);
 }
 
+/* Makes an entry, in the place of others that have closed where the map of established connections
+ * is full. */
+static __always_inline bool pl_make_room(void *map, struct pl_side *side, __u64 word, __u32 ingress,
+					 __u32 expires, __u32 endpoint, __u32 now)
+{
+	if (pl_make(map, side, NULL, word, ingress, expires))
+		return true;
+	return map == side->established && pl_reclaim(endpoint, now) &&
+	       pl_make(map, side, NULL, word, ingress, expires);
+}
+
 /* Makes both sides' entries in the maps given. PL_QUOTA where one is full: then none is left. */
 static __always_inline enum pl_reason pl_case_make(struct pl_case *c, void *mine, void *theirs,
 						   __u64 word, __u32 seconds)
 {
 	__u32 expires = c->now + seconds * pl_hz;
 
-	if (!pl_make(mine, &c->mine, NULL, word, c->ingress, expires))
+	if (!pl_make_room(mine, &c->mine, word, c->ingress, expires, c->s->endpoint, c->now))
 		return PL_QUOTA;
 	/* Should the peer get a packet of it by the stack, it is true from this interface alone. */
-	if (c->pair && !pl_make(theirs, &c->theirs, NULL, pl_case_peer_word(c, word),
-				c->own.ifindex, expires)) {
+	if (c->pair && !pl_make_room(theirs, &c->theirs, pl_case_peer_word(c, word), c->own.ifindex,
+				     expires, c->peer.endpoint, c->now)) {
 		pl_erase(mine, &c->mine);
 		return PL_QUOTA;
 	}
@@ -94,7 +106,7 @@ static __always_inline void pl_mark(struct pl_found *found, struct pl_side *side
 
 	if (!entry || !pl_change(entry, tag, 0, set))
 		return;
-	if (pl_is_closed(entry->word | set))
+	if (!found->half_open || pl_is_closed(entry->word | set))
 		*(volatile __u32 *)&entry->expires =
 			now + pl_expiry_s(entry->word | set, IPPROTO_TCP) * pl_hz;
 }

@@ -39,8 +39,10 @@ static __always_inline enum pl_reason pl_case_promote(struct pl_case *c, struct 
 {
 	enum pl_reason reason;
 
-	reason = pl_case_make(c, c->mine.established, c->theirs.established, word & ~PL_WORD_TAG,
-			      PL_EXPIRY_ESTABLISHED_S);
+	/* A RST that the initiator has outlived was none. */
+	word &= ~(PL_WORD_TAG | PL_WORD_RESET);
+	reason = pl_case_make(c, c->mine.established, c->theirs.established, word,
+			      pl_expiry_s(word, IPPROTO_TCP));
 	if (reason != PL_PASS)
 		return reason;
 	pl_erase(c->mine.half_open, &c->mine);

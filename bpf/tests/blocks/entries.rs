@@ -1,22 +1,110 @@
-//! Entries: by which interface their packets come.
+//! Entries: how many there may be, how long they live, and by which interface their packets come.
 
 use bpf::conntrack::State;
 
-use crate::packet::upper::Upper;
-use crate::row::{At, Row, Sent, Verdict, hold};
+use crate::packet::upper::{ACK, FIN, RST, Upper};
+use crate::row::{At, Row, Sent, Verdict, hold, run, tcp};
 use crate::stage::{Came, Who, World, play};
 
-use State::Datagrams;
-use Verdict::Pass;
-use Who::{Outside, Web};
+use State::{Datagrams, Established, HalfOpen};
+use Verdict::{Into, Pass};
+use Who::{Db, Outside, Web};
+
+const PORTS: (u16, u16) = (40_000, 80);
+const BACK: (u16, u16) = (80, 40_000);
 
 #[test]
 fn rows_hold() {
     play(|stage| hold(stage, &tables()));
 }
 
-pub(crate) fn tables() -> [fn(At) -> Vec<Row>; 1] {
-    [moved]
+pub(crate) fn tables() -> [fn(At) -> Vec<Row>; 2] {
+    [quota, moved]
+}
+
+/// More connections than a container may have: the last one's proof is dropped.
+fn quota(at: At) -> Vec<Row> {
+    let full = [1, 2].map(|n| at.handshake(Web, Db, (40_000 + n, 80)));
+    let third = at.handshake(Web, Db, (40_003, 80));
+    let sides = [Web, Db].map(|who| [(who, Established), (who, Established), (who, HalfOpen)]);
+    let row = Row::drops("the third of two", third[2].clone(), "quota")
+        .after(full.concat())
+        .after(third.clone().into_iter().take(2))
+        .leaves(&sides.concat());
+    let ended = |n: u16| {
+        let (ports, back) = ((40_000 + n, 80), (80, 40_000 + n));
+        let web = at.send(Web, Db, tcp(ports, FIN | ACK, 1001, 5001));
+        let db = at.send(Db, Web, tcp(back, FIN | ACK, 5001, 1002));
+        full[usize::from(n) - 1]
+            .clone()
+            .into_iter()
+            .chain([web, db])
+    };
+    let after_ended = Row::new(
+        "those that have ended do not count",
+        third[2].clone(),
+        Into(Db),
+    )
+    .after(ended(1).chain(ended(2)))
+    .after(third.clone().into_iter().take(2))
+    .leaves(&[(Web, Established), (Db, Established)]);
+    let open = [
+        (Web, Established),
+        (Web, Established),
+        (Db, Established),
+        (Db, Established),
+    ];
+    let beside_open = Row::new("beside one that is open", third[2].clone(), Into(Db))
+        .after(ended(1).chain(full[1].clone()))
+        .after(third.into_iter().take(2))
+        .leaves(&open);
+    vec![row, after_ended, beside_open]
+}
+
+/// How long an idle entry lives, by how far its connection is.
+#[test]
+fn what_is_ending_expires_sooner() {
+    play(|stage| {
+        let at = At { v6: false };
+        let web = |flags| run(stage, &at.send(Web, Db, tcp(PORTS, flags, 1001, 5001)));
+        let db = |flags| run(stage, &at.send(Db, Web, tcp(BACK, flags, 5001, 1002)));
+        let idle = |seconds: i64| {
+            for who in [Web, Db] {
+                let all = stage.kernel.connections(&who.name()).unwrap();
+                assert_eq!(all.len(), 1);
+                let left = all[0].expires_in_s;
+                assert!((seconds - 2..=seconds).contains(&left), "{who:?}: {left}");
+            }
+        };
+        let open = || {
+            stage.forget();
+            for sent in at.handshake(Web, Db, PORTS) {
+                run(stage, &sent);
+            }
+        };
+        open();
+        idle(432_000);
+        web(FIN | ACK);
+        idle(3_600);
+        db(ACK);
+        web(ACK);
+        idle(3_600);
+        db(FIN | ACK);
+        idle(120);
+        open();
+        db(RST);
+        idle(10);
+        // A RST that the initiator outlives was none.
+        stage.forget();
+        let [opens, answers, proves] = at.handshake(Web, Db, PORTS);
+        run(stage, &opens);
+        db(RST);
+        run(stage, &answers);
+        run(stage, &proves);
+        idle(432_000);
+        let all = stage.kernel.connections(&Web.name()).unwrap();
+        assert!(!all[0].reset);
+    });
 }
 
 /// What was allowed for who was true by one interface is judged anew for who comes by another.

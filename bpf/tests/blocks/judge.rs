@@ -23,14 +23,13 @@ fn rows_hold() {
     play(|stage| hold(stage, &tables()));
 }
 
-pub(crate) fn tables() -> [fn(At) -> Vec<Row>; 10] {
+pub(crate) fn tables() -> [fn(At) -> Vec<Row>; 9] {
     [
         verdicts,
         handshakes,
         crossed,
         unproven,
         closing,
-        quota,
         again,
         datagrams,
         associations,
@@ -247,18 +246,6 @@ fn closing(at: At) -> Vec<Row> {
         .after(ended())
         .leaves(&BOTH_ESTABLISHED),
     ]
-}
-
-/// More connections than a container may have: the last one's proof is dropped.
-fn quota(at: At) -> Vec<Row> {
-    let full = [1, 2].map(|n| at.handshake(Web, Db, (40_000 + n, 80)));
-    let third = at.handshake(Web, Db, (40_003, 80));
-    let sides = [Web, Db].map(|who| [(who, Established), (who, Established), (who, HalfOpen)]);
-    let row = Row::drops("the third of two", third[2].clone(), "quota")
-        .after(full.concat())
-        .after(third.into_iter().take(2))
-        .leaves(&sides.concat());
-    vec![row]
 }
 
 /// Under a later commit: judged again, and gone on both sides where it is denied.

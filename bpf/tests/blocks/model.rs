@@ -37,6 +37,8 @@ struct Flow {
     /// Who has ended: the initiator, the responder.
     fins: [bool; 2],
     reset: bool,
+    /// Whose side of it had to make room for another.
+    gone: BTreeSet<Who>,
 }
 
 impl Flow {
@@ -122,7 +124,7 @@ impl Model {
             };
             packet.ports = *ports;
         }
-        if !self.flow(&packet, sent.came == Came::Own) {
+        if !self.flow(sent, &packet) {
             return Fate::Drop;
         }
         if packet.is_first() {
@@ -140,7 +142,7 @@ impl Model {
 
     /// An error passes where it is about a flow of the container, and goes to or comes from who
     /// may tell: of two containers of this host they themselves and the host alone.
-    fn judge_error(&self, sent: &Sent, error: &Parsed, inner: Option<&Parsed>) -> Fate {
+    fn judge_error(&mut self, sent: &Sent, error: &Parsed, inner: Option<&Parsed>) -> Fate {
         let Some(inner) = inner else {
             return Fate::Drop;
         };
@@ -151,7 +153,7 @@ impl Model {
             inner.from == error.to
         };
         let peer = if out { inner.from } else { inner.to };
-        let known = self.find(inner.key()).is_some();
+        let known = self.find(sent.program.0, out, inner.key()).is_some();
         let inside = matches!(owner(peer), Some(who @ (Who::Web | Who::Db))
             if !out && ![Came::Own, Came::Of(who)].contains(&sent.came));
         if !ends || !known || inside || owner(peer) == Some(Who::Gone) {
@@ -160,20 +162,31 @@ impl Model {
         Self::delivered(out, peer)
     }
 
-    /// The flow that a packet belongs to, and whether its initiator sends it.
-    fn find(&self, key: Key) -> Option<(Key, bool)> {
+    /// The flow that a packet belongs to, and whether its initiator sends it. A side that made
+    /// room for another is made again from the other end's, where there is room.
+    fn find(&mut self, who: Who, out: bool, key: Key) -> Option<(Key, bool)> {
         let (from, to, protocol, ports) = key;
         let back = (to, from, protocol, (ports.1, ports.0));
-        if self.flows.contains_key(&key) {
-            return Some((key, true));
+        let both = [(key, true), (back, false)];
+        let found = both
+            .into_iter()
+            .find(|(key, _)| self.flows.contains_key(key))?;
+        if self.flows[&found.0].gone.contains(&who) {
+            if !out || self.open_of(who, None).len() >= QUOTA as usize {
+                return None;
+            }
+            self.flows.get_mut(&found.0)?.gone.remove(&who);
         }
-        self.flows.contains_key(&back).then_some((back, false))
+        Some(found)
     }
 
-    /// Whether the packet's flow lets it pass. `own`: the host itself sends it.
-    fn flow(&mut self, packet: &Parsed, own: bool) -> bool {
+    /// Whether the packet's flow lets it pass.
+    fn flow(&mut self, sent: &Sent, packet: &Parsed) -> bool {
         let key = packet.key();
-        let found = self.find(key);
+        // The host itself sends it.
+        let own = sent.came == Came::Own;
+        let out = sent.program.1 == Hook::Ingress;
+        let found = self.find(sent.program.0, out, key);
         let closed = |key: &Key| packet.protocol == 6 && self.flows[key].is_closed();
         let begins = match found {
             None => true,
@@ -182,7 +195,8 @@ impl Model {
         if begins {
             let may = (packet.opens || packet.anyone) && allowed(key, own);
             if may {
-                found.map(|(key, _)| self.flows.remove(&key));
+                let (from, to, protocol, ports) = key;
+                self.flows.remove(&(to, from, protocol, (ports.1, ports.0)));
                 self.flows.insert(key, Flow::default());
             }
             return may;
@@ -232,23 +246,50 @@ impl Model {
         true
     }
 
-    /// Whether each container at its ends may have one more established connection.
-    fn has_room(&self, key: Key) -> bool {
+    /// Whether each container at its ends may have one more established connection: those that
+    /// have closed make room.
+    fn has_room(&mut self, key: Key) -> bool {
+        let sides = sides(key);
+        sides.into_iter().all(|(who, ..)| {
+            if self.open_of(who, Some(key)).len() <= QUOTA as usize {
+                return true;
+            }
+            let made =
+                self.make_room(who, |flow| flow.reset) || self.make_room(who, Flow::is_closed);
+            made && self.open_of(who, Some(key)).len() <= QUOTA as usize
+        })
+    }
+
+    /// The entries of a container in its map of established connections, with those of one more.
+    fn open_of(&self, who: Who, more: Option<Key>) -> BTreeSet<(Who, IpAddr, Ports)> {
         let proven = self.flows.iter().filter(|(_, flow)| flow.proven);
-        let with: BTreeSet<_> = proven
-            .filter(|(_, flow)| flow.proven)
-            .map(|(key, _)| key)
-            .chain([&key])
-            .flat_map(|key| sides(*key))
-            .collect();
-        [Who::Web, Who::Db]
-            .into_iter()
-            .all(|who| with.iter().filter(|(side, ..)| *side == who).count() <= QUOTA as usize)
+        let kept = proven.filter(|(_, flow)| !flow.gone.contains(&who));
+        let all = kept.map(|(key, _)| *key).chain(more);
+        all.flat_map(sides)
+            .filter(|(side, ..)| *side == who)
+            .collect()
+    }
+
+    fn make_room(&mut self, who: Who, of: impl Fn(&Flow) -> bool) -> bool {
+        let mut made = false;
+        for (key, flow) in &mut self.flows {
+            let has = sides(*key).iter().any(|(side, ..)| *side == who);
+            if has && flow.proven && of(flow) {
+                made |= flow.gone.insert(who);
+            }
+        }
+        self.flows.retain(|key, flow| {
+            flow.gone.is_empty()
+                || !sides(*key)
+                    .iter()
+                    .all(|(side, ..)| flow.gone.contains(side))
+        });
+        made
     }
 }
 
 /// What each container at the ends of a flow keeps of it.
-fn sides((from, to, _, ports): Key) -> Vec<(Who, IpAddr, (u16, u16))> {
+fn sides((from, to, _, ports): Key) -> Vec<(Who, IpAddr, Ports)> {
     let side = |own, peer, ports| match owner(own) {
         Some(who @ (Who::Web | Who::Db)) => Some((who, peer, ports)),
         _ => None,
