@@ -35,7 +35,9 @@ static __always_inline __u64 pl_established(struct pl_scratch *s)
 		entry = bpf_map_lookup_elem(&datagrams, &s->flow);
 	}
 	word = pl_judged(entry, s, pl_fold(s->source), now);
-	if (!word || (s->starts == PL_STARTS_OPENER && !(word & PL_WORD_INITIATOR)))
+	/* That the container still sends takes a reset back: the judge's. */
+	if (!word || (word & PL_WORD_RESET) ||
+	    (s->starts == PL_STARTS_OPENER && !(word & PL_WORD_INITIATOR)))
 		return 0;
 	pl_refresh(entry, now, pl_expiry_s(word, s->flow.protocol));
 	return word;

@@ -117,23 +117,64 @@ static __always_inline enum pl_reason pl_open_case(struct __sk_buff *skb, struct
 	return PL_PASS;
 }
 
-/* A flow that begins with this packet, over a closed connection at most. */
-static __always_inline enum pl_reason pl_begin(struct pl_case *c)
+/*
+ * Whether somebody else may have sent what the peer seems to have sent, with whatever numbers: a
+ * RST, or a SYN after it. The container's stack knows better, so what it sends decides. (Of other
+ * peers the source is checked.)
+ */
+static __always_inline bool pl_is_doubtful(struct pl_case *c, struct pl_found *found)
 {
+	return found->entry && !found->half_open && c->peer.owner == PL_ELSEWHERE;
+}
+
+/* Whether the segment begins a connection over one that has closed: a SYN, or the container's
+ * answer to a doubtful one. */
+static __always_inline bool pl_reopens(struct pl_case *c, struct pl_found *found, __u64 word)
+{
+	__u8 flags = c->s->tcp_flags & (PL_TCP_SYN | PL_TCP_ACK | PL_TCP_RST);
+
+	if (c->s->flow.protocol != IPPROTO_TCP || c->s->class != PL_PLAIN || !pl_is_closed(word))
+		return false;
+	return c->s->starts ||
+	       (c->out && flags == (PL_TCP_SYN | PL_TCP_ACK) && pl_is_doubtful(c, found));
+}
+
+/* A flow that begins, over a closed connection at most. */
+static __always_inline enum pl_reason pl_begin(struct pl_case *c, struct pl_found *found)
+{
+	bool doubtful = pl_is_doubtful(c, found);
+	bool answers = doubtful && c->out && !c->s->starts;
+	bool own_began = c->out && !answers;
 	enum pl_reason reason;
 	__u64 word;
 
-	if (!c->s->starts)
+	if (!c->s->starts && !answers)
 		return c->s->class == PL_ERROR ? PL_ICMP_ERROR : PL_STRAY;
-	reason = pl_case_verdict(c, c->out);
-	if (reason != PL_PASS)
+	reason = pl_case_verdict(c, own_began);
+	if (reason != PL_PASS || (doubtful && !c->out))
 		return reason;
-	word = pl_case_word(c, c->out);
+	word = pl_case_word(c, own_began);
 	if (c->s->flow.protocol != IPPROTO_TCP)
 		return pl_case_make(c, c->mine.datagrams, c->theirs.datagrams, word,
 				    pl_expiry_s(word, c->s->flow.protocol));
 	pl_case_forget(c);
-	return pl_case_make(c, c->mine.half_open, c->theirs.half_open, word, PL_EXPIRY_HALF_OPEN_S);
+	reason = pl_case_make(c, c->mine.half_open, c->theirs.half_open, word,
+			      PL_EXPIRY_HALF_OPEN_S);
+	if (reason != PL_PASS || !answers)
+		return reason;
+	pl_look(found, &c->mine, c->now);
+	pl_answer(found->entry, c->s->sequence + 1);
+	return PL_PASS;
+}
+
+/* The container goes on with a connection that was reset: its stack did not believe it. */
+static __always_inline __u64 pl_outlive(struct pl_case *c, struct pl_found *found, __u64 word)
+{
+	if (!(word & PL_WORD_RESET) || (c->s->tcp_flags & PL_TCP_RST) || !c->out ||
+	    !pl_is_doubtful(c, found))
+		return word;
+	pl_change(found->entry, pl_tag(&c->mine.key, c->mine.own_fold), PL_WORD_RESET, 0);
+	return word & ~PL_WORD_RESET;
 }
 
 /* Brings an entry under the present generation, or forgets the flow: not where the packet came in
@@ -197,6 +238,7 @@ static __always_inline enum pl_reason pl_go_on(struct pl_case *c, struct pl_foun
 	}
 	if (!found->entry)
 		return PL_RACED;
+	word = pl_outlive(c, found, word);
 	if (s->tcp_flags & (PL_TCP_FIN | PL_TCP_RST))
 		pl_case_close(c, found);
 	else
@@ -222,9 +264,8 @@ static __always_inline int pl_judge(struct __sk_buff *skb, bool out)
 		return pl_drop_at(c.s->endpoint, reason);
 	pl_case_look(&c, &found);
 	word = found.entry ? *(volatile __u64 *)&found.entry->word : 0;
-	if (!found.entry ||
-	    (c.s->starts && c.s->flow.protocol == IPPROTO_TCP && pl_is_closed(word)))
-		reason = pl_begin(&c);
+	if (!found.entry || pl_reopens(&c, &found, word))
+		reason = pl_begin(&c, &found);
 	else
 		reason = pl_go_on(&c, &found, word);
 	if (reason == PL_PASS && c.s->fragment == PL_FIRST && !pl_fragment_remember(&c))

@@ -106,22 +106,24 @@ static __always_inline void pl_forget(struct pl_side *side)
 }
 
 /*
- * Changes bits of an entry's word as a whole: clears, then sets. False where the element has gone
- * to another flow, or others were always faster.
+ * Changes bits of an entry's word as a whole: clears, then sets. 0 where the element has gone to
+ * another flow, or others were always faster, else 1. A global function, so that the verifier walks
+ * it once.
  */
-static __always_inline bool pl_change(struct pl_connection *entry, __u64 tag, __u64 clear,
-				      __u64 set)
+__noinline __weak int pl_change(struct pl_connection *entry, __u64 tag, __u64 clear, __u64 set)
 {
+	if (!entry)
+		return 0;
 	for (int i = 0; i < 8; i++) {
 		__u64 old = *(volatile __u64 *)&entry->word;
 		__u64 new = (old & ~clear) | set;
 
 		if ((old ^ tag) & PL_WORD_TAG)
-			return false;
+			return 0;
 		if (old == new || __sync_val_compare_and_swap(&entry->word, old, new) == old)
-			return true;
+			return 1;
 	}
-	return false;
+	return 0;
 }
 
 #endif

@@ -2,7 +2,7 @@
 
 use bpf::conntrack::State;
 
-use crate::packet::upper::{ACK, FIN, RST, Upper};
+use crate::packet::upper::{ACK, FIN, PSH, RST, SYN, Upper};
 use crate::row::{At, Row, Sent, Verdict, hold, run, tcp};
 use crate::stage::{Came, Who, World, play};
 
@@ -18,8 +18,8 @@ fn rows_hold() {
     play(|stage| hold(stage, &tables()));
 }
 
-pub(crate) fn tables() -> [fn(At) -> Vec<Row>; 2] {
-    [quota, moved]
+pub(crate) fn tables() -> [fn(At) -> Vec<Row>; 3] {
+    [quota, forged, moved]
 }
 
 /// More connections than a container may have: the last one's proof is dropped.
@@ -94,7 +94,21 @@ fn what_is_ending_expires_sooner() {
         open();
         db(RST);
         idle(10);
-        // A RST that the initiator outlives was none.
+        // A RST from outside that the container outlives was none.
+        stage.forget();
+        let far = |flags| at.take(Outside, Web, tcp((40_000, 443), flags, 77, 0));
+        for sent in at.handshake(Outside, Web, (40_000, 443)) {
+            run(stage, &sent);
+        }
+        let left = || stage.kernel.connections(&Web.name()).unwrap()[0].expires_in_s;
+        run(stage, &far(RST));
+        assert!(left() <= 10);
+        run(
+            stage,
+            &at.send(Web, Outside, tcp((443, 40_000), ACK, 5001, 1001)),
+        );
+        assert!(left() > 431_000);
+        // Nor is one that the handshake outlives.
         stage.forget();
         let [opens, answers, proves] = at.handshake(Web, Db, PORTS);
         run(stage, &opens);
@@ -105,6 +119,47 @@ fn what_is_ending_expires_sooner() {
         let all = stage.kernel.connections(&Web.name()).unwrap();
         assert!(!all[0].reset);
     });
+}
+
+/// A RST and a SYN from outside may be anybody's, whatever their numbers: what the container's stack
+/// makes of them decides.
+fn forged(at: At) -> Vec<Row> {
+    let (ports, back) = ((40_000, 443), (443, 40_000));
+    let far = |flags, sequence, ack| at.take(Outside, Web, tcp(ports, flags, sequence, ack));
+    let web = |flags, sequence, ack| at.send(Web, Outside, tcp(back, flags, sequence, ack));
+    let shake = || at.handshake(Outside, Web, ports).into_iter();
+    let forged = || shake().chain([far(RST, 77, 0), far(SYN, 99, 0)]);
+    let ended = || shake().chain([far(FIN | ACK, 1001, 5001), web(FIN | ACK, 5001, 1002)]);
+    let again = || ended().chain([far(SYN, 9000, 0)]);
+    let open = [(Web, Established)];
+    let half = [(Web, HalfOpen)];
+    vec![
+        Row::new("data goes on", web(ACK | PSH, 5001, 1001), Pass)
+            .after(forged())
+            .leaves(&open),
+        Row::new("both ways", far(ACK | PSH, 1001, 5001), Pass)
+            .after(forged())
+            .leaves(&open),
+        Row::new("what the stack acknowledges is open", far(SYN, 99, 0), Pass)
+            .after(forged().chain([web(ACK, 5001, 1001)]))
+            .leaves(&open),
+        Row::new("the ports again after the close", far(SYN, 9000, 0), Pass)
+            .after(ended())
+            .leaves(&open),
+        Row::new("once they are answered", web(SYN | ACK, 7000, 9001), Pass)
+            .after(again())
+            .leaves(&half),
+        Row::new("and proven", far(ACK, 9001, 7001), Pass)
+            .after(again().chain([web(SYN | ACK, 7000, 9001)]))
+            .leaves(&open),
+        Row::drops("but not by another number", far(ACK, 9001, 5001), "stray")
+            .after(again().chain([web(SYN | ACK, 7000, 9001)]))
+            .leaves(&half),
+        Row::new("after a reset, too", web(SYN | ACK, 7000, 9001), Pass)
+            .after(shake().chain([far(RST, 1001, 0), far(SYN, 9000, 0)]))
+            .leaves(&half),
+        Row::drops("not where it is denied", web(SYN, 1, 0), "denied_egress").after(ended()),
+    ]
 }
 
 /// What was allowed for who was true by one interface is judged anew for who comes by another.

@@ -192,6 +192,21 @@ impl Model {
             None => true,
             Some((key, _)) => packet.opens && closed(&key),
         };
+        // Whoever is outside may be said to have sent anything: the container decides.
+        let outside = owner(if out { packet.to } else { packet.from }).is_none() && !own;
+        let doubtful = outside && found.is_some_and(|(key, _)| self.flows[&key].proven);
+        if begins && doubtful && !out {
+            return allowed(key, own);
+        }
+        let answers = packet.tcp.0 & 0x16 == 0x12 && !packet.is_later();
+        if let Some((known, _)) = found
+            && doubtful
+            && out
+            && answers
+            && closed(&known)
+        {
+            return self.answer_anew(known, packet);
+        }
         if begins {
             let may = (packet.opens || packet.anyone) && allowed(key, own);
             if may {
@@ -207,7 +222,27 @@ impl Model {
         if packet.opens && !initiator {
             return allowed(key, own);
         }
+        if packet.protocol == 6 && doubtful && out && packet.tcp.0 & 4 == 0 {
+            self.flows.get_mut(&known).expect("found").reset = false;
+        }
         packet.protocol != 6 || self.segment(known, initiator, packet)
+    }
+
+    /// The container answers a SYN over a connection that has closed.
+    fn answer_anew(&mut self, known: Key, packet: &Parsed) -> bool {
+        let (from, to, protocol, ports) = packet.key();
+        let key = (to, from, protocol, (ports.1, ports.0));
+        if !allowed(key, false) {
+            return false;
+        }
+        self.flows.remove(&known);
+        let answer = Some(packet.tcp.1.wrapping_add(1));
+        let flow = Flow {
+            answer,
+            ..Flow::default()
+        };
+        self.flows.insert(key, flow);
+        true
     }
 
     /// RFC 9293, as far as two ends and a proof go.
@@ -227,6 +262,7 @@ impl Model {
                 (true, true, acks) => !acks,
                 (true, false, true) => {
                     flow.proven = proof && self.has_room(key);
+                    flow.reset &= !flow.proven;
                     flow.proven
                 }
                 (true, false, false) => false,

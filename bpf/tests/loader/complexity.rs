@@ -14,14 +14,14 @@ use crate::programs::attach;
 use crate::rig::{alone, chain, constants, name};
 
 const BASELINE: [(&str, u32); 8] = [
-    ("from_container", 6_282),
-    ("from_container, in transition", 7_858),
+    ("from_container", 6_373),
+    ("from_container, in transition", 7_994),
     ("guard", 2),
-    ("judge_in", 26_674),
-    ("judge_out", 88_104),
+    ("judge_in", 35_097),
+    ("judge_out", 107_511),
     ("neighbour", 527),
     ("sweep_start", 405),
-    ("to_container", 6_419),
+    ("to_container", 6_446),
 ];
 
 #[test]
