@@ -235,6 +235,35 @@ fn connections_move_with_a_change_of_quota() {
     });
 }
 
+/// The quota is of connections that are open: one after the other there may be any number.
+#[test]
+fn connections_come_and_go_beyond_the_quota() {
+    Lab::run("come-and-go", |lab| {
+        let all = containers([&[V4[0], V6[0]], &[V4[1], V6[1]]]);
+        let all = all.map(|container| container.spec("connections", json!(64)));
+        apply(lab, &tree(&all, &ALLOWED), "0");
+        let ends = ENDS.map(|end| lab.alpha().container(end));
+        for address in [V4[1], V6[1]] {
+            let to = SocketAddr::new(address.parse().unwrap(), 5432);
+            let listener = ends[1].run(|| TcpListener::bind(to)).unwrap();
+            let client = ends[0].spawn(move || {
+                for _ in 0..500 {
+                    let mut stream = TcpStream::connect_timeout(&to, wait::LIMIT).unwrap();
+                    stream.write_all(b"there").unwrap();
+                    stream.read_exact(&mut [0; 4]).unwrap();
+                }
+            });
+            for _ in 0..500 {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.read_exact(&mut [0; 5]).unwrap();
+                stream.write_all(b"back").unwrap();
+            }
+            client.join().unwrap();
+        }
+        assert_eq!(drops(&ENDS, &LOSSES), 0);
+    });
+}
+
 /// A connection whose both ends the test holds.
 struct Held {
     client: TcpStream,

@@ -13,10 +13,11 @@
  * longer where nothing was found. */
 #define PL_RECLAIM_ENTRIES 1024
 #define PL_RECLAIM_ENTRIES_IN_VAIN 256
-/* The longest rest is that of a quota of 2^20; what is further off is a number long past. */
-#define PL_RECLAIM_REST 4096
-/* Seconds for which a closed one is spared where others will do. */
+/* The longest rest is that of a quota of 2^20, twice; what is further off is a number long past. */
+#define PL_RECLAIM_REST 16384
+/* Seconds for which a closed one is spared, and the part of all that others must be for it. */
 #define PL_RECLAIM_SPARED_S 1
+#define PL_RECLAIM_PART 8
 
 struct pl_reclaim_call {
 	__u32 now;
@@ -56,7 +57,7 @@ __noinline __weak int pl_reclaim(__u32 endpoint, __u32 now)
 	if (!row || !inner || row->reclaim - now - 1 < PL_RECLAIM_REST)
 		return 0;
 	bpf_for_each_map_elem(inner, pl_reclaim_entry, &call, 0);
-	if (!call.freed) {
+	if (call.freed <= call.seen / PL_RECLAIM_PART) {
 		call.before = now + (PL_EXPIRY_CLOSED_S + 1) * pl_hz;
 		bpf_for_each_map_elem(inner, pl_reclaim_entry, &call, 0);
 	}
