@@ -145,9 +145,9 @@ fn datagrams_pass_in_parts_and_errors_come_back() {
     });
 }
 
-/// Connection tracking puts datagrams together, and the host cuts them again. Where the parts differ
-/// in their headers the kernel writes new packets, and those of IPv6 do not say by which interface
-/// they came: no more do the host's own.
+/// Connection tracking puts datagrams together, and the host cuts them again. Where the parts
+/// differ in their headers the kernel writes new packets, and those of IPv6 do not say by which
+/// interface they came: no more do the host's own.
 #[test]
 fn parts_that_the_host_puts_together_are_not_its_own() {
     const TRACK: &str = "table inet track { chain forward { type filter hook forward priority 0; \
@@ -158,7 +158,7 @@ fn parts_that_the_host_puts_together_are_not_its_own() {
         let of_host = lab.addresses(alpha.net());
         let wire = Wire::open(&outside, "uplink");
         let sees = Wire::open(&a, "eth0");
-        lab.shell(&alpha, &format!("nft '{TRACK}'")).ended(0);
+        drop(lab.shell(&alpha, &format!("nft '{TRACK}'")).ended(0));
         let cut = |source, destination| {
             let ends = Ends {
                 source_mac: outside.interface("uplink").mac,

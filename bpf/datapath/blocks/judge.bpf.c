@@ -37,8 +37,8 @@ static __always_inline bool pl_is_source_true(struct pl_case *c, struct pl_party
 /*
  * By which interface the host took the packet; 0 where it is the host's own. An IPv6 datagram that
  * the host put together (connection tracking does) and cut again is new packets, for which the
- * kernel forgets it: those have no socket, and parts of the host's own datagrams do. Where they came
- * from nobody knows.
+ * kernel forgets it: those have no socket, and parts of the host's own datagrams do. Nobody knows
+ * where they came from.
  */
 static __always_inline __u32 pl_ifindex_of(struct __sk_buff *skb, const struct pl_scratch *s)
 {

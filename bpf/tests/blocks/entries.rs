@@ -121,8 +121,8 @@ fn what_is_ending_expires_sooner() {
     });
 }
 
-/// A RST and a SYN from outside may be anybody's, whatever their numbers: what the container's stack
-/// makes of them decides.
+/// A RST and a SYN from outside may be anybody's, whatever their numbers: what the container's
+/// stack makes of them decides.
 fn forged(at: At) -> Vec<Row> {
     let (ports, back) = ((40_000, 443), (443, 40_000));
     let far = |flags, sequence, ack| at.take(Outside, Web, tcp(ports, flags, sequence, ack));
