@@ -178,7 +178,7 @@ fn parts_that_the_host_puts_together_are_not_its_own() {
         }
         drops_more(lab, "spoofed_source", 1, || cut(of_host[1], of_a[1]));
         let came = sees.drain().into_iter().filter_map(|seen| seen.ip);
-        let came: Vec<_> = came.filter(|ip| !of_a.contains(&ip.source)).collect();
+        let came: Vec<_> = came.filter(|ip| of_a.contains(&ip.destination)).collect();
         assert_eq!(came, []);
         for (source, own) in of_host.into_iter().zip(of_a) {
             let to = a.run(|| UdpSocket::bind((own, 9))).unwrap();
