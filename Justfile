@@ -58,7 +58,7 @@ deny:
 ci:
     .ci/stages fmt-check lint doc deny tidy
 
-# the main job in a minute: a commit becomes policy on real traffic, in namespaces of its own
+# the main job in seconds, once it is built: a commit becomes policy on real traffic, in namespaces of its own
 demo:
-    cargo build --workspace --bins --quiet
+    cargo build --workspace --bins
     .ci/as-root {{target}}/debug/demo

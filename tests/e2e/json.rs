@@ -156,6 +156,18 @@ fn every_field_is_documented() {
     });
 }
 
+/// Whoever reads of drops finds each reason explained.
+#[test]
+fn every_reason_of_a_drop_is_documented() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
+    let text = fs::read_to_string(path).unwrap();
+    let reasons = bpf::conntrack::Reason::all().map(bpf::conntrack::Reason::name);
+    let missing: Vec<_> = reasons
+        .filter(|name| *name != "trial" && !text.contains(&format!("`{name}`")))
+        .collect();
+    assert_eq!(missing, [""; 0]);
+}
+
 fn two_of_one_name() -> String {
     let one = "apiVersion: plumbline.dev/v1alpha1\nkind: Container\n\
                metadata: {name: db, namespace: shop}\nspec: {addresses: [10.44.9.9]}\n";

@@ -204,10 +204,13 @@ fn show(request: &Request, planned: &Planned, out: Out) -> Result<Exit, Exit> {
             out.error(&error.to_string());
             Exit::Failed
         })?;
-        Ok(out.data(&text))
-    } else {
-        Ok(out.say(&text::plan(&view, out.data)))
+        return Ok(out.data(&text));
     }
+    if out.quiet {
+        // What nobody may miss, whoever asked for quiet.
+        out.insist(&text::opened(&view, out.notes));
+    }
+    Ok(out.say(&text::plan(&view, out.data)))
 }
 
 /// The plan in words: of the live tree where it can be read, else by rule ids on both sides.
@@ -215,6 +218,12 @@ fn view_of(request: &Request, planned: &Planned) -> View {
     let words = applied::words(request, planned);
     let mut view = view(&planned.plan, &words.old, &words.new);
     view.warnings.extend(words.note);
+    if planned.target.containers.is_empty() {
+        let host = &planned.tree.desired.host;
+        view.warnings.push(format!(
+            "no container of the tree is for host {host}: --host says which host this is"
+        ));
+    }
     view
 }
 
@@ -223,7 +232,7 @@ pub(crate) fn tell_uncommitted(tree: &Understood, out: Out) {
     for change in &tree.source.uncommitted {
         let mark = out.notes.paint(33, "warning:");
         out.note(&format!(
-            "{mark} {}: ignored\n",
+            "{mark} {}: ignored; commit it, or read the files with --worktree\n",
             escape(&change.to_string())
         ));
     }

@@ -67,7 +67,7 @@ pub struct Global {
     /// When to use colours.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: ColorWhen,
-    /// Print errors alone, and what `status`, `explain` and JSON are asked for.
+    /// Print errors alone, who becomes OPEN, and what `status`, `explain` and JSON are asked for.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Print more: `validate` names what it left out, a run its phases; twice, each operation.
@@ -140,17 +140,20 @@ pub enum Command {
     Validate,
     /// Say what is live: the commit, and each container's programs, flows and drops.
     ///
-    /// All of it is read from the kernel; no tree is looked at. Needs root.
+    /// All of it is read from the kernel; no tree is looked at, whatever -C says. Needs root.
     Status,
     /// Say whether a flow is allowed, and which rules say so, each with file and line.
     ///
-    /// Asks the tree, and needs no root; with --live it asks the tables in the kernel. Where both
+    /// Asks the tree, and needs no root: whose an address outside of it is, it does not know, not
+    /// even of this host's own. With --live it asks the tables in the kernel, which do. Where both
     /// ends have two addresses, it answers for IPv4 and for IPv6. The exit code is 0 whatever the
     /// verdict; scripts read `verdict` of -o json.
     ///
     /// Example: reconcile explain --from shop/front --to shop/catalog --port 8080/TCP
     Explain(ExplainArguments),
     /// Take everything of ours away, and print it. The policy is no longer enforced after it.
+    ///
+    /// All that is below --pin-dir and marked as ours; no tree is looked at, whatever -C says.
     ///
     /// Containers lose their interfaces and their network namespaces; a process that lives in one
     /// is named, not ended (exit code 6). What is not ours is left alone, and so are the state
@@ -173,7 +176,7 @@ pub struct ExplainArguments {
     #[arg(long, value_name = "PORT")]
     pub port: String,
     /// Ask the tables that packets are judged by, in the kernel. Needs root.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["rev", "worktree"])]
     pub live: bool,
 }
 

@@ -13,6 +13,7 @@ pub(crate) fn tell(failure: &Failure, out: Out) -> Exit {
         Failure::Source(error) => source(error, out),
         Failure::Invalid(tree) => {
             problems::tell(&tree.problems, &tree.source.tree, out);
+            out.error("the tree is invalid: what is live is unchanged");
             Exit::Invalid
         }
         Failure::Compile(error) => {

@@ -10,6 +10,7 @@ use crate::pipeline::{self, Understood};
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::out::Out;
+use crate::report::plural::{count, plural};
 
 /// Runs it.
 pub(crate) fn run(global: &Global, out: Out) -> Exit {
@@ -41,15 +42,15 @@ fn summary(tree: &Understood) -> String {
     let skipped = if ignored == 0 {
         String::new()
     } else {
-        format!(", {ignored} documents skipped by kind")
+        format!(", {} skipped by kind", plural(ignored, "document"))
     };
     let verdict = if tree.is_valid() { "valid" } else { "invalid" };
     format!(
-        "{verdict}: {} containers, {} policies, {} namespaces in {} files{skipped}\n",
-        documents.containers.len(),
-        documents.policies.len(),
-        documents.namespaces.len(),
-        tree.source.tree.files.len(),
+        "{verdict}: {}, {}, {} in {}{skipped}\n",
+        plural(documents.containers.len(), "container"),
+        count(documents.policies.len(), "policy", "policies"),
+        plural(documents.namespaces.len(), "declared namespace"),
+        plural(tree.source.tree.files.len(), "file"),
     )
 }
 

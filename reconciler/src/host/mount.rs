@@ -20,7 +20,7 @@ const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
     /// The base directory has no directory above it.
-    #[error("{} cannot be a base directory: it has no directory above it", base.display())]
+    #[error("{} cannot be a base directory: write its whole path, below a bpffs", base.display())]
     NoParent {
         /// As given.
         base: PathBuf,

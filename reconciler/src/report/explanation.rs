@@ -199,6 +199,18 @@ pub fn text(explanation: &Explanation, style: Style) -> String {
             }
         }
     }
+    let strangers = explanation
+        .flows
+        .iter()
+        .flat_map(|flow| [&flow.from, &flow.to]);
+    let strangers = strangers.filter(|end| end.container.is_none());
+    for stranger in strangers.filter(|_| !explanation.live) {
+        let _ = writeln!(
+            out,
+            "{} is taken for another machine's; --live knows this host's addresses",
+            stranger.address
+        );
+    }
     let which = if explanation.live {
         "live tables, commit"
     } else {

@@ -2,6 +2,7 @@
 
 pub mod escape;
 pub mod exit;
+pub mod plural;
 pub mod out;
 pub mod words;
 pub mod explanation;

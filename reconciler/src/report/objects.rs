@@ -7,6 +7,7 @@ use state::plan::{Kind, Operation, Plan};
 use state::words::names::FullName;
 
 use super::container::Touched;
+use super::plural::plural;
 use super::view::{Action, Counts, Object, PolicyLine};
 use super::words::Words;
 
@@ -145,10 +146,4 @@ fn rows_in_words(rows: &Delta) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect()
-}
-
-/// A number and what it counts.
-pub(super) fn plural(count: usize, what: &str) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{s}")
 }

@@ -4,8 +4,8 @@
 use std::fmt::Write;
 
 use super::escape::escape;
-use super::objects::plural;
-use super::view::{Action, Object, PolicyLine, View, short};
+use super::plural::plural;
+use super::view::{Action, Object, Openness, PolicyLine, View, short};
 
 /// How to write on this terminal.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,15 +48,7 @@ pub fn plan(view: &View, style: Style) -> String {
         block(&mut out, object, style);
     }
     for change in &view.openness {
-        let (state, colour) = match change.open {
-            true => ("OPEN", RED),
-            false => ("isolated", YELLOW),
-        };
-        let line = format!(
-            "! {}: {} becomes {state}",
-            change.container, change.direction
-        );
-        let _ = writeln!(out, "{}", style.paint(colour, &line));
+        out.push_str(&becomes(change, style));
     }
     for warning in &view.warnings {
         let line = format!("! {}", escape(warning));
@@ -67,6 +59,24 @@ pub fn plan(view: &View, style: Style) -> String {
     }
     let _ = writeln!(out, "{}", counts(view));
     out
+}
+
+/// The lines of those who become open, alone.
+pub fn opened(view: &View, style: Style) -> String {
+    let opened = view.openness.iter().filter(|change| change.open);
+    opened.map(|change| becomes(change, style)).collect()
+}
+
+fn becomes(change: &Openness, style: Style) -> String {
+    let (state, colour) = match change.open {
+        true => ("OPEN", RED),
+        false => ("isolated", YELLOW),
+    };
+    let line = format!(
+        "! {}: {} becomes {state}",
+        change.container, change.direction
+    );
+    style.paint(colour, &line) + "\n"
 }
 
 fn headline(view: &View) -> String {

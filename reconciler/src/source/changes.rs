@@ -60,7 +60,7 @@ impl fmt::Display for Uncommitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let change = match self.change {
             Change::Modified => "modified",
-            Change::Added => "added",
+            Change::Added => "new",
             Change::Deleted => "deleted",
             Change::Unseen => {
                 let path = match &*self.path {

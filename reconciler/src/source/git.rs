@@ -60,6 +60,14 @@ pub enum GitError {
         /// Why.
         cause: Box<gix::Error>,
     },
+    /// Nothing has that name.
+    #[error("no branch, tag or commit of {} is named '{rev}'", git_dir.display())]
+    Unknown {
+        /// The revision as given.
+        rev: String,
+        /// The git directory.
+        git_dir: PathBuf,
+    },
     /// There is no commit yet.
     #[error("{} has no commit yet; commit the tree, or read the files with --worktree",
         git_dir.display())]
@@ -218,6 +226,12 @@ impl Objects {
                 if rev == "HEAD" && self.repo.head().is_ok_and(|head| head.is_unborn()) {
                     return Err(GitError::NoCommit { git_dir: git_dir() });
                 }
+                if self.is_unknown(rev) {
+                    return Err(GitError::Unknown {
+                        rev: rev.to_owned(),
+                        git_dir: git_dir(),
+                    });
+                }
                 Err(GitError::Revision {
                     rev: rev.to_owned(),
                     git_dir: git_dir(),
@@ -225,6 +239,13 @@ impl Objects {
                 })
             }
         }
+    }
+
+    /// Whether a text is a plain name, no expression and no id cut short, that no reference has.
+    fn is_unknown(&self, rev: &str) -> bool {
+        let plain = !rev.contains(['^', '~', '@', ':', '{', '*', '?', '[']);
+        let id = rev.len() >= 4 && rev.bytes().all(|byte| byte.is_ascii_hexdigit());
+        plain && !id && !matches!(self.repo.try_find_reference(rev), Ok(Some(_)))
     }
 
     /// The commit of a full id in hexadecimal digits, if the text is one.

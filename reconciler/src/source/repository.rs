@@ -62,7 +62,8 @@ pub(super) enum Found {
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
     /// The directory does not exist, and no folder above it belongs to a repository.
-    #[error("{}: there is no such directory", path.display())]
+    #[error("{}: there is no such directory{}", path.display(),
+        if path.exists() { ": it is a file" } else { "" })]
     Missing {
         /// The directory.
         path: PathBuf,

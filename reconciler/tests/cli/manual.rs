@@ -1,6 +1,6 @@
 //! docs/cli.md is what `--help` prints, of every command.
 //!
-//! `PLUMBLINE_DOCS=write cargo nextest run -p plumbline-reconciler manual` writes it.
+//! `PLUMBLINE_DOCS=write ./dev test -E 'test(manual)'` writes it.
 
 use std::path::Path;
 

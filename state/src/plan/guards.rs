@@ -99,8 +99,10 @@ impl fmt::Display for Refusal {
                     .collect();
                 write!(
                     f,
-                    "of {live} live containers {}: more than --max-prune {allowed} allows",
-                    lost.join(" and ")
+                    "of {live} live containers {}: more than --max-prune {allowed} allows; \
+                     --max-prune {} would",
+                    lost.join(" and "),
+                    removed.union(opened).count()
                 )
             }
         }
