@@ -236,7 +236,8 @@ pub fn text(status: &Status, style: Style) -> String {
         let list = status.untranslated.join(", ");
         let _ = writeln!(
             out,
-            "\nprivate addresses: {list}; unless a rule of yours translates them, `nft -f` of this will:"
+            "\nprivate addresses: {list}; unless a rule of yours translates them, \
+             `nft -f` of this will:"
         );
         for line in &status.translate_with {
             let _ = writeln!(out, "    {line}");

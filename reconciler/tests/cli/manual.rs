@@ -11,7 +11,7 @@ const HEAD: &str = "\
 
 What `--help` prints, of every command. This file is written by a test and compared by it:
 
-    PLUMBLINE_DOCS=write cargo nextest run -p plumbline-reconciler manual
+    PLUMBLINE_DOCS=write ./dev test -E 'test(manual)'
 ";
 
 /// The help of one command.
@@ -56,7 +56,7 @@ fn manual_is_what_help_prints() {
     assert!(
         written == manual,
         "docs/cli.md is not what --help prints; to write it:\n    \
-         PLUMBLINE_DOCS=write cargo nextest run -p plumbline-reconciler manual"
+         PLUMBLINE_DOCS=write ./dev test -E 'test(manual)'"
     );
 }
 
