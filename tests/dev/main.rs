@@ -199,13 +199,13 @@ fn without_root_the_line_to_type_is_printed() {
     assert_refused(
         &machine,
         &machine.dev(&["test"]),
-        "type 'sudo -v && ./dev test'.",
+        "type: sudo -v && ./dev test\n",
     );
     fs::remove_file(machine.path("bin/sudo")).unwrap();
     assert_refused(
         &machine,
         &machine.dev(&["demo"]),
-        "type 'su -c './dev demo''.",
+        "type: su -c './dev demo'\n",
     );
 }
 
