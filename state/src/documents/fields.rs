@@ -292,7 +292,8 @@ impl<'n, 't> Fields<'n, 't> {
         }
     }
 
-    /// Every field that was not asked for is unknown. Whether there was none.
+    /// Every field that was not asked for is unknown. Whether there was none. A hint takes longer
+    /// to find than the rest of a document to read: there is one for each finding that is kept.
     pub(super) fn finish(self, context: &mut Context<'_>) -> bool {
         let mut known = true;
         for entry in self.entries {
@@ -300,11 +301,15 @@ impl<'n, 't> Fields<'n, 't> {
                 continue;
             }
             known = false;
+            if context.problems.errors() > limits::FINDINGS {
+                break;
+            }
             let message = format!("{} has no field {}", self.what, shown(&entry.key));
             let place = context.place(entry.spot);
             let problem = Problem::error(place, codes::UNKNOWN_FIELD, message);
+            let is_kept = context.problems.errors() < Problems::MOST;
             context.problems.push(Problem {
-                help: Some(fields_hint(&entry.key, &self.known)),
+                help: is_kept.then(|| fields_hint(&entry.key, &self.known)),
                 ..problem
             });
         }

@@ -151,6 +151,19 @@ fn more_findings_than_anybody_reads() {
     assert_eq!(parsed.problems.clone().sorted().len(), 1_001);
 }
 
+/// One mapping alone may have very many, and each would take a hint.
+#[test]
+fn more_unknown_fields_than_anybody_reads() {
+    let mut text = String::from("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n");
+    for n in 0..60_000 {
+        writeln!(text, "  a-field-that-nobody-has-ever-heard-of-{n}: x").unwrap();
+    }
+    let parsed = parse(tree(&[("a.yaml", &text)]));
+    assert_eq!(parsed.problems.errors(), limits::FINDINGS + 1);
+    let helped = parsed.problems.iter().filter(|p| p.help.is_some());
+    assert_eq!(helped.count(), 1_000);
+}
+
 #[test]
 fn more_labels_than_may_be() {
     let mut labels = String::new();
