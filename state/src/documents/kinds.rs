@@ -3,8 +3,8 @@
 //! `apiVersion` and `kind` choose the parser. A kind that no parser serves is a finding, unless
 //! `ignoreKinds` names it: then the document is counted and nothing in it is looked at.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -92,6 +92,8 @@ pub(super) struct Collection {
     /// `plumbline.yaml` was read to its end. If not, nobody knows which kinds it ignores.
     pub(super) config_known: bool,
     config_place: Option<Place>,
+    /// The documents of `plumbline.yaml` that were read as a Config.
+    configs: BTreeSet<Spot>,
     names: BTreeMap<(Kind, String), Place>,
     addresses: BTreeMap<IpAddr, (FullName, Place)>,
 }
@@ -104,6 +106,7 @@ impl Collection {
             budget: Budget::default(),
             config_known: true,
             config_place: None,
+            configs: BTreeSet::new(),
             names: BTreeMap::new(),
             addresses: BTreeMap::new(),
         }
@@ -118,6 +121,7 @@ impl Collection {
             };
             let config = config::parse(fields, &mut context);
             let place = node.spot.of(file);
+            self.configs.insert(node.spot);
             match &self.config_place {
                 None => {
                     self.documents.config = config;
@@ -290,11 +294,18 @@ impl Collection {
     }
 
     fn misplaced_config(&mut self, file: &Arc<str>, spot: Spot) {
-        if &**file == Tree::CONFIG {
-            return;
-        }
-        let message = "a Config stands in plumbline.yaml at the root of the tree, and nowhere else";
-        let help = "move it there";
+        let (message, help) = match &**file == Tree::CONFIG {
+            true if self.configs.contains(&spot) => return,
+            // Nobody would follow its settings.
+            true => (
+                "a Config is a document of its own, and no item of a list",
+                "take it out of the list, and write --- before it",
+            ),
+            false => (
+                "a Config stands in plumbline.yaml at the root of the tree, and nowhere else",
+                "move it there",
+            ),
+        };
         self.context(file)
             .error_with(spot, codes::MISPLACED, message, help);
     }

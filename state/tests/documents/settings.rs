@@ -38,6 +38,17 @@ fn a_tree_has_one_config() {
     );
 }
 
+/// In a list it would be read, and nobody would follow its settings.
+#[test]
+fn a_config_is_no_item_of_a_list() {
+    let item = "{apiVersion: plumbline.dev/v1alpha1, kind: Config, forwarding: false}";
+    let list = format!("apiVersion: v1\nkind: List\nitems:\n- {item}\n");
+    let parsed = parse(tree(&[("plumbline.yaml", &list)]));
+    assert_eq!(found(&parsed), "plumbline.yaml misplaced 4:3");
+    let parsed = parse(tree(&[("plumbline.yaml", &format!("{HEAD}---\n{list}"))]));
+    assert_eq!(found(&parsed), "plumbline.yaml misplaced 7:3");
+}
+
 #[test]
 fn plumbline_yaml_may_hold_other_documents() {
     let parsed = config(&format!("---\n{NAMESPACE}"));
