@@ -6,7 +6,7 @@
 use super::codes;
 use super::fields::{Context, Fields, Shape};
 use super::labels::{check_ambiguous, labels};
-use super::yaml::{Entry, Node, Spot, shown};
+use super::yaml::{Entry, Node, Spot, Value, shown};
 use crate::words::labels::{Labels, NAMESPACE_NAME_LABEL, check_key};
 use crate::words::names::{NameError, NamespaceName, ObjectName};
 
@@ -35,7 +35,7 @@ pub(super) struct Metadata {
     pub(super) name: Option<(String, Spot)>,
     /// `namespace`, or the default.
     pub(super) namespace: Option<NamespaceName>,
-    /// Where `namespace` stands, if it does.
+    /// Where `namespace` stands, if it says anything.
     pub(super) namespace_spot: Option<Spot>,
     /// `labels`.
     pub(super) labels: Labels,
@@ -112,7 +112,9 @@ pub(super) fn metadata(
     Some(Metadata {
         name,
         namespace,
-        namespace_spot: namespace_node.map(|node| node.spot),
+        namespace_spot: namespace_node
+            .filter(|node| !is_empty(node))
+            .map(|node| node.spot),
         labels: read.unwrap_or_default(),
         name_label: labels_node.and_then(|node| name_label(node)),
     })
@@ -132,8 +134,12 @@ fn namespace(node: Option<&Node<'_>>, context: &mut Context<'_>) -> Option<Names
     checked(NamespaceName::new(text), "namespace", text, spot, context)
 }
 
+fn is_empty(node: &Node<'_>) -> bool {
+    matches!(&node.value, Value::Scalar(scalar) if scalar.text.is_empty())
+}
+
 fn name_label(node: &Node<'_>) -> Option<Spot> {
-    let super::yaml::Value::Map(entries) = &node.value else {
+    let Value::Map(entries) = &node.value else {
         return None;
     };
     let entry = entries.iter().find(|e| e.key == NAMESPACE_NAME_LABEL)?;

@@ -50,6 +50,18 @@ fn a_config_is_no_item_of_a_list() {
 }
 
 #[test]
+fn an_empty_namespace_is_none() {
+    for (metadata, expected) in [
+        ("{name: a, namespace: \"\"}", ""),
+        ("{name: a, namespace: null}", ""),
+        ("{name: a, namespace: b}", "bad-name 3:32"),
+    ] {
+        let text = NAMESPACE.replace("{name: a}", metadata);
+        assert_eq!(found_in(&text), expected, "{metadata}");
+    }
+}
+
+#[test]
 fn plumbline_yaml_may_hold_other_documents() {
     let parsed = config(&format!("---\n{NAMESPACE}"));
     assert_eq!(found(&parsed), "");
