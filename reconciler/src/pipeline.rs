@@ -97,9 +97,10 @@ pub fn understand(request: &SourceRequest, host: &HostName) -> Result<Understood
 
 /// Everything that is to be found in a tree that was read.
 pub fn understood(mut source: Source, host: &HostName) -> Understood {
-    let (documents, mut problems) = documents::parse(&mut source.tree);
+    let (mut documents, mut problems) = documents::parse(&mut source.tree);
     for problem in source.problems.iter() {
         if !source.tree.is_ignored(&problem.place.file) {
+            documents.incomplete |= problem.severity == Severity::Error;
             problems.push(problem.clone());
         }
     }

@@ -96,11 +96,15 @@ pub struct Container {
     pub class: usize,
 }
 
-/// Resolves the documents of a tree for one host. The desired state is complete whatever the
-/// problems are; with an error among them, it is not to be compiled.
+/// Resolves the documents of a tree for one host. With an error among the problems the desired
+/// state is not to be compiled. That of incomplete documents has no policies: the tree is refused
+/// anyway, and whom they select cannot be told.
 pub fn resolve(documents: &Documents, host: &HostName) -> (Desired, Problems) {
     let namespaces = namespaces(documents);
-    let policies = Policies::of(&documents.policies);
+    let policies = match documents.incomplete {
+        true => Policies::default(),
+        false => Policies::of(&documents.policies),
+    };
     let parts = subjects::partition(&documents.containers, &policies, &namespaces, host);
     let desired = Desired {
         host: host.clone(),

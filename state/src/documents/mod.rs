@@ -53,6 +53,9 @@ pub struct Documents {
     pub ignored: std::collections::BTreeMap<String, usize>,
     /// What an API server wrote and nothing acts on, for `validate -v`: field and place.
     pub accepted: Vec<(String, Place)>,
+    /// An error was found, so documents may be missing here: what only the whole tree can tell,
+    /// such as whom a selector selects, is not to be asked.
+    pub incomplete: bool,
 }
 
 /// Reads a tree: the documents in which nothing was wrong, and every finding. The documents are the
@@ -84,6 +87,7 @@ pub fn parse(tree: &mut Tree) -> (Documents, Problems) {
             }
         }
     }
+    collection.documents.incomplete = collection.problems.has_errors();
     (collection.documents, collection.problems)
 }
 

@@ -49,6 +49,27 @@ fn a_config_is_no_item_of_a_list() {
     assert_eq!(found(&parsed), "plumbline.yaml misplaced 7:3");
 }
 
+/// Whoever was not read may be whom it selects.
+#[test]
+fn whom_a_selector_selects_is_not_asked_of_a_tree_with_errors() {
+    let warnings = |address: &str| {
+        let container = "apiVersion: plumbline.dev/v1alpha1\nkind: Container\nmetadata: \
+                         {name: web}\nspec: {addresses: [10.0.0.1]}\n";
+        let container = container.replace("10.0.0.1", address);
+        let policy = super::policy("podSelector: {}\ningress: [{from: [{podSelector: {}}]}]");
+        let text = format!(
+            "{container}---\n{policy}---\n{}",
+            policy.replace("p\n", "q\n")
+        );
+        let parsed = parse(tree(&[("a.yaml", &text)]));
+        let host = state::words::names::HostName::new("alpha").unwrap();
+        let (_, problems) = state::desired::resolve(&parsed.documents, &host);
+        (parsed.problems.errors(), problems.warnings())
+    };
+    assert_eq!(warnings("10.0.0.1"), (0, 0));
+    assert_eq!(warnings("10.0.0.256"), (1, 0));
+}
+
 #[test]
 fn an_empty_namespace_is_none() {
     for (metadata, expected) in [
