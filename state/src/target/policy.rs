@@ -40,6 +40,7 @@ pub(super) fn rows(
         identities,
         rulesets: Rulesets::new(desired, width),
         made: BTreeMap::new(),
+        naming: vec![Vec::new(); identities.ids.len()],
     };
     let mut policy = Vec::new();
     for (subject, id) in desired.subjects.iter().zip(&subjects) {
@@ -124,6 +125,8 @@ struct Maker<'a> {
     identities: &'a Identities,
     rulesets: Rulesets<'a>,
     made: BTreeMap<(Direction, &'a [usize], Vec<NamedPort>), Shared>,
+    /// For each identity the rules that name it, ascending; empty but while rows are made.
+    naming: Vec<Vec<usize>>,
 }
 
 impl<'a> Maker<'a> {
@@ -159,13 +162,12 @@ impl<'a> Maker<'a> {
         let (everyone, named) = self.rules(direction, policies);
         let any = self.rulesets.of(&everyone, own_ports)?;
         let mut rows = vec![(IdentityId::ANY, any)];
-        for rules in named.chunk_by(|a, b| a.0 == b.0) {
-            let identity = rules[0].0;
+        for identity in named {
             let ports = match direction {
                 Direction::Ingress => own_ports,
                 Direction::Egress => self.ports_of(identity),
             };
-            let mut all: Vec<usize> = rules.iter().map(|(_, rule)| *rule).collect();
+            let mut all = std::mem::take(&mut self.naming[identity]);
             all.extend(&everyone);
             all.sort_unstable();
             all.dedup();
@@ -173,13 +175,16 @@ impl<'a> Maker<'a> {
             if ruleset != any {
                 rows.push((self.identities.ids[identity], ruleset));
             }
+            all.clear();
+            self.naming[identity] = all;
         }
         Ok(rows)
     }
 
-    /// The rules of these policies: those for everyone, and for each identity those that name it.
-    /// A rule for everyone names, besides, whoever may have a port that it names.
-    fn rules(&self, direction: Direction, policies: &[usize]) -> (Vec<usize>, Vec<(usize, usize)>) {
+    /// The rules of these policies for everyone, and the identities that some of them name,
+    /// ascending; `naming` has the rules of each. A rule for everyone names, besides, whoever may
+    /// have a port that it names.
+    fn rules(&mut self, direction: Direction, policies: &[usize]) -> (Vec<usize>, Vec<usize>) {
         let mut everyone = Vec::new();
         let mut named = Vec::new();
         for policy in policies {
@@ -189,8 +194,13 @@ impl<'a> Maker<'a> {
                 if rule.peer == Peer::Anyone {
                     everyone.push(index);
                 }
-                let identities = self.named_by(rule).into_iter().flatten();
-                named.extend(identities.map(|identity| (*identity, index)));
+                for identity in self.named_by(rule).into_iter().flatten() {
+                    let naming = &mut self.naming[*identity];
+                    if naming.is_empty() {
+                        named.push(*identity);
+                    }
+                    naming.push(index);
+                }
             }
         }
         named.sort_unstable();
