@@ -1,9 +1,12 @@
 //! The tree of the live commit, read again: for a comparison in words, and for the names, files and
 //! lines of rules. From the repository's objects, or for a directory from its copy.
 
-use state::desired::describe;
+use std::collections::BTreeMap;
+
+use state::desired::{describe, describe_peers};
 use state::live::Base;
 use state::plan::rows;
+use state::words::names::FullName;
 use thiserror::Error;
 
 use crate::live::Dirs;
@@ -92,7 +95,8 @@ pub struct Compared {
     pub note: Option<String>,
 }
 
-/// Live against planned, in words; in rule ids where the live tree can no longer be read.
+/// Live against planned, in words; in rule ids where the live tree can no longer be read. Peers are
+/// no news where nothing is live yet.
 pub fn words(request: &Request, planned: &Planned) -> Compared {
     let new = || owned(&planned.tree);
     let Some(base) = planned
@@ -101,9 +105,14 @@ pub fn words(request: &Request, planned: &Planned) -> Compared {
         .as_ref()
         .filter(|base| !base.live_slot().commit.is_empty())
     else {
+        let new = new();
+        let old = Words {
+            peers: new.peers.clone(),
+            ..Words::default()
+        };
         return Compared {
-            old: Words::new(),
-            new: new(),
+            old,
+            new,
             note: None,
         };
     };
@@ -118,10 +127,16 @@ pub fn words(request: &Request, planned: &Planned) -> Compared {
 }
 
 fn owned(tree: &Understood) -> Words {
-    let described = describe(&tree.desired).into_iter();
-    described
-        .map(|(name, lines)| (name.clone(), lines))
-        .collect()
+    let owned = |described: BTreeMap<&FullName, Vec<String>>| {
+        let described = described.into_iter();
+        described
+            .map(|(name, lines)| (name.clone(), lines))
+            .collect()
+    };
+    Words {
+        policies: owned(describe(&tree.desired)),
+        peers: owned(describe_peers(&tree.desired)),
+    }
 }
 
 fn by_rows(base: &Base, planned: &Planned, error: &AppliedError) -> Compared {
@@ -129,9 +144,13 @@ fn by_rows(base: &Base, planned: &Planned, error: &AppliedError) -> Compared {
     let before = before.filter_map(|(name, c)| Some((name.clone(), c.endpoint?)));
     let after = planned.target.containers.iter();
     let after = after.map(|(name, c)| (name.clone(), c.constants.endpoint));
+    let words = |policies| Words {
+        policies,
+        ..Words::default()
+    };
     Compared {
-        old: rows::in_words(&base.live_slot().tables, before),
-        new: rows::in_words(&planned.target.tables, after),
+        old: words(rows::in_words(&base.live_slot().tables, before)),
+        new: words(rows::in_words(&planned.target.tables, after)),
         note: Some(format!(
             "the live tree cannot be read ({error}): rules are shown by their ids"
         )),

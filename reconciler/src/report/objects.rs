@@ -48,12 +48,12 @@ impl<'a> Objects<'a> {
         objects
     }
 
-    /// All but policies. `words` are the policies in words, as they will be.
+    /// All but policies and peers. `words` are as they will be.
     pub(super) fn list(self, words: &Words) -> Vec<Object> {
         let containers = self.containers.into_iter().filter_map(|(name, touched)| {
             let mut object = touched.object(name)?;
             if object.action == Action::Create {
-                let lines = words.get(name).into_iter().flatten();
+                let lines = words.policies.get(name).into_iter().flatten();
                 let lines = lines.map(|line| PolicyLine {
                     sign: '+',
                     line: line.clone(),
@@ -128,6 +128,21 @@ fn drift(plan: &Plan) -> Option<Object> {
         object = object.saying(format!("{rows} of others, left behind by this commit"));
     }
     (!object.details.is_empty()).then_some(object)
+}
+
+/// What a commit changes for packets, where nothing else says it.
+pub(super) fn untold(plan: &Plan, told: &[Object]) -> Option<Object> {
+    let tells = |o: &Object| matches!(o.kind, "container" | "policy" | "peer" | "slot");
+    if plan.kind != Kind::Commit || told.iter().any(tells) {
+        return None;
+    }
+    let tables = rows_in_words(&plan.rows);
+    let detail = format!(
+        "{}: rules in another order, or other addresses of the host",
+        tables.join(", ")
+    );
+    let object = Object::new(Action::Update, "slot", plan.to.slot.to_string());
+    (!tables.is_empty()).then(|| object.saying(detail))
 }
 
 fn rows_in_words(rows: &Delta) -> Vec<String> {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use state::plan::{Kind, Plan};
 use state::words::verdict::ByDirection;
 
-use super::objects::Objects;
+use super::objects::{Objects, untold};
 use super::words::{self, Line, Words};
 
 /// What becomes of an object.
@@ -25,7 +25,7 @@ pub enum Action {
 pub struct Object {
     /// What becomes of it.
     pub action: Action,
-    /// What it is: `bpffs`, `datapath`, `slot`, `sysctl`, `container` or `policy`.
+    /// What it is: `bpffs`, `datapath`, `slot`, `sysctl`, `container`, `peer` or `policy`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// Its name; of a policy, the first container that it changes for.
@@ -36,7 +36,7 @@ pub struct Object {
     pub details: Vec<String>,
     /// Of a container that is made: in which directions no policy isolates it.
     pub open: Option<Open>,
-    /// Of a container that is made, and of a policy: lines that come and go, in words.
+    /// Of a container that is made, of a peer and of a policy: lines that come and go, in words.
     pub policy: Vec<PolicyLine>,
 }
 
@@ -160,10 +160,29 @@ impl From<Line> for PolicyLine {
     }
 }
 
+/// The containers of other hosts of which something else is known.
+fn peers(old: &Words, new: &Words) -> Vec<Object> {
+    let changes = words::peers(old, new).into_iter();
+    changes
+        .map(|(name, has, lines)| {
+            let action = match has {
+                [false, _] => Action::Create,
+                [_, false] => Action::Delete,
+                _ => Action::Update,
+            };
+            Object {
+                policy: lines.into_iter().map(PolicyLine::from).collect(),
+                ..Object::new(action, "peer", name.to_string())
+            }
+        })
+        .collect()
+}
+
 /// Makes the view. `old` and `new` are the policies in words, or rule ids in place of both.
 pub fn view(plan: &Plan, old: &Words, new: &Words) -> View {
     let objects = Objects::of(plan);
     let (mut counts, mut list) = (objects.counts, objects.list(new));
+    list.extend(peers(old, new));
     for (containers, lines) in words::changes(old, new) {
         let name = containers.first().map(ToString::to_string);
         let mut object = Object::new(Action::Update, "policy", name.unwrap_or_default());
@@ -171,6 +190,7 @@ pub fn view(plan: &Plan, old: &Words, new: &Words) -> View {
         object.policy = lines.into_iter().map(PolicyLine::from).collect();
         list.push(object);
     }
+    list.extend(untold(plan, &list));
     let live = plan.live.as_ref();
     let count = |action| list.iter().filter(|o| o.action == action).count();
     counts.create = count(Action::Create);
@@ -209,4 +229,112 @@ pub fn view(plan: &Plan, old: &Words, new: &Words) -> View {
 /// The first twelve characters of a hash.
 pub fn short(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use state::diff::Delta;
+    use state::plan::Origin;
+    use state::target::tables::PolicyKey;
+    use state::words::generation::{CommitRecord, Generation, Slot};
+    use state::words::identity::{IdentityId, RulesetId, SubjectId};
+    use state::words::names::FullName;
+    use state::words::verdict::Direction;
+
+    use super::*;
+    use crate::report::text::{self, Style};
+
+    fn origin(commit: &str) -> Origin {
+        Origin {
+            commit: commit.to_owned(),
+            tree: commit.to_owned(),
+        }
+    }
+
+    /// A commit that changes one row of the policy table, and touches nothing on the host.
+    fn commit() -> Plan {
+        let mut rows = Delta::default();
+        let key = PolicyKey {
+            subject: SubjectId(1),
+            direction: Direction::Ingress,
+            identity: IdentityId(2),
+        };
+        rows.policy.put.insert(key, RulesetId(3));
+        let record = |generation, slot| CommitRecord {
+            generation: Generation(generation),
+            slot,
+        };
+        Plan {
+            kind: Kind::Commit,
+            origin: origin("bb"),
+            from: record(1, Slot::A),
+            to: record(2, Slot::B),
+            live: Some(origin("aa")),
+            steps: Vec::new(),
+            added: Default::default(),
+            removed: Default::default(),
+            opens: Vec::new(),
+            rows,
+            foreign: 0,
+            unsettled: false,
+            warnings: Vec::new(),
+        }
+    }
+
+    fn words(peers: &[(&str, &[&str])]) -> Words {
+        let peers = peers.iter().map(|(name, lines)| {
+            let lines = lines.iter().map(ToString::to_string).collect();
+            (FullName::from_slashed(name).unwrap(), lines)
+        });
+        Words {
+            peers: peers.collect(),
+            ..Words::default()
+        }
+    }
+
+    #[test]
+    fn containers_of_other_hosts_are_told() {
+        let old = words(&[
+            ("a/goes", &["address 10.0.0.1"]),
+            ("a/moves", &["address 10.0.0.2", "peers see app=web"]),
+            ("a/stays", &["address 10.0.0.3"]),
+        ]);
+        let new = words(&[
+            ("a/comes", &["address 10.0.0.1"]),
+            ("a/moves", &["address 10.0.0.2", "peers see app=db"]),
+            ("a/stays", &["address 10.0.0.3"]),
+        ]);
+        let view = view(&commit(), &old, &new);
+        let expected = "\
+bb becomes generation 2, slot B; live is aa, generation 1
+
++ peer a/comes
+  + address 10.0.0.1
+
+- peer a/goes
+  - address 10.0.0.1
+
+~ peer a/moves
+  - peers see app=web
+  + peers see app=db
+
+Plan: 1 to create, 1 to change, 1 to remove; 1 row to change, 0 programs to load.
+";
+        assert_eq!(text::plan(&view, Style::default()), expected);
+    }
+
+    /// Rules in another order are told by other ids, and by no word.
+    #[test]
+    fn no_commit_changes_rows_and_says_nothing() {
+        let view = view(&commit(), &words(&[]), &words(&[]));
+        let expected = "\
+bb becomes generation 2, slot B; live is aa, generation 1
+
+~ slot B
+    1 policy row: rules in another order, or other addresses of the host
+
+Plan: 0 to create, 1 to change, 0 to remove; 1 row to change, 0 programs to load.
+";
+        assert_eq!(text::plan(&view, Style::default()), expected);
+    }
 }

@@ -19,6 +19,19 @@ pub fn describe(desired: &Desired) -> BTreeMap<&FullName, Vec<String>> {
         .collect()
 }
 
+/// Of each container of another host what decides here: its addresses, and what peers can tell of
+/// it.
+pub fn describe_peers(desired: &Desired) -> BTreeMap<&FullName, Vec<String>> {
+    let elsewhere = desired.containers.values().filter(|c| !c.here);
+    elsewhere
+        .map(|container| {
+            let addresses = container.addresses.iter().map(|a| format!("address {a}"));
+            let seen = seen_as(&desired.classes[container.class]);
+            (&container.name, addresses.chain([seen]).collect())
+        })
+        .collect()
+}
+
 /// The effective policy of one container: what peers can tell of it, then for each direction
 /// whether it is isolated and by which policy first, and every rule.
 pub fn describe_container(desired: &Desired, container: &Container) -> Vec<String> {
@@ -241,6 +254,7 @@ mod tests {
                 "egress open",
             ]
         );
+        assert!(describe_peers(&desired).is_empty());
         let egress = desired
             .policies
             .rules
@@ -249,6 +263,29 @@ mod tests {
         assert_eq!(
             rule_in_words(&desired, egress.unwrap()),
             "egress to http/TCP of pods app=web in all namespaces"
+        );
+    }
+
+    /// Whether a rule means it is told by what stands here, and by nothing else of it.
+    #[test]
+    fn a_container_of_another_host_reads_as_a_peer() {
+        let mut far = container("shop/far", "app=far build=7", "10.0.1.1 fd00::1");
+        far.ports = vec![named("http", 81)];
+        far.host = Some(crate::words::names::HostName::new("beta").unwrap());
+        let rules = vec![rule(vec![pods("app=far")], &[])];
+        let policies = vec![
+            ingress("shop/web", "app=web", rules),
+            egress("shop/x", "", vec![rule(vec![], &["http"])]),
+        ];
+        let (desired, _) = resolved(vec![far], policies);
+        assert!(describe(&desired).is_empty());
+        assert_eq!(
+            describe_peers(&desired)[&name("shop/far")],
+            [
+                "address 10.0.1.1",
+                "address fd00::1",
+                "peers see app=far in shop, http=81/TCP"
+            ]
         );
     }
 

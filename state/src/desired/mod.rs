@@ -39,7 +39,7 @@ use crate::words::ports::NamedPort;
 use crate::words::problem::Problems;
 use crate::words::verdict::{ByDirection, Direction};
 
-pub use describe::describe;
+pub use describe::{describe, describe_peers};
 pub use judge::judge;
 pub use peers::{Block, Group, Scope};
 pub use policies::{Peer, Policies, Policy, Port, PortNumber, Rule};
