@@ -13,6 +13,19 @@ use crate::desired::Desired;
 /// The most rows that a table of policy may have: some 400 MB of kernel memory in each slot.
 pub(super) const ROWS_MOST: usize = 1 << 22;
 
+/// In how many ranges all regions together may lie: some 400 MB while they are told apart.
+pub(super) const REGION_BLOCKS_MOST: usize = 1 << 24;
+
+/// Refuses ranges that lie within each other in more than [`REGION_BLOCKS_MOST`] ways.
+pub(super) fn check_regions(blocks: usize) -> Result<(), CompileError> {
+    if blocks <= REGION_BLOCKS_MOST {
+        return Ok(());
+    }
+    Err(CompileError::TooManyRanges {
+        most: REGION_BLOCKS_MOST,
+    })
+}
+
 /// Refuses a table of more than [`ROWS_MOST`] rows.
 pub(super) fn check_rows(table: &'static str, rows: usize) -> Result<(), CompileError> {
     if rows <= ROWS_MOST {

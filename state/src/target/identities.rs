@@ -54,7 +54,7 @@ pub(super) fn identify(
     let regions = regions::cut(
         &desired.policies.blocks,
         single.map(|address| Cidr::from(*address)),
-    );
+    )?;
     let whose = Whose {
         desired,
         host_addresses,

@@ -90,6 +90,11 @@ pub enum CompileError {
         /// Rows it may have.
         most: usize,
     },
+    /// Ranges lie within each other in more ways than can be told apart.
+    TooManyRanges {
+        /// Ways they may.
+        most: usize,
+    },
     /// Two containers of this host would have one interface name.
     InterfaceName {
         /// The name.
@@ -157,6 +162,11 @@ impl fmt::Display for CompileError {
                 "the {table} table would have more than {most} rows: too many containers that \
                  policies tell apart name too many peers each; name fewer ranges or label values, \
                  or let policies select more containers at once"
+            ),
+            Self::TooManyRanges { most } => write!(
+                f,
+                "the ranges that policies name lie within each other in more than {most} ways: \
+                 name fewer of them, or let policies share their exceptions"
             ),
             Self::InterfaceName {
                 interface,

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::{CompileError, capacity};
 use crate::desired::Block;
 use crate::words::address::Cidr;
 
@@ -34,7 +35,10 @@ enum Change {
 }
 
 /// Cuts the address space by the blocks, and places the other prefixes in it.
-pub(super) fn cut(blocks: &[Block], others: impl Iterator<Item = Cidr>) -> Regions {
+pub(super) fn cut(
+    blocks: &[Block],
+    others: impl Iterator<Item = Cidr>,
+) -> Result<Regions, CompileError> {
     let mut changes: Vec<(Cidr, Change)> = others.map(|cidr| (cidr, Change::None)).collect();
     for (index, block) in blocks.iter().enumerate() {
         // What is excepted whole (Kubernetes refuses that) is entered nowhere.
@@ -68,13 +72,14 @@ pub(super) fn cut(blocks: &[Block], others: impl Iterator<Item = Cidr>) -> Regio
         }
         let inherited = holders.last().map_or(outside, |(_, region)| *region);
         let region = interned.changed(inherited, same);
+        capacity::check_regions(interned.blocks)?;
         holders.push((cidr, region));
         prefixes.push((cidr, region));
     }
-    Regions {
+    Ok(Regions {
         blocks: interned.regions,
         prefixes,
-    }
+    })
 }
 
 /// The regions met so far.
@@ -82,6 +87,8 @@ pub(super) fn cut(blocks: &[Block], others: impl Iterator<Item = Cidr>) -> Regio
 struct Interned {
     regions: Vec<Rc<[usize]>>,
     indices: BTreeMap<Rc<[usize]>, usize>,
+    /// The blocks of all of them together.
+    blocks: usize,
 }
 
 impl Interned {
@@ -89,6 +96,7 @@ impl Interned {
         let next = self.regions.len();
         let index = *self.indices.entry(blocks.clone()).or_insert(next);
         if index == next {
+            self.blocks += blocks.len();
             self.regions.push(blocks);
         }
         index
@@ -151,7 +159,7 @@ mod tests {
             "fd00::1/128",
             "2001:db8::1/128",
         ];
-        let regions = cut(&blocks, others.iter().map(|o| o.parse().unwrap()));
+        let regions = cut(&blocks, others.iter().map(|o| o.parse().unwrap())).unwrap();
         assert_eq!(region_at(&regions, "10.0.0.0/8"), [0, 1]);
         assert_eq!(region_at(&regions, "10.1.0.0/16"), [1]);
         assert_eq!(region_at(&regions, "10.1.2.3/32"), [1, 2]);
@@ -168,7 +176,8 @@ mod tests {
         let regions = cut(
             &[block("10.0.0.0/8", &["10.0.0.0/8"])],
             ["10.0.0.1/32".parse().unwrap()].into_iter(),
-        );
+        )
+        .unwrap();
         assert_eq!(region_at(&regions, "10.0.0.1/32"), [0; 0]);
     }
 
@@ -187,10 +196,28 @@ mod tests {
             }
         }
         blocks.sort();
-        let regions = cut(&blocks, std::iter::empty());
+        let regions = cut(&blocks, std::iter::empty()).unwrap();
         assert_eq!(regions.prefixes.len(), 2_500);
         assert_eq!(regions.blocks.len(), 2_501);
         let deepest = regions.blocks.iter().map(|b| b.len()).max();
         assert_eq!(deepest, Some(25));
+    }
+
+    /// "Everybody but …", each with another exception: where one ends, all others go on.
+    #[test]
+    fn ranges_that_lie_within_each_other_in_too_many_ways_are_refused() {
+        let blocks: Vec<Block> = (0..5_000_u32)
+            .map(|n| Block {
+                cidr: "0.0.0.0/0".parse().unwrap(),
+                except: vec![Cidr::new(std::net::Ipv4Addr::from(n << 8).into(), 24).unwrap()],
+            })
+            .collect();
+        assert!(cut(&blocks[..4_000], std::iter::empty()).is_ok());
+        let most = capacity::REGION_BLOCKS_MOST;
+        let refused = cut(&blocks, std::iter::empty());
+        assert_eq!(
+            refused.map(|_| ()),
+            Err(CompileError::TooManyRanges { most })
+        );
     }
 }
