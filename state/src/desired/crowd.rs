@@ -2,11 +2,17 @@
 //! those whom its rarest positive requirement leaves. Ten thousand selectors that name a value
 //! each cost what they select, not ten thousand walks through the crowd.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::peers::Scope;
 use crate::words::labels::{Labels, Operator, Requirement, Selector};
 use crate::words::names::NamespaceName;
+
+/// How often one crowd may be asked whether a selector selects somebody. A selector of what is not
+/// there (`NotIn`, `DoesNotExist`) asks everybody, and many such of many would take minutes and
+/// gigabytes. Ten thousand of them may ask sixteen hundred each.
+const ASKED_MOST: usize = 1 << 24;
 
 /// One of a crowd.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +32,7 @@ pub(super) struct Crowd<'a> {
     by_namespace: BTreeMap<&'a NamespaceName, Vec<usize>>,
     labels: Postings<'a>,
     namespace_labels: Postings<'a>,
+    asked: Cell<usize>,
 }
 
 /// Who carries a key, and who a key with a value.
@@ -94,8 +101,16 @@ impl<'a> Crowd<'a> {
         crowd
     }
 
-    /// Those of a scope whom `pods` selects.
+    /// Whether it was asked more than [`ASKED_MOST`] times: some selections came out empty.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.asked.get() > ASKED_MOST
+    }
+
+    /// Those of a scope whom `pods` selects; nobody where it is exhausted.
     pub(super) fn select(&self, scope: &Scope, pods: &Selector) -> Vec<usize> {
+        if self.is_exhausted() {
+            return Vec::new();
+        }
         let by_scope = match scope {
             Scope::Own(name) => {
                 let own = self.by_namespace.get(name).map(Vec::as_slice);
@@ -108,11 +123,13 @@ impl<'a> Crowd<'a> {
             let member = &self.members[*index];
             pods.selects(member.labels) && scope.holds(member.namespace, member.namespace_labels)
         };
-        match candidates
-            .into_iter()
-            .flatten()
-            .min_by_key(|lists| total(lists))
-        {
+        let candidates = candidates.into_iter().flatten();
+        let fewest = candidates.min_by_key(|lists| total(lists));
+        let asked = fewest
+            .as_ref()
+            .map_or(self.members.len(), |lists| total(lists));
+        self.asked.set(self.asked.get().saturating_add(asked));
+        match fewest {
             None => (0..self.members.len()).filter(selects).collect(),
             Some(lists) => {
                 // The lists of one requirement are disjoint: a label has one value.
@@ -149,6 +166,28 @@ mod tests {
 
     fn values(list: &[&str]) -> BTreeSet<std::sync::Arc<str>> {
         list.iter().map(|v| (*v).into()).collect()
+    }
+
+    /// Five thousand who are each asked by as many selectors: minutes, were there no end to it.
+    #[test]
+    fn a_crowd_is_not_asked_for_ever() {
+        let namespace = NamespaceName::new("a").unwrap();
+        let none = Labels::new();
+        let member = Member {
+            namespace: &namespace,
+            namespace_labels: &none,
+            labels: &none,
+        };
+        let crowd = Crowd::of(vec![member; 5_000]);
+        let scope = Scope::Selected(Selector::default());
+        let mut asked = 0;
+        while !crowd.is_exhausted() {
+            let pods = selector(&[("app", Operator::NotIn(values(&["web"])))]);
+            assert_eq!(crowd.select(&scope, &pods).len(), 5_000);
+            asked += 1;
+        }
+        assert_eq!(asked, ASKED_MOST / 5_000 + 1);
+        assert!(crowd.select(&scope, &Selector::default()).is_empty());
     }
 
     /// The index must select what asking everyone selects.

@@ -106,6 +106,7 @@ pub fn resolve(documents: &Documents, host: &HostName) -> (Desired, Problems) {
         false => Policies::of(&documents.policies),
     };
     let parts = subjects::partition(&documents.containers, &policies, &namespaces, host);
+    let exhausted = parts.exhausted;
     let desired = Desired {
         host: host.clone(),
         config: documents.config.clone(),
@@ -117,7 +118,7 @@ pub fn resolve(documents: &Documents, host: &HostName) -> (Desired, Problems) {
         namespaces,
         policies,
     };
-    let problems = validate::problems(&desired, &documents.containers);
+    let problems = validate::problems(&desired, &documents.containers, exhausted);
     (desired, problems)
 }
 

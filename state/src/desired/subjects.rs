@@ -10,7 +10,7 @@
 //! container of another host, a label that no policy names, and the order of documents change none
 //! of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Container;
 use super::crowd::{Crowd, Member};
@@ -116,6 +116,8 @@ pub(super) struct Partition {
     pub(super) subjects: Vec<Subject>,
     pub(super) classes: Vec<Class>,
     pub(super) group_classes: Vec<Vec<usize>>,
+    /// There are too many selectors to tell: parts and classes are not all of them.
+    pub(super) exhausted: bool,
 }
 
 /// Cuts the containers of all hosts into subjects and classes. Of two containers of one name the
@@ -130,14 +132,18 @@ pub(super) fn partition(
     sorted.sort_by(|a, b| a.name.cmp(&b.name));
     sorted.dedup_by(|later, first| later.name == first.name);
 
-    let mut contents = Contents::of(policies, namespaces);
+    let inhabited = sorted.iter().map(|c| &c.name.namespace).collect();
+    let mut contents = Contents::of(policies, namespaces, &inhabited);
     let containers: Vec<Container> = sorted
         .into_iter()
         .map(|document| contents.container(document, host))
         .collect();
+    let (subjects, without_subjects) = contents.subjects(&containers);
+    let (group_classes, without_classes) = contents.group_classes(&containers);
     Partition {
-        subjects: contents.subjects(&containers),
-        group_classes: contents.group_classes(&containers),
+        subjects,
+        group_classes,
+        exhausted: contents.tellers.exhausted || without_subjects || without_classes,
         classes: in_order(contents.classes),
         containers: containers
             .into_iter()
@@ -159,8 +165,12 @@ struct Contents<'a> {
 static NO_LABELS: Labels = Labels::new();
 
 impl<'a> Contents<'a> {
-    fn of(policies: &'a Policies, namespaces: &'a BTreeMap<NamespaceName, Labels>) -> Self {
-        let tellers = Tellers::of(policies, namespaces);
+    fn of(
+        policies: &'a Policies,
+        namespaces: &'a BTreeMap<NamespaceName, Labels>,
+        inhabited: &BTreeSet<&NamespaceName>,
+    ) -> Self {
+        let tellers = Tellers::of(policies, namespaces, inhabited);
         let told_namespaces = namespaces
             .iter()
             .map(|(name, labels)| (name, tellers.namespace(labels)))
@@ -231,8 +241,8 @@ impl<'a> Contents<'a> {
     }
 
     /// The subjects, and which policies isolate each: every distinct selector is asked once, of one
-    /// container of each subject.
-    fn subjects(&self, containers: &[Container]) -> Vec<Subject> {
+    /// container of each subject. Whether the selectors are too many for that.
+    fn subjects(&self, containers: &[Container]) -> (Vec<Subject>, bool) {
         let first = first_of(containers, self.subjects.len(), |c| c.subject);
         let mut subjects: Vec<Subject> = first.iter().map(|_| empty_subject()).collect();
         for (content, index) in &self.subjects {
@@ -257,17 +267,16 @@ impl<'a> Contents<'a> {
                 }
             }
         }
-        subjects
+        (subjects, crowd.is_exhausted())
     }
 
-    /// For each group, the classes that it holds.
-    fn group_classes(&self, containers: &[Container]) -> Vec<Vec<usize>> {
+    /// For each group, the classes that it holds. Whether the groups are too many for that.
+    fn group_classes(&self, containers: &[Container]) -> (Vec<Vec<usize>>, bool) {
         let first = first_of(containers, self.classes.len(), |c| c.class);
         let crowd = Crowd::of(first.iter().map(|c| self.member(c)).collect());
         let groups = self.policies.groups.iter();
-        groups
-            .map(|group| crowd.select(&group.scope, &group.pods))
-            .collect()
+        let classes = groups.map(|group| crowd.select(&group.scope, &group.pods));
+        (classes.collect(), crowd.is_exhausted())
     }
 }
 

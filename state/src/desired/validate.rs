@@ -1,6 +1,7 @@
 //! What only the whole tree can tell.
 //!
-//! Errors: an address that is the gateway's, a name too long to name a network namespace. (How many
+//! Errors: an address that is the gateway's, a name too long to name a network namespace, more
+//! selectors than can be asked. (How many
 //! containers fit depends on the datapath: see `target::capacity`.) Warnings: a selector that
 //! selects nobody, a named port that nobody has; both are legal and usually a slip of the pen.
 
@@ -8,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::{Desired, Group, Peer, Policy, Port, PortNumber, Rule, Scope, Subject};
-use crate::documents;
+use crate::documents::{self, codes};
 use crate::words::address::{GATEWAY_V4, GATEWAY_V6};
 use crate::words::names::{ALIAS_MARK, NamespaceName};
+use crate::words::place::Place;
 use crate::words::ports::{NamedPort, PortName, Protocol};
 use crate::words::problem::{Problem, Problems};
 use crate::words::verdict::Direction;
@@ -37,11 +39,20 @@ pub const CODES: &[&str] = &[
     NAMED_PORT_NOBODY,
 ];
 
-pub(super) fn problems(desired: &Desired, documents: &[documents::Container]) -> Problems {
+/// Where the selectors are `exhausted`, nobody knows whom they select, and that is an error.
+pub(super) fn problems(
+    desired: &Desired,
+    documents: &[documents::Container],
+    exhausted: bool,
+) -> Problems {
     let mut problems = Problems::default();
     for container in documents {
         check_name(container, &mut problems);
         check_addresses(container, &mut problems);
+    }
+    if exhausted {
+        problems.push(too_many_selectors());
+        return problems;
     }
     let tree = WholeTree::of(desired);
     for (index, policy) in desired.policies.list.iter().enumerate() {
@@ -53,6 +64,13 @@ pub(super) fn problems(desired: &Desired, documents: &[documents::Container]) ->
         }
     }
     problems
+}
+
+fn too_many_selectors() -> Problem {
+    let says = "too many different selectors for so many containers: whom they select is not told";
+    let help = "let more policies use the same selectors, and select by what is there \
+                (matchLabels, In) rather than by what is not (NotIn, DoesNotExist)";
+    Problem::error(Place::file(""), codes::TOO_MANY, says).help(help)
 }
 
 fn check_name(container: &documents::Container, problems: &mut Problems) {

@@ -47,6 +47,14 @@ impl<'a> Vocabulary<'a> {
             }
         }
     }
+
+    fn merge(&mut self, other: &Self) {
+        for (key, theirs) in &other.keys {
+            let named = self.keys.entry(key).or_default();
+            named.values.extend(&theirs.values);
+            named.presence |= theirs.presence;
+        }
+    }
 }
 
 /// What the selectors of all these vocabularies can tell of a label set.
@@ -75,8 +83,11 @@ pub(super) struct Tellers<'a> {
     groups: BTreeMap<&'a Scope, Vocabulary<'a>>,
     /// The `namespaceSelector`s.
     namespaces: Vocabulary<'a>,
-    /// For each namespace, which scopes hold it, other than its own.
-    scopes: BTreeMap<&'a NamespaceName, Vec<&'a Scope>>,
+    /// For each namespace that has containers, the `podSelector`s of all scopes that hold it, other
+    /// than its own: merged once, not for each container.
+    selected: BTreeMap<&'a NamespaceName, Vocabulary<'a>>,
+    /// There are too many selectors to tell.
+    pub(super) exhausted: bool,
     ingress_ports: BTreeMap<&'a NamespaceName, BTreeSet<Name<'a>>>,
     egress_ports: BTreeSet<Name<'a>>,
 }
@@ -85,6 +96,7 @@ impl<'a> Tellers<'a> {
     pub(super) fn of(
         policies: &'a Policies,
         namespaces: &'a BTreeMap<NamespaceName, Labels>,
+        inhabited: &BTreeSet<&NamespaceName>,
     ) -> Self {
         let mut subjects: BTreeMap<_, Vocabulary> = BTreeMap::new();
         let mut ingress_ports: BTreeMap<_, BTreeSet<Name>> = BTreeMap::new();
@@ -106,9 +118,12 @@ impl<'a> Tellers<'a> {
                 namespace_vocabulary.add(selector);
             }
         }
+        let inhabited = namespaces.iter().filter(|(n, _)| inhabited.contains(n));
+        let (selected, exhausted) = selected(&groups, inhabited.collect());
         Self {
             subjects,
-            scopes: scopes_of(groups.keys().copied(), namespaces),
+            selected,
+            exhausted,
             groups,
             namespaces: namespace_vocabulary,
             ingress_ports,
@@ -138,10 +153,11 @@ impl<'a> Tellers<'a> {
 
     /// What peers can tell of a container's labels, and which of its ports egress rules name.
     pub(super) fn peer(&self, container: &Seen) -> (Told, Vec<NamedPort>) {
-        let scopes = self.scopes.get(container.namespace).into_iter().flatten();
-        let mut vocabularies: Vec<&Vocabulary> =
-            scopes.filter_map(|scope| self.groups.get(*scope)).collect();
-        vocabularies.extend(self.own(container.namespace));
+        let selected = self.selected.get(container.namespace);
+        let vocabularies: Vec<&Vocabulary> = selected
+            .into_iter()
+            .chain(self.own(container.namespace))
+            .collect();
         (
             tell(container.labels, &vocabularies),
             ports_told(container.ports, Some(&self.egress_ports)),
@@ -186,30 +202,31 @@ fn ports_told(ports: &[NamedPort], named: Option<&BTreeSet<Name>>) -> Vec<NamedP
     told
 }
 
-/// For each namespace, the scopes that select it by its labels.
-fn scopes_of<'a>(
-    scopes: impl Iterator<Item = &'a Scope>,
-    namespaces: &'a BTreeMap<NamespaceName, Labels>,
-) -> BTreeMap<&'a NamespaceName, Vec<&'a Scope>> {
+/// For each of these namespaces, what the scopes that select it by its labels ask of its
+/// containers; and whether there are too many of both.
+fn selected<'a>(
+    groups: &BTreeMap<&'a Scope, Vocabulary<'a>>,
+    namespaces: Vec<(&'a NamespaceName, &'a Labels)>,
+) -> (BTreeMap<&'a NamespaceName, Vocabulary<'a>>, bool) {
     let none = Labels::new();
-    let names: Vec<&NamespaceName> = namespaces.keys().collect();
-    let crowd = Crowd::of(
-        namespaces
-            .iter()
-            .map(|(namespace, namespace_labels)| Member {
-                namespace,
-                namespace_labels,
-                labels: &none,
-            })
-            .collect(),
-    );
-    let mut by_namespace: BTreeMap<_, Vec<&Scope>> = BTreeMap::new();
-    for scope in scopes.filter(|scope| matches!(scope, Scope::Selected(_))) {
-        for index in crowd.select(scope, &Selector::default()) {
-            by_namespace.entry(names[index]).or_default().push(scope);
+    let members = namespaces.iter().map(|(namespace, labels)| Member {
+        namespace,
+        namespace_labels: labels,
+        labels: &none,
+    });
+    let crowd = Crowd::of(members.collect());
+    let mut by_namespace: BTreeMap<_, Vocabulary> = BTreeMap::new();
+    for (scope, vocabulary) in groups {
+        if matches!(scope, Scope::Selected(_)) {
+            for index in crowd.select(scope, &Selector::default()) {
+                let merged = by_namespace.entry(namespaces[index].0).or_default();
+                merged.merge(vocabulary);
+            }
         }
     }
-    by_namespace
+    let exhausted = crowd.is_exhausted();
+    drop(crowd);
+    (by_namespace, exhausted)
 }
 
 #[cfg(test)]
@@ -268,10 +285,11 @@ mod tests {
         ];
         let policies = Policies::of(policies);
         let namespaces = [("a", ""), ("b", "team=x"), ("c", "")];
-        let namespaces = namespaces
+        let namespaces: BTreeMap<_, _> = namespaces
             .map(|(name, text)| (NamespaceName::new(name).unwrap(), labels(text)))
             .into();
-        let tellers = Tellers::of(&policies, &namespaces);
+        let inhabited = namespaces.keys().collect();
+        let tellers = Tellers::of(&policies, &namespaces, &inhabited);
         let ports = [named("http", 80), named("admin", 81), named("dns", 53)];
         let container = labels("app=web tier=1");
         let database = labels("app=db tier=1");

@@ -190,6 +190,31 @@ fn one_mapping_of_very_many_keys() {
     assert_eq!(parsed.documents.namespaces[0].labels.len(), 200_001);
 }
 
+/// Each selector of what is not there asks every container.
+#[test]
+fn more_selectors_than_can_be_asked() {
+    let mut text = String::new();
+    for n in 0..5_000 {
+        let (high, low) = (n >> 8, n & 255);
+        writeln!(
+            text,
+            "---\napiVersion: plumbline.dev/v1alpha1\nkind: Container\nmetadata: \
+             {{name: c{n}, labels: {{app: a{n}}}}}\nspec: {{addresses: [10.0.{high}.{low}]}}\n\
+             ---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: p{n}}}\n\
+             spec: {{podSelector: {{matchExpressions: \
+             [{{key: app, operator: NotIn, values: [a{n}]}}]}}}}",
+        )
+        .unwrap();
+    }
+    let parsed = parse(tree(&[("a.yaml", &text)]));
+    assert_eq!(found(&parsed), "");
+    let host = state::words::names::HostName::new("alpha").unwrap();
+    let (_, problems) = state::desired::resolve(&parsed.documents, &host);
+    let problems = problems.sorted();
+    let codes: Vec<_> = problems.iter().map(|p| (p.code, &*p.place.file)).collect();
+    assert_eq!(codes, [("too-many", "")]);
+}
+
 #[test]
 fn more_documents_than_may_be() {
     let config = "apiVersion: plumbline.dev/v1alpha1\nkind: Config\nignoreKinds: [K]\n";
