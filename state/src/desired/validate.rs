@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::Bound;
 
-use super::{Desired, Group, Peer, Policy, Port, PortNumber, Rule, Scope, Subject};
+use super::{Block, Desired, Group, Peer, Policy, Port, PortNumber, Rule, Scope, Subject};
 use crate::documents::{self, codes};
 use crate::words::address::{GATEWAY_V4, GATEWAY_V6};
 use crate::words::names::{ALIAS_MARK, NamespaceName};
@@ -107,12 +108,14 @@ struct WholeTree<'a> {
     /// For each group that holds no class, what is wrong with it.
     empty_groups: BTreeMap<usize, String>,
     /// Addresses of those that have a named port.
-    holders: BTreeMap<Name<'a>, Vec<IpAddr>>,
+    holders: BTreeMap<Name<'a>, BTreeSet<IpAddr>>,
+    /// For each group that egress rules with named ports mean, the named ports of its containers.
+    group_ports: BTreeMap<usize, BTreeSet<Name<'a>>>,
 }
 
 impl<'a> WholeTree<'a> {
     fn of(desired: &'a Desired) -> Self {
-        let mut holders: BTreeMap<_, Vec<IpAddr>> = BTreeMap::new();
+        let mut holders: BTreeMap<_, BTreeSet<IpAddr>> = BTreeMap::new();
         for container in desired.containers.values() {
             for port in &container.ports {
                 let same = holders.entry((&port.name, port.protocol)).or_default();
@@ -139,6 +142,7 @@ impl<'a> WholeTree<'a> {
             selected: selected(desired),
             empty_groups,
             holders,
+            group_ports: group_ports(desired),
         }
     }
 
@@ -171,10 +175,17 @@ impl<'a> WholeTree<'a> {
         if direction == Direction::Ingress && self.selected[index].is_empty() {
             return;
         }
+        if !rules.iter().any(Rule::has_named_ports) {
+            return;
+        }
+        let own = match direction {
+            Direction::Ingress => self.ports_of_selected(index),
+            Direction::Egress => BTreeSet::new(),
+        };
         for item in rules.chunk_by(|a, b| a.item == b.item) {
             for port in item[0].ports.iter().flat_map(|ports| ports.iter()) {
                 if let PortNumber::Named(name) = &port.number
-                    && !self.has_destination((name, port.protocol), index, item)
+                    && !self.has_destination((name, port.protocol), item, &own)
                 {
                     problems.push(nobody_has(name, port, direction));
                 }
@@ -182,32 +193,68 @@ impl<'a> WholeTree<'a> {
         }
     }
 
-    /// Whether a container with that port may be the destination of an item's rules.
-    fn has_destination(&self, name: Name, policy: usize, item: &[Rule]) -> bool {
+    /// The named ports of whom a policy selects.
+    fn ports_of_selected(&self, policy: usize) -> BTreeSet<Name<'_>> {
+        let contents = self.selected[policy]
+            .iter()
+            .filter_map(|s| s.content.as_ref());
+        contents.flat_map(|content| names(&content.ports)).collect()
+    }
+
+    /// Whether a container with that port may be the destination of an item's rules. `own` are the
+    /// ports of whom the policy selects.
+    fn has_destination(&self, name: Name, item: &[Rule], own: &BTreeSet<Name>) -> bool {
         let Some(holders) = self.holders.get(&name) else {
             return false;
         };
-        let has = |ports: &[NamedPort]| ports.iter().any(|p| (&p.name, p.protocol) == name);
         if item[0].direction == Direction::Ingress {
-            let contents = self.selected[policy]
-                .iter()
-                .filter_map(|s| s.content.as_ref());
-            return contents.into_iter().any(|content| has(&content.ports));
+            return own.contains(&name);
         }
         item.iter().any(|rule| match rule.peer {
             Peer::Anyone => true,
             Peer::Group(group) => {
-                let classes = self.desired.group_classes[group].iter();
-                classes
-                    .into_iter()
-                    .any(|class| has(&self.desired.classes[*class].ports))
+                let ports = self.group_ports.get(&group);
+                ports.is_some_and(|ports| ports.contains(&name))
             }
-            Peer::Block(block) => {
-                let block = &self.desired.policies.blocks[block];
-                holders.iter().any(|address| block.holds(*address))
-            }
+            Peer::Block(block) => holds_any(&self.desired.policies.blocks[block], holders),
         })
     }
+}
+
+fn names(ports: &[NamedPort]) -> impl Iterator<Item = Name<'_>> {
+    ports.iter().map(|port| (&port.name, port.protocol))
+}
+
+/// Each group once, however many rules mean it.
+fn group_ports(desired: &Desired) -> BTreeMap<usize, BTreeSet<Name<'_>>> {
+    let mut group_ports = BTreeMap::new();
+    let rules = desired.policies.rules.iter();
+    for rule in rules.filter(|r| r.direction == Direction::Egress && r.has_named_ports()) {
+        if let Peer::Group(group) = rule.peer {
+            group_ports.entry(group).or_insert_with(|| {
+                let classes = desired.group_classes[group].iter();
+                let ports = classes.map(|class| &desired.classes[*class].ports);
+                ports.flat_map(|ports| names(ports)).collect()
+            });
+        }
+    }
+    group_ports
+}
+
+/// Whether a block holds one of these addresses: from one that is excepted straight to the end of
+/// its exception.
+fn holds_any(block: &Block, addresses: &BTreeSet<IpAddr>) -> bool {
+    let last = Bound::Included(block.cidr.broadcast());
+    let mut first = Bound::Included(block.cidr.network());
+    while let Some(address) = addresses.range((first, last)).next() {
+        let after = block.except.partition_point(|e| e.network() <= *address);
+        match block.except[..after].last().filter(|e| e.contains(address)) {
+            None => return true,
+            Some(except) if except.broadcast() >= block.cidr.broadcast() => return false,
+            Some(except) => first = Bound::Excluded(except.broadcast()),
+        }
+    }
+    false
 }
 
 /// For each policy the subjects that it selects.
@@ -246,6 +293,7 @@ fn nobody_has(name: &PortName, port: &Port, direction: Direction) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::desired::sample::{
         block, container, egress, ingress, named, pods, pods_of, resolved, rule,
     };
@@ -359,5 +407,44 @@ mod tests {
             };
             assert_eq!(found(containers(), vec![policy]), expected, "{peers:?}");
         }
+    }
+
+    /// By asking everybody: whom the exceptions leave must be found, and nobody else.
+    #[test]
+    fn whom_a_block_holds_is_found_without_asking_everybody() {
+        use std::net::IpAddr;
+        let mut asked = 0;
+        for cidr in ["10.0.0.0/28", "0.0.0.0/0", "::/0", "10.0.0.15/32"] {
+            for except in [
+                "",
+                "10.0.0.0/30",
+                "10.0.0.0/30 10.0.0.4/30",
+                "10.0.0.8/29",
+                "10.0.0.0/29 10.0.0.8/29",
+                "0.0.0.0/1 128.0.0.0/1",
+                "::/1 8000::/1",
+            ] {
+                let documents::network_policy::PeerKind::Block { cidr, except } =
+                    block(cidr, except)
+                else {
+                    panic!("a block");
+                };
+                let block = Block::new(cidr, &except);
+                for bits in 0..32_u32 {
+                    let some = [0_u32, 3, 4, 9, 15].into_iter().enumerate();
+                    let some = some.filter(|(n, _)| bits & (1 << n) != 0);
+                    let v4 = some.map(|(_, n)| IpAddr::V4((0x0a00_0000 + n).into()));
+                    let addresses: BTreeSet<IpAddr> = v4.collect();
+                    let expected = addresses.iter().any(|address| block.holds(*address));
+                    assert_eq!(
+                        holds_any(&block, &addresses),
+                        expected,
+                        "{block:?} {addresses:?}"
+                    );
+                    asked += 1;
+                }
+            }
+        }
+        assert_eq!(asked, 4 * 7 * 32);
     }
 }
