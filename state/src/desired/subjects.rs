@@ -25,6 +25,9 @@ use crate::words::names::{FullName, HostName, NamespaceName};
 use crate::words::ports::NamedPort;
 use crate::words::verdict::{ByDirection, Direction};
 
+/// Policies times the subjects that each selects: what a list of each subject's policies may hold.
+const ISOLATIONS_MOST: usize = 1 << 24;
+
 /// Containers that the same policies isolate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
@@ -254,11 +257,16 @@ impl<'a> Contents<'a> {
         }
         let crowd = Crowd::of(first.iter().map(|c| self.member(c)).collect());
         let mut asked: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        let mut isolations = 0_usize;
         for (index, policy) in self.policies.list.iter().enumerate() {
             let namespace = &policy.name.namespace;
             let selected = asked
                 .entry((namespace, &policy.selects))
                 .or_insert_with(|| crowd.select(&Scope::Own(namespace.clone()), &policy.selects));
+            isolations += selected.len();
+            if isolations > ISOLATIONS_MOST {
+                return (subjects, true);
+            }
             for direction in Direction::ALL {
                 if policy.rules.get(direction).is_some() {
                     for subject in selected.iter() {
