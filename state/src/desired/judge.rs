@@ -23,7 +23,7 @@ pub struct Judgement {
 }
 
 /// Judges a flow as this host does. A container of another host is judged there: resolve the tree
-/// for its host ([`Container::host`]) and ask again.
+/// for its host ([`super::Container::host`]) and ask again.
 ///
 /// `host_addresses` are the host's own. An address that is also one of a container of this host is
 /// the container's; one that is also a container's of another host is the host's.
