@@ -31,6 +31,10 @@ lint:
     cargo clippy --workspace --all-targets --quiet -- -D warnings
     shellcheck dev .ci/as-root .ci/run .ci/stages .ci/test
 
+# kill a run at every one of its system calls, in each scenario: hours
+faults *arguments:
+    PLUMBLINE_FAULTS=all .ci/test --profile faults -E 'binary(e2e) & test(/^faults::/)' "$@"
+
 # format Rust and C
 fmt:
     cargo fmt --all

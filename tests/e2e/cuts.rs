@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rig::lab::Lab;
 use rig::netns::Netns;
+use rig::random::Random;
 use rig::traffic::{Exchange, Listen, Protocol, Service};
 use rig::tree::{Container, Policy, Rule, Tree};
 use rig::wait::LIMIT;
@@ -23,29 +24,6 @@ const IN_VAIN: Duration = Duration::from_millis(300);
 fn containers() -> [Container; 3] {
     let all = [1, 2, 3].map(|number| (NAMES[usize::from(number) - 1], number));
     all.map(|(name, number)| Container::numbered(name, number).label("name", &name[5..]))
-}
-
-/// A seed that is printed, and one number after the other from it (Numerical Recipes, 7.1).
-struct Random(u64);
-
-impl Random {
-    fn new() -> Self {
-        let given = std::env::var("PLUMBLINE_SEED").ok();
-        let seed = given.map_or_else(
-            || u64::from(std::process::id()),
-            |text| text.parse().unwrap(),
-        );
-        println!("PLUMBLINE_SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, most: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % most
-    }
 }
 
 fn rules(random: &mut Random) -> Vec<Rule> {

@@ -17,7 +17,7 @@ mod after_exit;
 mod bad_day;
 mod refuse;
 mod privilege;
-mod killed;
+mod faults;
 mod json;
 mod diff;
 mod cuts;

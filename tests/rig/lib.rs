@@ -27,6 +27,8 @@ pub mod wire;
 pub mod traffic;
 pub mod probe;
 mod status;
+pub mod random;
 pub mod scene;
+pub mod stepper;
 pub mod ids;
 pub mod world;

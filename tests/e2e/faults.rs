@@ -1,0 +1,247 @@
+//! A run that is killed on entry to a system call: every verdict is the old commit's or every one
+//! the new commit's, as `status` says; a connection that both allow goes on; the next run gets there
+//! and leaves nothing behind.
+//!
+//! `state/tests/plan` stops a simulated host at every operation; here it is the real kernel and the
+//! real program. A test run kills at a few calls of each scenario, by a seed that it prints;
+//! `just faults` at all of them.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use rig::ids::{Held, Ledger};
+use rig::lab::{Lab, binary};
+use rig::random::Random;
+use rig::stepper::{Stepped, killed_at};
+use rig::traffic::{Attempt, Exchange, Listen, Outcome, Protocol, SILENCE, Service, attempt_all};
+use rig::tree::{Container, Policy, Rule, Tree};
+use serde_json::json;
+
+/// How many calls of each scenario a test run tries.
+const SAMPLE: usize = 3;
+/// The variable that says `all`.
+const FAULTS: &str = "PLUMBLINE_FAULTS";
+
+/// A tree in words: what the scenarios differ in.
+#[derive(Clone, Copy)]
+struct Spec {
+    /// Which port of `a/web` everybody may use, beside 443.
+    port: u16,
+    /// A third container, and its number.
+    third: (&'static str, u16),
+    /// The number of `a/moves`, which makes its addresses.
+    moves: u16,
+    /// The quota of `a/moves`.
+    quota: u32,
+}
+
+const BASE: Spec = Spec {
+    port: 80,
+    third: ("a/third", 3),
+    moves: 4,
+    quota: 64,
+};
+
+impl Spec {
+    fn tree(self) -> Tree {
+        let web = Container::numbered("a/web", 2).label("app", "web");
+        let moves =
+            Container::numbered("a/moves", self.moves).spec("connections", json!(self.quota));
+        let containers = [
+            Container::numbered("a/client", 1),
+            web,
+            Container::numbered(self.third.0, self.third.1),
+            moves,
+        ];
+        let rule = Rule::new().port("TCP", self.port).port("TCP", 443);
+        let policy = Policy::new("a/web")
+            .select(&[("app", "web")])
+            .ingress(&[rule]);
+        let tree = containers.iter().fold(Tree::new(), Tree::container);
+        tree.policy(&policy)
+    }
+}
+
+/// What passes from the client to two ports of the web server, in both families.
+fn matrix(lab: &Lab) -> Vec<Outcome> {
+    let client = lab.alpha().container("a/client");
+    let web = Container::numbered("a/web", 2);
+    let flows = web.addresses.iter().flat_map(|a| [(*a, 80), (*a, 8080)]);
+    let tries = flows.map(|(to, port)| Attempt::new(Protocol::Tcp, to, port).limit(SILENCE));
+    attempt_all(&client, &tries.collect::<Vec<_>>())
+}
+
+/// Commits a tree, and gives the commit.
+fn commit(lab: &Lab, tree: &Tree) -> String {
+    lab.repository().hold(tree);
+    lab.repository().commit("a tree")
+}
+
+fn reconcile(lab: &Lab) -> Command {
+    let mut command = Command::new(binary().unwrap());
+    let tree = lab.repository().path();
+    command.arg("-C").arg(tree).args(["--host", "alpha"]);
+    command
+}
+
+/// Which calls of so many are tried.
+fn points(calls: usize) -> Vec<usize> {
+    if std::env::var_os(FAULTS).is_some_and(|value| value == "all") {
+        return (0..calls).collect();
+    }
+    let mut random = Random::new();
+    // One of each part of the run.
+    let parts = (0..SAMPLE).map(|part| (calls * part / SAMPLE, calls * (part + 1) / SAMPLE));
+    parts
+        .map(|(first, end)| first + random.below(end - first))
+        .collect()
+}
+
+/// Traffic that every tree of a scenario allows.
+struct Traffic {
+    exchanges: Vec<Exchange>,
+    _service: Service,
+}
+
+impl Traffic {
+    fn begin(lab: &Lab) -> Self {
+        let [client, web] = ["a/client", "a/web"].map(|name| lab.alpha().container(name));
+        let ports = [80, 443, 8080].map(|port| Listen::everywhere(Protocol::Tcp, port));
+        let service = Service::start(&web, &ports);
+        let addresses = Container::numbered("a/web", 2).addresses;
+        let exchanges = addresses
+            .iter()
+            .map(|a| Exchange::tcp(&client, SocketAddr::new(*a, 443)));
+        Self {
+            exchanges: exchanges.collect(),
+            _service: service,
+        }
+    }
+
+    fn goes_on(&self) {
+        self.exchanges
+            .iter()
+            .for_each(|exchange| exchange.advance(2));
+    }
+}
+
+/// Kills runs that lead from one tree to another.
+fn sweep(name: &str, new: Spec) {
+    Lab::run(name, |lab| {
+        let (ledger, before) = (Ledger::new(), Held::by(&lab.alpha()));
+        commit(lab, &BASE.tree());
+        lab.reconcile(&[]).succeed();
+        let traffic = Traffic::begin(lab);
+        let was = matrix(lab);
+        commit(lab, &new.tree());
+        let Stepped::Ended { code: 0, calls } = killed_at(&mut reconcile(lab), usize::MAX) else {
+            panic!("an undisturbed run ends well");
+        };
+        let becomes = matrix(lab);
+        let held = ledger.note(&lab.alpha()).counts();
+        for at in points(calls) {
+            let old = commit(lab, &BASE.tree());
+            lab.reconcile(&[]).succeed();
+            let wanted = commit(lab, &new.tree());
+            killed_at(&mut reconcile(lab), at);
+            let live = lab.reconcile(&["status", "-o", "json"]).json();
+            let live = live["commit"].as_str().unwrap().to_owned();
+            assert!(
+                [&old, &wanted].contains(&&live),
+                "call {at} of {calls}: {live}"
+            );
+            let expected = if live == old { &was } else { &becomes };
+            assert_eq!(
+                matrix(lab),
+                *expected,
+                "call {at} of {calls}, live is {live}"
+            );
+            traffic.goes_on();
+            lab.reconcile(&[]).succeed();
+            assert_eq!(matrix(lab), becomes, "call {at} of {calls}");
+            traffic.goes_on();
+            let run = lab.reconcile(&["--detailed-exitcode"]).ended(0);
+            let now = ledger.note(&lab.alpha());
+            assert_eq!(now.counts(), held, "call {at} of {calls}: {run}\n{now}");
+            ledger.only(&lab.alpha(), &now);
+        }
+        println!("{calls} calls");
+        drop(traffic);
+        lab.reconcile(&["detach"]).succeed();
+        ledger.only(&lab.alpha(), &before);
+    });
+}
+
+#[test]
+fn a_policy_edit_is_killed() {
+    sweep("policy", Spec { port: 8080, ..BASE });
+}
+
+#[test]
+fn a_container_that_comes_and_one_that_goes_are_killed() {
+    let third = ("a/fourth", 5);
+    sweep(
+        "containers",
+        Spec {
+            port: 8080,
+            third,
+            ..BASE
+        },
+    );
+}
+
+#[test]
+fn programs_that_are_made_anew_are_killed() {
+    sweep(
+        "programs",
+        Spec {
+            port: 8080,
+            moves: 6,
+            ..BASE
+        },
+    );
+}
+
+#[test]
+fn a_little_of_everything_is_killed() {
+    let third = ("a/fourth", 5);
+    let new = Spec {
+        port: 8080,
+        third,
+        moves: 6,
+        quota: 128,
+    };
+    sweep("everything", new);
+}
+
+/// Nothing is live before it: a container that is there is closed until the commit.
+#[test]
+fn the_first_apply_is_killed() {
+    Lab::run("first", |lab| {
+        let (ledger, before) = (Ledger::new(), Held::by(&lab.alpha()));
+        let wanted = commit(lab, &BASE.tree());
+        let Stepped::Ended { code: 0, calls } = killed_at(&mut reconcile(lab), usize::MAX) else {
+            panic!("an undisturbed run ends well");
+        };
+        let held = ledger.note(&lab.alpha()).counts();
+        for at in points(calls) {
+            lab.reconcile(&["detach"]).succeed();
+            ledger.only(&lab.alpha(), &before);
+            killed_at(&mut reconcile(lab), at);
+            let live = lab.reconcile(&["status", "-o", "json"]).json();
+            let live = live["commit"].as_str().unwrap().to_owned();
+            assert!(
+                ["", wanted.as_str()].contains(&live.as_str()),
+                "call {at}: {live}"
+            );
+            lab.reconcile(&[]).succeed();
+            Traffic::begin(lab).goes_on();
+            let run = lab.reconcile(&["--detailed-exitcode"]).ended(0);
+            let now = ledger.note(&lab.alpha());
+            assert_eq!(now.counts(), held, "call {at} of {calls}: {run}\n{now}");
+        }
+        println!("{calls} calls");
+        lab.reconcile(&["detach"]).succeed();
+        ledger.only(&lab.alpha(), &before);
+    });
+}
