@@ -21,3 +21,4 @@ mod faults;
 mod json;
 mod diff;
 mod cuts;
+mod minimal;

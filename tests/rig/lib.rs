@@ -30,5 +30,6 @@ mod status;
 pub mod random;
 pub mod scene;
 pub mod stepper;
+pub mod calls;
 pub mod ids;
 pub mod world;

@@ -29,6 +29,19 @@ pub enum Stepped {
 /// # Panics
 /// Where it cannot be started or traced.
 pub fn killed_at(command: &mut Command, at: usize) -> Stepped {
+    let mut left = at;
+    stepped(command, |_| {
+        left = left.wrapping_sub(1);
+        left != usize::MAX
+    })
+}
+
+/// Runs a command and asks at each system call of its main thread, on entry, whether it may go on;
+/// if not, it is killed there. What is asked gets its pid.
+///
+/// # Panics
+/// Where it cannot be started or traced.
+pub fn stepped(command: &mut Command, mut goes_on: impl FnMut(i32) -> bool) -> Stepped {
     let quiet = command.stdin(Stdio::null());
     let quiet = quiet.stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = quiet.spawn().expect("it starts");
@@ -45,7 +58,7 @@ pub fn killed_at(command: &mut Command, at: usize) -> Stepped {
                 return Stepped::Ended { code, calls };
             }
             WaitStatus::PtraceSyscall(_) => {
-                if entry && calls == at {
+                if entry && !goes_on(pid.as_raw()) {
                     break;
                 }
                 calls += usize::from(entry);

@@ -1,0 +1,118 @@
+//! What a program asks of the kernel that changes something: bpf(2) and rtnetlink, counted at its
+//! system calls.
+//!
+//! A stopped process is read through `/proc`: `syscall` has the number and the arguments of the call
+//! (proc_pid_syscall(5)), `mem` what they point to, `fdinfo` what a descriptor is.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::process::Command;
+
+use nix::libc::{SYS_bpf, SYS_sendmsg, SYS_sendto};
+
+use crate::stepper::{Stepped, stepped};
+
+/// Commands of bpf(2) that change something (linux/bpf.h), save those that write to maps.
+const COMMANDS: [(u64, &str); 9] = [
+    (0, "map create"),
+    (5, "program load"),
+    (6, "pin"),
+    (8, "program attach"),
+    (9, "program detach"),
+    (18, "BTF load"),
+    (28, "link create"),
+    (29, "link update"),
+    (34, "link detach"),
+];
+const MAP_UPDATE: u64 = 2;
+const MAP_DELETE: u64 = 3;
+const MAP_UPDATE_BATCH: u64 = 26;
+const MAP_DELETE_BATCH: u64 = 27;
+/// Offsets in `union bpf_attr`: of the map's descriptor for one element; of count and descriptor
+/// for a batch.
+const ONE_MAP: u64 = 0;
+const BATCH_COUNT: u64 = 32;
+const BATCH_MAP: u64 = 36;
+
+/// How often each was asked. Writes to maps are counted by element, under the map's kind: `rows`
+/// (hash and longest prefix match), `marks` (all others).
+pub type Calls = BTreeMap<&'static str, usize>;
+
+/// Runs a command to its end, and counts. Its exit code, and the counts.
+///
+/// # Panics
+/// Where it cannot be started, traced or read.
+pub fn count(command: &mut Command) -> (i32, Calls) {
+    let mut calls = Calls::new();
+    let ended = stepped(command, |pid| {
+        let process = Process(pid);
+        if let Some((what, count)) = process.change() {
+            *calls.entry(what).or_default() += count;
+        }
+        true
+    });
+    match ended {
+        Stepped::Ended { code, .. } => (code, calls),
+        Stepped::Killed => unreachable!("nobody stops it"),
+    }
+}
+
+/// A process that has stopped on entry to a system call.
+struct Process(i32);
+
+impl Process {
+    fn change(&self) -> Option<(&'static str, usize)> {
+        let text = fs::read_to_string(format!("/proc/{}/syscall", self.0)).expect("it has stopped");
+        let mut words = text.split_whitespace();
+        let number: i64 = words.next()?.parse().ok()?;
+        let arguments: Vec<u64> = words.filter_map(hexadecimal).collect();
+        match number {
+            SYS_bpf => self.bpf(arguments[0], arguments[1]),
+            SYS_sendto => self.netlink(arguments[1]),
+            SYS_sendmsg => panic!("a message of another kind than is read here"),
+            _ => None,
+        }
+    }
+
+    fn bpf(&self, command: u64, attributes: u64) -> Option<(&'static str, usize)> {
+        let written = match command {
+            MAP_UPDATE | MAP_DELETE => (ONE_MAP, 1),
+            MAP_UPDATE_BATCH | MAP_DELETE_BATCH => (BATCH_MAP, self.word(attributes + BATCH_COUNT)),
+            other => {
+                let found = COMMANDS.iter().find(|(number, _)| *number == other)?;
+                return Some((found.1, 1));
+            }
+        };
+        let map = self.word(attributes + written.0);
+        let info = fs::read_to_string(format!("/proc/{}/fdinfo/{map}", self.0)).ok()?;
+        let kind = info
+            .lines()
+            .find_map(|line| line.strip_prefix("map_type:"))?;
+        // BPF_MAP_TYPE_HASH and BPF_MAP_TYPE_LPM_TRIE.
+        let rows = matches!(kind.trim(), "1" | "11");
+        let count = usize::try_from(written.1).expect("a count");
+        Some((if rows { "rows" } else { "marks" }, count))
+    }
+
+    /// Of rtnetlink(7) every fourth type asks (RTM_GETLINK is 18); types of other families (netfilter,
+    /// from 256) are asked alone here.
+    fn netlink(&self, buffer: u64) -> Option<(&'static str, usize)> {
+        let kind = self.word(buffer + 4) & 0xffff;
+        let asks = kind >= 256 || kind % 4 == 2;
+        (!asks).then_some(("netlink", 1))
+    }
+
+    fn word(&self, at: u64) -> u32 {
+        let memory = File::open(format!("/proc/{}/mem", self.0)).expect("it is our child");
+        let mut bytes = [0; 4];
+        memory
+            .read_exact_at(&mut bytes, at)
+            .expect("it points there");
+        u32::from_ne_bytes(bytes)
+    }
+}
+
+fn hexadecimal(word: &str) -> Option<u64> {
+    u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
+}
