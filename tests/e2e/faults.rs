@@ -165,7 +165,6 @@ fn sweep(name: &str, new: Spec) {
             assert_eq!(now.counts(), held, "call {at} of {calls}: {run}\n{now}");
             ledger.only(&lab.alpha(), &now);
         }
-        println!("{calls} calls");
         drop(traffic);
         lab.reconcile(&["detach"]).succeed();
         ledger.only(&lab.alpha(), &before);

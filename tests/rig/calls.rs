@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
-use nix::libc::{SYS_bpf, SYS_sendmsg, SYS_sendto};
+use nix::libc::{SYS_bpf as BPF, SYS_sendmsg as SENDMSG, SYS_sendto as SENDTO};
 
 use crate::stepper::{Stepped, stepped};
 
@@ -68,9 +68,9 @@ impl Process {
         let number: i64 = words.next()?.parse().ok()?;
         let arguments: Vec<u64> = words.filter_map(hexadecimal).collect();
         match number {
-            SYS_bpf => self.bpf(arguments[0], arguments[1]),
-            SYS_sendto => self.netlink(arguments[1]),
-            SYS_sendmsg => panic!("a message of another kind than is read here"),
+            BPF => self.bpf(arguments[0], arguments[1]),
+            SENDTO => self.netlink(arguments[1]),
+            SENDMSG => panic!("a message of another kind than is read here"),
             _ => None,
         }
     }

@@ -9,7 +9,11 @@ impl Random {
     ///
     /// # Panics
     /// Where `PLUMBLINE_SEED` is no number.
-    #[allow(clippy::new_without_default, reason = "no two are equal")]
+    #[expect(
+        clippy::new_without_default,
+        clippy::print_stdout,
+        reason = "no two are equal, and whoever reads of a failure needs the seed"
+    )]
     pub fn new() -> Self {
         let given = std::env::var("PLUMBLINE_SEED").ok();
         let seed = given.map(|text| text.parse().expect("PLUMBLINE_SEED is a number"));

@@ -277,7 +277,8 @@ mod tests {
     use state::words::verdict::Direction;
 
     use super::*;
-    use crate::report::text::{self, Style};
+    use crate::report::style::Style;
+    use crate::report::text;
 
     fn origin(commit: &str) -> Origin {
         Origin {
