@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 
@@ -161,7 +162,7 @@ impl fmt::Display for Reason {
 impl Kernel {
     /// A container's connections.
     pub fn connections(&self, container: &FullName) -> Result<Vec<Connection>, ReadError> {
-        let now = sys::jiffies().of("read", || Object::Host("jiffies"))?;
+        let now = self.now()?;
         let mut connections = Vec::new();
         for (state, shape) in State::ALL {
             for (key, value) in self.entries(container, shape)?.iter() {
@@ -172,6 +173,21 @@ impl Kernel {
             }
         }
         Ok(connections)
+    }
+
+    /// The clock of expiries. Its program is loaded once.
+    fn now(&self) -> Result<u32, Fault> {
+        let object = || Object::Host("jiffies");
+        if self.jiffies.get().is_none() {
+            let clock = sys::jiffies().of("read", object)?;
+            // Nobody else sets it in between: a cell is of one thread.
+            let _ = self.jiffies.set(clock);
+        }
+        let clock = self
+            .jiffies
+            .get()
+            .ok_or_else(|| io::ErrorKind::NotFound.into());
+        clock.and_then(sys::Jiffies::now).of("read", object)
     }
 
     /// How many entries each map of a container holds.
@@ -197,7 +213,7 @@ impl Kernel {
         let shape = shape.map_or(&maps::DATAGRAMS, |(_, shape)| *shape);
         let map = self.connection_map(container, shape)?;
         let object = || Object::ContainerMap(container.clone(), shape.name);
-        let now = sys::jiffies().of("read", || Object::Host("jiffies"))?;
+        let now = self.now()?;
         let mut value = vec![0; shape.value_size as usize];
         let key = &connection.key.0;
         if !sys::lookup(map.fd.as_fd(), key, &mut value).of("read", object)? {

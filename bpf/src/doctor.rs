@@ -85,7 +85,9 @@ impl Lack {
 /// Tries everything, in order; the first lack ends it. What it found, if it found all.
 pub fn probe() -> Result<Vec<Feature>, Lack> {
     object::quiet();
-    sys::jiffies().map_err(Lack::Bpf)?;
+    sys::jiffies()
+        .and_then(|clock| clock.now())
+        .map_err(Lack::Bpf)?;
     let jiffies_per_second = sys::jiffies_per_second().map_err(Lack::Bpf)?;
     let blocks = object::load_blocks(&BTreeMap::new(), jiffies_per_second);
     let blocks = blocks.map_err(Lack::Programs)?;

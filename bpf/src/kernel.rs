@@ -11,7 +11,7 @@
 //!
 //! Nothing here locks: who calls holds the lock on the base directory.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -115,6 +115,8 @@ pub struct Kernel {
     pub(crate) record: Record,
     pub(crate) blocks: Option<BlockSet>,
     pub(crate) jiffies_per_second: u32,
+    /// The clock that expiries are counted in, once it was asked.
+    pub(crate) jiffies: OnceCell<sys::Jiffies>,
     /// What the last reading of each slot found that no row of ours is; `None` before the first.
     pub(crate) foreign: RefCell<[Option<Vec<ForeignRow>>; 2]>,
 }
@@ -179,6 +181,7 @@ impl Kernel {
             unpinned: gathered.unpinned,
             blocks: None,
             jiffies_per_second: sys::jiffies_per_second().of("read", || Object::Host("jiffies"))?,
+            jiffies: OnceCell::new(),
             foreign: RefCell::default(),
         })
     }

@@ -13,14 +13,12 @@ use nix::libc::{SYS_bpf as BPF, SYS_sendmsg as SENDMSG, SYS_sendto as SENDTO};
 
 use crate::stepper::{Stepped, stepped};
 
-/// Commands of bpf(2) that change something (linux/bpf.h), save those that write to maps.
-const COMMANDS: [(u64, &str); 9] = [
-    (0, "map create"),
-    (5, "program load"),
+/// Commands of bpf(2) that change something that lasts (linux/bpf.h), save those that write to maps.
+/// Programs and maps that are made go with the run unless they are pinned or attached.
+const COMMANDS: [(u64, &str); 6] = [
     (6, "pin"),
     (8, "program attach"),
     (9, "program detach"),
-    (18, "BTF load"),
     (28, "link create"),
     (29, "link update"),
     (34, "link detach"),

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
 use libbpf_rs::libbpf_sys as raw;
@@ -23,9 +23,20 @@ pub(crate) fn jiffies_per_second() -> io::Result<u32> {
         .map_err(|_| io::Error::from_raw_os_error(libc::ERANGE))
 }
 
-/// The low half of `jiffies64`, which expiries are counted in: a program of two instructions
-/// returns it, for no file of the kernel's does.
-pub(crate) fn jiffies() -> io::Result<u32> {
+/// The clock that expiries are counted in, the low half of `jiffies64`: a program of two
+/// instructions returns it, for no file of the kernel's does.
+#[derive(Debug)]
+pub(crate) struct Jiffies(OwnedFd);
+
+impl Jiffies {
+    /// What the clock says.
+    pub(crate) fn now(&self) -> io::Result<u32> {
+        Ok(test_run(self.0.as_fd(), &[0; 64], 0)?.answer)
+    }
+}
+
+/// Loads that program.
+pub(crate) fn jiffies() -> io::Result<Jiffies> {
     let call = raw::bpf_insn {
         code: 0x85,
         imm: raw::BPF_FUNC_jiffies64.cast_signed(),
@@ -47,7 +58,7 @@ pub(crate) fn jiffies() -> io::Result<u32> {
             ptr::null_mut(),
         )
     })?;
-    Ok(test_run(program.as_fd(), &[0; 64], 0)?.answer)
+    Ok(Jiffies(program))
 }
 
 /// The kernel's release: major and minor.

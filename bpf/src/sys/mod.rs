@@ -20,7 +20,7 @@ mod pins;
 mod record;
 mod host;
 
-pub(crate) use host::{interfaces, jiffies, jiffies_per_second, leave_network, release};
+pub(crate) use host::{Jiffies, interfaces, jiffies, jiffies_per_second, leave_network, release};
 pub use links::{Attached, Hook};
 pub(crate) use links::{attach_first, chain, link_by_id, link_info, link_update};
 pub(crate) use maps::{
