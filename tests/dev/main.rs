@@ -154,6 +154,7 @@ fn alone_it_lists_every_recipe_and_installs_nothing() {
         "test",
         "e2e",
         "lint",
+        "faults",
         "fmt",
         "fmt-check",
         "tidy",

@@ -1,6 +1,6 @@
 //! A run that is killed on entry to a system call: every verdict is the old commit's or every one
-//! the new commit's, as `status` says; a connection that both allow goes on; the next run gets there
-//! and leaves nothing behind.
+//! the new commit's, as `status` says; a connection that both allow goes on; the next run gets
+//! there and leaves nothing behind.
 //!
 //! `state/tests/plan` stops a simulated host at every operation; here it is the real kernel and the
 //! real program. A test run kills at a few calls of each scenario, by a seed that it prints;
