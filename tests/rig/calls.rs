@@ -1,8 +1,8 @@
 //! What a program asks of the kernel that changes something: bpf(2) and rtnetlink, counted at its
 //! system calls.
 //!
-//! A stopped process is read through `/proc`: `syscall` has the number and the arguments of the call
-//! (proc_pid_syscall(5)), `mem` what they point to, `fdinfo` what a descriptor is.
+//! A stopped process is read through `/proc`: `syscall` has the number and the arguments of the
+//! call (proc_pid_syscall(5)), `mem` what they point to, `fdinfo` what a descriptor is.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,8 +13,8 @@ use nix::libc::{SYS_bpf as BPF, SYS_sendmsg as SENDMSG, SYS_sendto as SENDTO};
 
 use crate::stepper::{Stepped, stepped};
 
-/// Commands of bpf(2) that change something that lasts (linux/bpf.h), save those that write to maps.
-/// Programs and maps that are made go with the run unless they are pinned or attached.
+/// Commands of bpf(2) that change something that lasts (linux/bpf.h), save those that write to
+/// maps. Programs and maps that are made go with the run unless they are pinned or attached.
 const COMMANDS: [(u64, &str); 6] = [
     (6, "pin"),
     (8, "program attach"),
@@ -93,8 +93,8 @@ impl Process {
         Some((if rows { "rows" } else { "marks" }, count))
     }
 
-    /// Of rtnetlink(7) every fourth type asks (RTM_GETLINK is 18); types of other families (netfilter,
-    /// from 256) are asked alone here.
+    /// Of rtnetlink(7) every fourth type asks (RTM_GETLINK is 18); of other families (netfilter,
+    /// from 256) all that are sent here do.
     fn netlink(&self, buffer: u64) -> Option<(&'static str, usize)> {
         let kind = self.word(buffer + 4) & 0xffff;
         let asks = kind >= 256 || kind % 4 == 2;
