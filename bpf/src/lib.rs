@@ -18,7 +18,8 @@
 //! attached  what stands at an interface's sides
 //! kernel    the handle: what a host has once, found or made
 //! blocks    the shared blocks and their table
-//! slots     the two slots: marks, rows, deltas
+//! slots     the two slots: rows, deltas
+//! marks     what each is marked as and was made from
 //! commit    the one store, and the barrier
 //! connections  a container's connection maps
 //! removal   what is taken down
@@ -42,6 +43,7 @@ pub mod attached;
 pub mod kernel;
 pub mod blocks;
 pub mod slots;
+pub mod marks;
 pub mod commit;
 pub mod connections;
 pub mod removal;

@@ -1,5 +1,4 @@
-//! The two slots: what each is marked as, its rows read back, and a delta written into the one that
-//! is not live.
+//! The two slots: their rows read back, and a delta written into the one that is not live.
 //!
 //! Nothing here touches the live slot's tables, for the kernel may reuse an element at once when it
 //! is deleted, and a reader could see another's row. A table that has no room gets a fresh map of
@@ -9,12 +8,11 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use state::diff::{Delta, TableDelta};
-use state::live::SlotMark;
 use state::target::tables::{Endpoint, EndpointIndex, Tables};
 use state::words::address::Cidr;
-use state::words::generation::{Generation, Slot};
+use state::words::generation::Slot;
 
-use crate::abi::{MarkNumber, Shape, SlotRow, TABLES, header, maps};
+use crate::abi::{Shape, TABLES, maps};
 use crate::encode;
 use crate::fault::{Fault, Object, Of};
 use crate::kernel::{Kernel, Map};
@@ -44,21 +42,6 @@ pub enum SlotError {
     Fault(#[from] Fault),
 }
 
-/// What a slot was made from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SlotInfo {
-    /// How far it is.
-    pub mark: SlotMark,
-    /// The generation it was made for.
-    pub generation: Generation,
-    /// The git commit (hex), or the content hash of a directory.
-    pub commit: String,
-    /// The git tree (hex), or the same content hash.
-    pub tree: String,
-    /// When it was committed: seconds since 1970.
-    pub time_s: u64,
-}
-
 /// A slot read back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SlotReading {
@@ -70,102 +53,7 @@ pub struct SlotReading {
 }
 
 impl Kernel {
-    // ---- What a slot is marked as ----
-
-    /// What a slot was made from.
-    pub fn slot_info(&self, slot: Slot) -> Result<SlotInfo, SlotError> {
-        let row = self.slot_row(slot)?;
-        Ok(SlotInfo {
-            mark: match MarkNumber(row.mark) {
-                MarkNumber::PL_READY => SlotMark::Ready,
-                MarkNumber::PL_SETTLED => SlotMark::Settled,
-                MarkNumber::PL_EMPTY => SlotMark::Empty,
-                _ => SlotMark::Preparing,
-            },
-            generation: Generation(row.generation),
-            commit: read_name(&row.commit),
-            tree: read_name(&row.tree),
-            time_s: row.time_s,
-        })
-    }
-
-    /// From here on the slot is no rollback: it is being written for this generation.
-    pub fn mark_preparing(&self, slot: Slot, generation: Generation) -> Result<(), SlotError> {
-        self.refuse_live(slot)?;
-        let info = SlotInfo {
-            mark: SlotMark::Preparing,
-            generation,
-            ..SlotInfo::default()
-        };
-        self.write_slot_row(slot, &info)
-    }
-
-    /// The slot has been read back and is right: it may be committed. The mark of `info` is set.
-    pub fn mark_ready(&self, slot: Slot, info: SlotInfo) -> Result<(), SlotError> {
-        self.refuse_live(slot)?;
-        let mark = SlotMark::Ready;
-        self.write_slot_row(slot, &SlotInfo { mark, ..info })
-    }
-
-    /// What the slot's commit removed has been taken down. `generation`: that of the record.
-    pub fn mark_settled(&self, slot: Slot, generation: Generation) -> Result<(), SlotError> {
-        let info = SlotInfo {
-            mark: SlotMark::Settled,
-            generation,
-            ..self.slot_info(slot)?
-        };
-        self.write_slot_row(slot, &info)
-    }
-
-    /// Another commit whose target is the same: one write.
-    pub fn name_commit(
-        &self,
-        slot: Slot,
-        commit: &str,
-        tree: &str,
-        time_s: u64,
-    ) -> Result<(), SlotError> {
-        let info = SlotInfo {
-            commit: commit.to_owned(),
-            tree: tree.to_owned(),
-            time_s,
-            ..self.slot_info(slot)?
-        };
-        self.write_slot_row(slot, &info)
-    }
-
-    fn slot_row(&self, slot: Slot) -> Result<SlotRow, Fault> {
-        let mut bytes = vec![0; maps::SLOTS.value_size as usize];
-        if let Some(map) = self.map(&maps::SLOTS) {
-            sys::lookup(map.fd.as_fd(), &slot.index().to_ne_bytes(), &mut bytes)
-                .of("read", || Object::Table(maps::SLOTS.name, slot))?;
-        }
-        Ok(sys::value_of(&bytes).unwrap_or_default())
-    }
-
-    fn write_slot_row(&self, slot: Slot, info: &SlotInfo) -> Result<(), SlotError> {
-        let mark = match info.mark {
-            SlotMark::Empty => MarkNumber::PL_EMPTY,
-            SlotMark::Preparing => MarkNumber::PL_PREPARING,
-            SlotMark::Ready => MarkNumber::PL_READY,
-            SlotMark::Settled => MarkNumber::PL_SETTLED,
-        };
-        let row = SlotRow {
-            generation: info.generation.0,
-            time_s: info.time_s,
-            mark: mark.0,
-            layout: u32::try_from(header::PL_LAYOUT).unwrap_or(u32::MAX),
-            commit: write_name(&info.commit)?,
-            tree: write_name(&info.tree)?,
-        };
-        let map = self.need(&maps::SLOTS)?;
-        let key = slot.index().to_ne_bytes();
-        sys::update(map.fd.as_fd(), &key, bytes_of(&row), Update::Any)
-            .of("write", || Object::Table(maps::SLOTS.name, slot))?;
-        Ok(())
-    }
-
-    fn refuse_live(&self, slot: Slot) -> Result<(), SlotError> {
+    pub(crate) fn refuse_live(&self, slot: Slot) -> Result<(), SlotError> {
         if self.record().slot == slot {
             return Err(SlotError::Live(slot));
         }
@@ -460,23 +348,4 @@ fn differing(a: &BTreeMap<u32, u32>, b: &BTreeMap<u32, u32>) -> Vec<u32> {
     in_a.map(|(key, _)| *key)
         .chain(only_in_b.copied())
         .collect()
-}
-
-fn read_name(bytes: &[i8; 72]) -> String {
-    let text = bytes
-        .iter()
-        .take_while(|byte| **byte != 0)
-        .map(|byte| byte.cast_unsigned());
-    String::from_utf8_lossy(&text.collect::<Vec<u8>>()).into_owned()
-}
-
-fn write_name(name: &str) -> Result<[i8; 72], SlotError> {
-    let mut bytes = [0; 72];
-    if name.len() >= bytes.len() {
-        return Err(SlotError::Name(name.to_owned()));
-    }
-    for (to, from) in bytes.iter_mut().zip(name.bytes()) {
-        *to = from.cast_signed();
-    }
-    Ok(bytes)
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bpf::attached::{self, Hook};
 use bpf::kernel::{Kernel, OpenError};
-use bpf::slots::SlotInfo;
+use bpf::marks::SlotInfo;
 use libbpf_rs::{MapCore, MapFlags, MapHandle, ProgramHandle};
 use state::diff::Delta;
 use state::target::constants::Constants;

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use bpf::kernel::Kernel;
-use bpf::slots::{SlotError, SlotInfo};
+use bpf::marks::SlotInfo;
+use bpf::slots::SlotError;
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use state::diff::Delta;
 use state::live::SlotMark;

@@ -1,6 +1,7 @@
 //! Verify: the prepared slot is read back, compared and marked ready.
 
-use bpf::slots::{ForeignRow, SlotInfo};
+use bpf::marks::SlotInfo;
+use bpf::slots::ForeignRow;
 use state::diff::Delta;
 use state::live::SlotMark;
 use state::plan::{Operation, Phase};
