@@ -188,13 +188,38 @@ fn a_second_run_at_the_same_time() {
         lab.repository().hold(&tree().container(&container("e", 5)));
         lab.repository().commit("one more");
         let held = Lock::take(Path::new(BASE), Path::new("/run/plumbline")).unwrap();
-        let own = format!("pid {}", std::process::id());
+        let own = format!("(pid {}, since 2", std::process::id());
         says(&changes_nothing(lab, &[], 4), &["lock", &own]);
         says(&changes_nothing(lab, &["detach"], 4), &["lock", &own]);
         // Who only looks needs no lock.
         drop(changes_nothing(lab, &["-n"], 0));
         drop(held);
         lab.reconcile(&[]).succeed();
+    });
+}
+
+/// Who waits gets it when it is free, and leaves when it is not in time; of many all get it.
+#[test]
+fn runs_that_wait_for_the_lock() {
+    Lab::run("waiting", |lab| {
+        begin(lab);
+        let held = Lock::take(Path::new(BASE), Path::new("/run/plumbline")).unwrap();
+        let own = format!("(pid {}, since 2", std::process::id());
+        for command in [&[][..], &["detach"]] {
+            let arguments = [command, &["--lock-timeout", "200ms"]].concat();
+            says(&changes_nothing(lab, &arguments, 4), &[&own, "after 200ms"]);
+        }
+        lab.repository().hold(&tree().container(&container("e", 5)));
+        lab.repository().commit("one more");
+        std::thread::scope(|scope| {
+            let run = || lab.reconcile(&["--lock-timeout", "1m"]);
+            let waiting: Vec<_> = (0..16).map(|_| scope.spawn(run)).collect();
+            drop(held);
+            for run in waiting {
+                run.join().unwrap().succeed();
+            }
+        });
+        drop(changes_nothing(lab, &["--detailed-exitcode"], 0));
     });
 }
 

@@ -1,6 +1,6 @@
 //! `reconcile`, without a subcommand: plan, and apply it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use state::plan::guards::Allowed;
 use state::plan::{Kind, Operation, Phase, Plan, Step};
@@ -44,7 +44,8 @@ pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit
         return dry_run(&request, arguments, allowed, out);
     }
     let begun = make_base(&request, allowed, out);
-    match begun.and_then(|mounted| Ok((mounted, lock(&request, out)?))) {
+    let wait = global.lock_timeout;
+    match begun.and_then(|mounted| Ok((mounted, lock(&request, wait, out)?))) {
         Ok((mounted, _lock)) => locked(&request, mounted, arguments, allowed, out),
         Err(exit) => exit,
     }
@@ -69,12 +70,12 @@ fn make_base(request: &Request, allowed: Allowed, out: Out) -> Result<bool, Exit
     Ok(mounted)
 }
 
-fn lock(request: &Request, out: Out) -> Result<Lock, Exit> {
+fn lock(request: &Request, wait: Duration, out: Out) -> Result<Lock, Exit> {
     // Who cannot be noted there holds the lock all the same.
     if let Err(error) = dirs::make(&request.dirs.run) {
         out.note(&format!("{}\n", escape(&error.to_string())));
     }
-    Lock::take(&request.dirs.pin, &request.dirs.run).map_err(|error| {
+    Lock::take_within(&request.dirs.pin, &request.dirs.run, wait).map_err(|error| {
         out.error(&escape(&error.to_string()));
         if error.is_busy() {
             Exit::Refused

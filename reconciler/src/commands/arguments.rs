@@ -1,6 +1,7 @@
 //! The command line, as clap reads it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use state::plan::guards::MaxPrune;
@@ -73,6 +74,16 @@ pub struct Global {
     /// Print more: `validate` names what it left out, a run its phases; twice, each operation.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// How long to wait for another run that holds the lock: 30s, 5m, 500ms. Default: not at all.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DURATION",
+        default_value = "0",
+        hide_default_value = true,
+        value_parser = duration
+    )]
+    pub lock_timeout: Duration,
     /// Where maps, programs and links are pinned: a directory of a bpffs, root's alone. Runs that
     /// share it take turns by a lock on it.
     #[arg(
@@ -227,4 +238,44 @@ pub enum ColorWhen {
 
 fn host_name(text: &str) -> Result<HostName, String> {
     HostName::new(text).map_err(|e| e.to_string())
+}
+
+/// A number and its unit; a number alone counts seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let refused = || format!("'{text}' is no duration such as 30s, 5m, 1h or 500ms");
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| refused())?;
+    let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "" | "s" => seconds(1).ok_or_else(refused),
+        "m" => seconds(60).ok_or_else(refused),
+        "h" => seconds(3600).ok_or_else(refused),
+        _ => Err(refused()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_a_number_and_a_unit() {
+        let expected = [
+            ("0", 0),
+            ("30", 30_000),
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+            ("500ms", 500),
+        ];
+        for (text, ms) in expected {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["", "s", "-1s", "1.5s", "5 m", "5d", "99999999999999999999s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        assert!(duration("18446744073709551615h").is_err());
+    }
 }

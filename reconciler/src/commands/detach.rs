@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::Duration;
 
 use bpf::kernel::Kernel;
 use serde::Serialize;
@@ -34,7 +35,7 @@ struct Detached {
 /// Runs it.
 pub(crate) fn run(global: &Global, out: Out) -> Exit {
     let dirs = dirs(global);
-    let lock = match lock(&dirs) {
+    let lock = match lock(&dirs, global.lock_timeout) {
         Ok(lock) => lock,
         Err((exit, message)) => {
             out.error(&escape(&message));
@@ -59,14 +60,14 @@ pub(crate) fn run(global: &Global, out: Out) -> Exit {
 
 /// The lock is on the base directory. Where there is none it is made, for a first run may be about
 /// to make it, too, and goes with all else. Without a bpffs nothing is pinned or to be locked.
-fn lock(dirs: &Dirs) -> Result<Option<Lock>, (Exit, String)> {
+fn lock(dirs: &Dirs, wait: Duration) -> Result<Option<Lock>, (Exit, String)> {
     live::may().map_err(|error| (Exit::Failed, error.to_string()))?;
     let refused = |error: MountError| (Exit::Refused, error.to_string());
     if !mount::is_mounted(&dirs.pin).map_err(refused)? {
         return Ok(None);
     }
     mount::make_base(&dirs.pin).map_err(refused)?;
-    let lock = Lock::take(&dirs.pin, &dirs.run);
+    let lock = Lock::take_within(&dirs.pin, &dirs.run, wait);
     lock.map(Some).map_err(|error| match error.is_busy() {
         true => (Exit::Refused, error.to_string()),
         false => (Exit::Failed, error.to_string()),

@@ -8,16 +8,19 @@
 //! courtesy: the file may be lost or old, and a holder it names is believed only while a process
 //! of that pid runs that was started at that time.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use state::words::time::utc;
 
 use super::files;
 
@@ -25,6 +28,8 @@ use super::files;
 const HOLDER: &str = "holder.json";
 /// How often the directory may be replaced while its lock is taken.
 const TRIES: usize = 8;
+/// How long who waits for the lock sleeps before it tries again.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Who holds the lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,20 +43,30 @@ pub struct Holder {
     started_ticks: u64,
 }
 
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " (pid {}, since {})", self.pid, utc(self.since_s))
+    }
+}
+
 /// Why the lock was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody else has it.
     #[error(
-        "another run holds the lock on {}{}; run again when it is done",
+        "another run holds the lock on {}{}{}; run again when it is done, or wait with \
+         --lock-timeout",
         directory.display(),
-        holder.as_ref().map(|h| format!(" (pid {})", h.pid)).unwrap_or_default()
+        holder.as_ref().map(ToString::to_string).unwrap_or_default(),
+        waited_for(*waited),
     )]
     Busy {
         /// What is locked.
         directory: PathBuf,
         /// Who has it, where that is known.
         holder: Option<Holder>,
+        /// How long it was waited for.
+        waited: Duration,
     },
     /// The directory cannot be opened or locked.
     #[error("cannot lock {}: {cause}", directory.display())]
@@ -84,6 +99,32 @@ pub struct Lock {
 }
 
 impl Lock {
+    /// The same as [`Self::take`], and waits so long for whoever has it.
+    pub fn take_within(
+        directory: &Path,
+        run_directory: &Path,
+        limit: Duration,
+    ) -> Result<Self, LockError> {
+        let begun = Instant::now();
+        loop {
+            match Self::take(directory, run_directory) {
+                Err(LockError::Busy { .. }) if begun.elapsed() < limit => {
+                    pause(limit.saturating_sub(begun.elapsed()));
+                }
+                Err(LockError::Busy {
+                    directory, holder, ..
+                }) => {
+                    return Err(LockError::Busy {
+                        directory,
+                        holder,
+                        waited: limit,
+                    });
+                }
+                taken => return taken,
+            }
+        }
+    }
+
     /// Takes the lock on a directory that exists, or says who has it. Never waits.
     ///
     /// The holder is noted in `run_directory`; where that cannot be done, the lock is held all the
@@ -104,6 +145,7 @@ impl Lock {
                     return Err(LockError::Busy {
                         directory: directory.to_owned(),
                         holder: read_holder(&note),
+                        waited: Duration::ZERO,
                     });
                 }
                 Err(e) => return Err(failed(e.into())),
@@ -130,6 +172,19 @@ impl Drop for Lock {
             // A note that stays behind is not believed: its process has ended.
             let _ = fs::remove_file(note);
         }
+    }
+}
+
+/// `flock(2)` waits without a limit or not at all.
+#[expect(clippy::disallowed_methods, reason = "the lock is polled here")]
+fn pause(most: Duration) {
+    thread::sleep(PAUSE.min(most));
+}
+
+fn waited_for(waited: Duration) -> String {
+    match waited {
+        Duration::ZERO => String::new(),
+        waited => format!(", after {waited:?}"),
     }
 }
 
@@ -186,11 +241,30 @@ mod tests {
         assert_eq!(holder.pid, std::process::id());
         assert!(holder.since_s > 1_700_000_000);
         let error = Lock::take(dir.path(), dir.path()).unwrap_err();
-        let named = format!("pid {}", std::process::id());
+        let named = format!("(pid {}, since 2", std::process::id());
         assert!(error.to_string().contains(&named), "{error}");
         drop(lock);
         assert!(!dir.path().join(HOLDER).exists());
         Lock::take(dir.path(), dir.path()).unwrap();
+    }
+
+    #[test]
+    fn who_waits_gets_it_when_it_is_free_and_leaves_when_it_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path();
+        let lock = Lock::take(path, path).unwrap();
+        let short = Duration::from_millis(120);
+        let begun = Instant::now();
+        let error = Lock::take_within(path, path, short).unwrap_err();
+        assert!(error.is_busy() && begun.elapsed() >= short, "{error}");
+        assert!(error.to_string().contains("after 120ms"), "{error}");
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| Lock::take_within(path, path, Duration::from_secs(60)));
+            drop(Lock::take_within(path, path, short).unwrap_err());
+            assert!(!waiting.is_finished());
+            drop(lock);
+            waiting.join().unwrap().unwrap();
+        });
     }
 
     #[test]

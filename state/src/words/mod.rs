@@ -10,4 +10,5 @@ pub mod flow;
 pub mod canonical;
 pub mod identity;
 pub mod generation;
+pub mod time;
 pub mod verdict;
