@@ -39,6 +39,7 @@ struct pl_slot {
 	__u32 layout; /* PL_LAYOUT of who wrote it */
 	char commit[72]; /* hex, NUL-terminated */
 	char tree[72]; /* the same */
+	char held[72]; /* the same: the commit that was gone back from, or empty */
 };
 
 /* ---- Tables of a slot. ---- */

@@ -71,6 +71,7 @@ impl Kernel {
                 commit: info.commit,
                 tree: info.tree,
                 time_s: info.time_s,
+                held: info.held,
                 foreign: reading.foreign.len(),
                 tables: reading.tables,
             };

@@ -24,6 +24,8 @@ pub struct SlotInfo {
     pub tree: String,
     /// When it was committed: seconds since 1970.
     pub time_s: u64,
+    /// The commit that was gone back from when this one became live; empty where none is held.
+    pub held: String,
 }
 
 impl Kernel {
@@ -41,6 +43,7 @@ impl Kernel {
             commit: read_name(&row.commit),
             tree: read_name(&row.tree),
             time_s: row.time_s,
+            held: read_name(&row.held),
         })
     }
 
@@ -62,29 +65,48 @@ impl Kernel {
         self.write_slot_row(slot, &SlotInfo { mark, ..info })
     }
 
-    /// What the slot's commit removed has been taken down. `generation`: that of the record.
-    pub fn mark_settled(&self, slot: Slot, generation: Generation) -> Result<(), SlotError> {
+    /// The slot has been read back and is right as it is: it keeps what it is marked as, and what
+    /// it was made for, until the record says that it is live.
+    pub fn hold(&self, slot: Slot, held: &str) -> Result<(), SlotError> {
+        self.refuse_live(slot)?;
         let info = SlotInfo {
-            mark: SlotMark::Settled,
-            generation,
+            held: held.to_owned(),
             ..self.slot_info(slot)?
         };
         self.write_slot_row(slot, &info)
     }
 
-    /// Another commit whose target is the same: one write.
-    pub fn name_commit(
+    /// What the slot's commit removed has been taken down. `generation`: that of the record; where
+    /// it is another than the slot was made for, the slot is live since `now_s`.
+    pub fn mark_settled(
         &self,
         slot: Slot,
-        commit: &str,
-        tree: &str,
-        time_s: u64,
+        generation: Generation,
+        now_s: u64,
     ) -> Result<(), SlotError> {
+        let made = self.slot_info(slot)?;
         let info = SlotInfo {
-            commit: commit.to_owned(),
-            tree: tree.to_owned(),
-            time_s,
-            ..self.slot_info(slot)?
+            mark: SlotMark::Settled,
+            generation,
+            time_s: match made.generation == generation {
+                true => made.time_s,
+                false => now_s,
+            },
+            ..made
+        };
+        self.write_slot_row(slot, &info)
+    }
+
+    /// Another commit whose target is the same: one write. Mark and generation of `info` do not
+    /// count.
+    pub fn name_commit(&self, slot: Slot, info: SlotInfo) -> Result<(), SlotError> {
+        let SlotInfo {
+            mark, generation, ..
+        } = self.slot_info(slot)?;
+        let info = SlotInfo {
+            mark,
+            generation,
+            ..info
         };
         self.write_slot_row(slot, &info)
     }
@@ -112,6 +134,7 @@ impl Kernel {
             layout: u32::try_from(header::PL_LAYOUT).unwrap_or(u32::MAX),
             commit: write_name(&info.commit)?,
             tree: write_name(&info.tree)?,
+            held: write_name(&info.held)?,
         };
         let map = self.need(&maps::SLOTS)?;
         let key = slot.index().to_ne_bytes();

@@ -28,7 +28,7 @@ macro_rules! fields {
 fn expected() -> Vec<Expected> {
     vec![
         fields!(
-            "pl_slot", SlotRow, generation, time_s, mark, layout, commit, tree
+            "pl_slot", SlotRow, generation, time_s, mark, layout, commit, tree, held
         ),
         fields!("pl_prefix_v4", PrefixV4, bits, address),
         fields!("pl_prefix_v6", PrefixV6, bits, address),

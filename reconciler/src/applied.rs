@@ -170,26 +170,28 @@ fn by_rows(base: &Base, planned: &Planned, error: &AppliedError) -> Compared {
     }
 }
 
-/// Keeps a copy of an applied directory; of a git commit, the repository is the copy.
-pub fn keep(dirs: &Dirs, source: &Source) -> Result<(), KeepError> {
+/// Keeps a copy of an applied directory, and those of what was live before, for whoever goes back;
+/// of a git commit, the repository is the copy.
+pub fn keep(dirs: &Dirs, planned: &Planned) -> Result<(), KeepError> {
     dirs::make(&dirs.state)?;
-    match &source.id {
-        SourceId::Commit { .. } => copy::keep(&dirs.state, &[])?,
-        SourceId::Directory { hash, .. } => {
-            copy::write(&dirs.state, &source.tree)?;
-            copy::keep(&dirs.state, &[hash])?;
-        }
+    let source = &planned.tree.source;
+    if let SourceId::Directory { .. } = &source.id {
+        copy::write(&dirs.state, &source.tree)?;
     }
+    let slots = planned.live.base.iter().flat_map(|base| &base.slots);
+    let mut kept: Vec<&str> = slots.map(|slot| slot.commit.as_str()).collect();
+    kept.push(source.id.commit());
+    copy::keep(&dirs.state, &kept)?;
     Ok(())
 }
 
 /// The same where nothing else is to be done: a copy that was lost or damaged is written anew.
-pub fn keep_again(dirs: &Dirs, source: &Source) -> Result<(), KeepError> {
-    match &source.id {
+pub fn keep_again(dirs: &Dirs, planned: &Planned) -> Result<(), KeepError> {
+    match &planned.tree.source.id {
         SourceId::Directory { hash, .. }
             if !matches!(copy::read(&dirs.state, hash), Ok(Some(_))) =>
         {
-            keep(dirs, source)
+            keep(dirs, planned)
         }
         _ => Ok(()),
     }

@@ -18,14 +18,14 @@ use state::live::Live;
 use state::plan::collisions::{Collision, collisions};
 use state::plan::cuts::{Cuts, Entry, cuts};
 use state::plan::guards::{self, Allowed, Refusal};
-use state::plan::{Kind, Origin, Plan, plan};
+use state::plan::{Kind, Origin, Plan, back, plan};
 use state::reach::View;
 use state::target::{CompileError, Target, compile};
 use state::words::names::{FullName, HostName};
 use state::words::problem::{Problem, Severity};
 use thiserror::Error;
 
-use crate::live::{self, Dirs, LiveError};
+use crate::live::{self, Dirs, LiveError, Reading};
 use crate::source::{self, Source, SourceError, SourceRequest};
 
 /// What a run is asked.
@@ -37,6 +37,15 @@ pub struct Request {
     pub host: HostName,
     /// Where things are pinned and kept.
     pub dirs: Dirs,
+}
+
+/// What a plan is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// To make a tree live.
+    Apply,
+    /// To make one live that was live before.
+    GoBack,
 }
 
 /// A tree that was read and understood, with whatever was found in it.
@@ -159,19 +168,41 @@ pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure
         containers = tree.desired.containers.len(),
         "tree read"
     );
-    let datapath = datapath();
     let read = live::read(&request.dirs)?;
     tracing::info!(
         containers = read.live.containers.len(),
         "kernel and host read"
     );
+    plan_for(request, tree, read, Errand::Apply, allowed)
+}
+
+/// From a valid tree and what was read of kernel and host to plan.
+pub fn plan_for(
+    request: &Request,
+    tree: Understood,
+    read: Reading,
+    errand: Errand,
+    allowed: Allowed,
+) -> Result<Planned, Failure> {
+    let (origin, datapath) = (tree.origin(), datapath());
     let target = compile(&tree.desired, &read.located, &datapath)?;
     let collisions = collisions(&target, &read.live);
     if !collisions.is_empty() {
         return Err(Failure::Collisions(collisions));
     }
     let differences = diff(&target, &read.live, &datapath);
-    let plan = plan(&target, &read.live, &differences, &tree.origin());
+    let mut plan = plan(&target, &read.live, &differences, &origin);
+    let held = match errand {
+        Errand::Apply => {
+            let named = request.source.rev.is_some();
+            plan.held = back::held_after(&read.live, &origin.commit, named);
+            back::check_hold(&read.live, &origin.commit, allowed.held)
+        }
+        Errand::GoBack => {
+            plan = back::go_back(plan, &read.live, &differences);
+            Ok(())
+        }
+    };
     tracing::info!(operations = plan.steps.len(), "plan made");
     let cuts = match plan.kind {
         Kind::Commit => cuts(
@@ -181,8 +212,8 @@ pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure
         ),
         _ => Cuts::default(),
     };
-    let refusal = guards::check(&plan, &target, &read.live, allowed);
-    let refusal = refusal
+    let refusal = held
+        .and_then(|()| guards::check(&plan, &target, &read.live, allowed))
         .and_then(|()| guards::check_cuts(&cuts, allowed))
         .err();
     let planned = Planned {

@@ -66,6 +66,11 @@ impl Base {
         self.slot(self.record.slot.other())
     }
 
+    /// The commit that was gone back from and is held: no run makes it live unless it is told to.
+    pub fn held(&self) -> Option<&str> {
+        Some(self.live_slot().held.as_str()).filter(|held| !held.is_empty())
+    }
+
     /// Whether the last store has settled. After one that swung back the live slot still says so,
     /// but of its own, earlier generation.
     pub fn is_settled(&self) -> bool {
@@ -199,6 +204,8 @@ pub struct LiveSlot {
     pub tree: String,
     /// When it was committed: seconds since 1970.
     pub time_s: u64,
+    /// The commit that was gone back from when this one became live; empty where none is held.
+    pub held: String,
     /// Its rows.
     pub tables: Tables,
     /// How many rows stand beside them that nothing of ours writes.

@@ -121,6 +121,15 @@ fn every_field_is_documented() {
         printed.note("diff", &diff.ended(0));
         printed.note("plan", &lab.reconcile(&["-n", "-o", "json"]).ended(0));
         printed.note("status", &lab.reconcile(&["status", "-o", "json"]).ended(0));
+        for rollback in [&["rollback", "1"][..], &["rollback", "2"]] {
+            let arguments = [rollback, &["-o", "json"]].concat();
+            printed.note("plan", &lab.reconcile(&arguments).ended(0));
+            printed.note("status", &lab.reconcile(&["status", "-o", "json"]).ended(0));
+        }
+        printed.note(
+            "history",
+            &lab.reconcile(&["history", "-o", "json"]).ended(0),
+        );
 
         let nobody = Policy::new("shop/nobody").select(&[("app", "nobody")]);
         lab.repository().hold(&tree().policy(&nobody));

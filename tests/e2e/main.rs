@@ -22,3 +22,4 @@ mod json;
 mod diff;
 mod cuts;
 mod minimal;
+mod rollback;

@@ -39,6 +39,7 @@ pub(crate) fn planned(request: &Request) -> Planned {
         max_prune: MaxPrune::Percent(100),
         empty: true,
         max_cut: None,
+        held: false,
     };
     make_plan(request, allowed).unwrap()
 }

@@ -58,14 +58,21 @@ fn without_hashes(text: &str) -> String {
 
 /// The same with every time in UTC as `@`.
 fn without_times(text: &str) -> String {
-    let lines = text.lines().map(|line| match line.split_once(", since ") {
-        Some((before, after)) => {
-            let rest = after.split_once('Z').map_or(after, |(_, rest)| rest);
-            format!("{before}, since @{rest}\n")
-        }
-        None => format!("{line}\n"),
-    });
-    lines.collect()
+    const SHAPE: &[u8] = b"0000-00-00T00:00:00Z";
+    let is_time = |bytes: &[u8]| {
+        let same = |(is, shape): (&u8, &u8)| is == shape || is.is_ascii_digit() && *shape == b'0';
+        bytes.len() == SHAPE.len() && bytes.iter().zip(SHAPE).all(same)
+    };
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        let time = rest
+            .get(..SHAPE.len())
+            .filter(|time| is_time(time.as_bytes()));
+        plain.push(if time.is_some() { '@' } else { character });
+        rest = &rest[time.map_or(character.len_utf8(), str::len)..];
+    }
+    plain
 }
 
 fn hold(name: &str, file: &str, commands: usize) {

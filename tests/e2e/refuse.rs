@@ -205,7 +205,7 @@ fn runs_that_wait_for_the_lock() {
         begin(lab);
         let held = Lock::take(Path::new(BASE), Path::new("/run/plumbline")).unwrap();
         let own = format!("(pid {}, since 2", std::process::id());
-        for command in [&[][..], &["detach"]] {
+        for command in [&[][..], &["rollback"], &["detach"]] {
             let arguments = [command, &["--lock-timeout", "200ms"]].concat();
             says(&changes_nothing(lab, &arguments, 4), &[&own, "after 200ms"]);
         }

@@ -83,11 +83,12 @@ const RECONCILER: &[Row] = &[
         "applied",
         &["source", "run", "live", "pipeline", "report", "state"],
     ),
+    row("back", &["run", "live", "pipeline", "applied", "state"]),
     row(
         "commands",
         &[
             "source", "run", "host", "live", "apply", "pipeline", "watch", "report", "applied",
-            "state", "bpf",
+            "back", "state", "bpf",
         ],
     ),
     row("main", &["commands", "report::exit"]),

@@ -20,4 +20,5 @@ mod attachment;
 mod handshake;
 mod expiry;
 mod recovery;
+mod rollback;
 mod family;

@@ -271,7 +271,7 @@ impl Stage {
         };
         kernel.mark_ready(slot, info).unwrap();
         kernel.store(CommitRecord { generation, slot }).unwrap();
-        kernel.mark_settled(slot, generation).unwrap();
+        kernel.mark_settled(slot, generation, 1).unwrap();
     }
 
     fn tables(&self, with_web: bool, web_open: bool) -> Tables {

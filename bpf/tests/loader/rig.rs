@@ -352,7 +352,7 @@ pub(crate) fn commit(kernel: &Kernel, generation: u64, ifindex: u32) {
     kernel.mark_ready(slot, info).unwrap();
     kernel.store(CommitRecord { generation, slot }).unwrap();
     kernel.barrier().unwrap();
-    kernel.mark_settled(slot, generation).unwrap();
+    kernel.mark_settled(slot, generation, 1).unwrap();
 }
 
 /// Puts a connection into a container's map: to 10.44.0.9:80, from port 40000, judged by this

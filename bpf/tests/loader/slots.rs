@@ -174,6 +174,7 @@ fn marks_and_names_are_in_the_kernel() {
             commit: "c0ffee".repeat(10),
             tree: "beef".repeat(16),
             time_s: 1_700_000_000,
+            held: "d00d".repeat(10),
         };
         kernel.mark_ready(Slot::B, info.clone()).unwrap();
         assert_eq!(lab.open().unwrap().slot_info(Slot::B).unwrap(), info);
@@ -181,10 +182,18 @@ fn marks_and_names_are_in_the_kernel() {
         assert_eq!(lab.open().unwrap().record(), record);
         assert!(kernel.store(record).is_err(), "the generation did not grow");
         kernel.barrier().unwrap();
-        kernel.mark_settled(Slot::B, Generation(1)).unwrap();
+        assert!(kernel.hold(Slot::B, "").is_err(), "it is live");
         kernel
-            .name_commit(Slot::B, "1234", "5678", 1_700_000_001)
+            .mark_settled(Slot::B, Generation(1), 1_700_000_009)
             .unwrap();
+        let settled = lab.open().unwrap().slot_info(Slot::B).unwrap();
+        assert_eq!((settled.time_s, &settled.held), (info.time_s, &info.held));
+        let named = SlotInfo {
+            commit: "1234".to_owned(),
+            tree: "5678".to_owned(),
+            ..SlotInfo::default()
+        };
+        kernel.name_commit(Slot::B, named.clone()).unwrap();
         let settled = lab.open().unwrap().slot_info(Slot::B).unwrap();
         assert_eq!(settled.mark, SlotMark::Settled);
         assert_eq!(
@@ -192,7 +201,8 @@ fn marks_and_names_are_in_the_kernel() {
             ("1234", "5678")
         );
         assert_eq!(settled.generation, Generation(1));
-        let long = kernel.name_commit(Slot::B, &"x".repeat(72), "", 0);
+        let commit = "x".repeat(72);
+        let long = kernel.name_commit(Slot::B, SlotInfo { commit, ..named });
         assert!(matches!(long, Err(SlotError::Name(_))));
     });
 }

@@ -14,14 +14,15 @@
 use std::collections::BTreeMap;
 
 use bpf::kernel::Kernel;
+use bpf::marks::SlotInfo;
 use bpf::object::Build;
 use state::diff::Delta;
-use state::live::{Live, Process};
+use state::live::{Live, Process, SlotMark};
 use state::plan::{Kind, Operation, Phase, Plan};
 use state::target::programs::BuildHash;
 use state::target::tables::{EndpointIndex, Tables};
 use state::target::{Constants, Target};
-use state::words::generation::Slot;
+use state::words::generation::{Generation, Slot};
 use state::words::names::FullName;
 
 use crate::host::Host;
@@ -118,6 +119,19 @@ impl<'a> Apply<'a> {
     /// Whether this run commits a new generation.
     fn commits(&self) -> bool {
         self.plan.kind == Kind::Commit
+    }
+
+    /// What the slot that is to be live was made from.
+    fn slot_info(&self, generation: Generation) -> SlotInfo {
+        let origin = &self.plan.origin;
+        SlotInfo {
+            mark: SlotMark::Ready,
+            generation,
+            commit: origin.commit.clone(),
+            tree: origin.tree.clone(),
+            time_s: self.now_s,
+            held: self.plan.held.clone(),
+        }
     }
 
     /// A plain build, or one that holds the constants of both slots.

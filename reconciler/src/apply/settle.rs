@@ -71,12 +71,11 @@ impl Apply<'_> {
             Operation::RemoveLeftovers => self.kernel()?.remove_leftovers()?,
             Operation::MarkSettled { slot } => {
                 self.kernel()?
-                    .mark_settled(*slot, self.plan.to.generation)?;
+                    .mark_settled(*slot, self.plan.to.generation, self.now_s)?;
             }
             Operation::NameCommit { slot } => {
-                let origin = &self.plan.origin;
-                let kernel = self.kernel()?;
-                kernel.name_commit(*slot, &origin.commit, &origin.tree, self.now_s)?;
+                let info = self.slot_info(self.plan.to.generation);
+                self.kernel()?.name_commit(*slot, info)?;
             }
             _ => {}
         }

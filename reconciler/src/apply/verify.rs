@@ -1,10 +1,9 @@
 //! Verify: the prepared slot is read back, compared and marked ready.
 
-use bpf::marks::SlotInfo;
 use bpf::slots::ForeignRow;
 use state::diff::Delta;
-use state::live::SlotMark;
 use state::plan::{Operation, Phase};
+use state::words::generation::Slot;
 
 use super::Apply;
 use super::error::VerifyError;
@@ -28,31 +27,33 @@ impl<'a> Prepared<'a> {
     pub(super) fn verify(self) -> Result<Verified<'a>, VerifyError> {
         let operations = self.apply.operations(Phase::Verify);
         for operation in operations {
-            let Operation::VerifySlot { slot, generation } = operation else {
-                continue;
+            let (slot, generation) = match operation {
+                Operation::VerifySlot { slot, generation } => (*slot, Some(*generation)),
+                Operation::ConfirmSlot { slot } => (*slot, None),
+                _ => continue,
             };
-            let wanted = self.apply.tables();
+            self.read_back(slot)?;
             let kernel = self.apply.kernel()?;
-            let reading = kernel.read_slot(*slot)?;
-            let differs = Delta::between(&reading.tables, &wanted);
-            if !differs.is_empty() || !reading.foreign.is_empty() {
-                return Err(VerifyError::Differs {
-                    slot: *slot,
-                    rows: differs.len() + reading.foreign.len(),
-                    first: first(&differs, &reading.foreign),
-                });
+            match generation {
+                Some(generation) => kernel.mark_ready(slot, self.apply.slot_info(generation))?,
+                None => kernel.hold(slot, &self.apply.plan.held)?,
             }
-            let origin = &self.apply.plan.origin;
-            let info = SlotInfo {
-                mark: SlotMark::Ready,
-                generation: *generation,
-                commit: origin.commit.clone(),
-                tree: origin.tree.clone(),
-                time_s: self.apply.now_s,
-            };
-            kernel.mark_ready(*slot, info)?;
         }
         Ok(Verified { apply: self.apply })
+    }
+
+    fn read_back(&self, slot: Slot) -> Result<(), VerifyError> {
+        let wanted = self.apply.tables();
+        let reading = self.apply.kernel()?.read_slot(slot)?;
+        let differs = Delta::between(&reading.tables, &wanted);
+        if differs.is_empty() && reading.foreign.is_empty() {
+            return Ok(());
+        }
+        Err(VerifyError::Differs {
+            slot,
+            rows: differs.len() + reading.foreign.len(),
+            first: first(&differs, &reading.foreign),
+        })
     }
 }
 

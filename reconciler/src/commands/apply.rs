@@ -4,13 +4,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use state::plan::guards::Allowed;
 use state::plan::{Kind, Operation, Phase, Plan, Step};
+use state::words::generation::Generation;
 
-use super::arguments::{ApplyArguments, Global};
+use super::arguments::{ApplyArguments, Global, RunArguments};
 use super::{failure, problems, request};
 use crate::applied;
 use crate::apply::{Apply, Settled, Stop};
+use crate::back::{self, BackError};
 use crate::host::{MountError, mount};
-use crate::live;
+use crate::live::{self, Dirs};
 use crate::pipeline::{self, Failure, Planned, Request, Understood};
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
@@ -24,143 +26,229 @@ use crate::run::lock::Lock;
 
 /// Runs it.
 pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit {
-    let request = match request(global) {
-        Ok(request) => request,
-        Err(message) => {
-            out.error(&message);
-            return Exit::Usage;
-        }
-    };
-    if let Err(error) = live::may() {
-        out.error(&error.to_string());
-        return Exit::Failed;
-    }
-    let allowed = Allowed {
-        max_prune: arguments.max_prune,
-        empty: arguments.allow_empty,
-        max_cut: arguments.max_cut,
-    };
-    if arguments.dry_run {
-        return dry_run(&request, arguments, allowed, out);
-    }
-    let begun = make_base(&request, allowed, out);
-    let wait = global.lock_timeout;
-    match begun.and_then(|mounted| Ok((mounted, lock(&request, wait, out)?))) {
-        Ok((mounted, _lock)) => locked(&request, mounted, arguments, allowed, out),
+    match Run::new(global, Wish::Tree, &arguments.run, arguments.lift_hold, out) {
+        Ok(run) => run.carry_out(),
         Err(exit) => exit,
     }
 }
 
-/// The lock is on the base directory, for that is what concurrent runs share. Where it is not there
-/// yet, it is made once a plan says that there is something to do. Whether a bpffs was mounted.
-fn make_base(request: &Request, allowed: Allowed, out: Out) -> Result<bool, Exit> {
-    let base = &request.dirs.pin;
-    let told = |error: MountError| {
-        out.error(&escape(&error.to_string()));
-        Exit::Refused
-    };
-    if mount::is_mounted(base).map_err(told)? && mount::check_base(base).map_err(told)? {
-        return Ok(false);
-    }
-    pipeline::make_plan(request, allowed).map_err(|failure| refused(request, &failure, out))?;
-    let mounted = !mount::is_mounted(base).map_err(told)?;
-    mount::mount(base)
-        .and_then(|()| mount::make_base(base))
-        .map_err(told)?;
-    Ok(mounted)
+/// What a run is to make live.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wish {
+    /// The tree that is named.
+    Tree,
+    /// What was live before, or under a generation.
+    Before(Option<Generation>),
 }
 
-fn lock(request: &Request, wait: Duration, out: Out) -> Result<Lock, Exit> {
-    // Who cannot be noted there holds the lock all the same.
-    if let Err(error) = dirs::make(&request.dirs.run) {
-        out.note(&format!("{}\n", escape(&error.to_string())));
-    }
-    Lock::take_within(&request.dirs.pin, &request.dirs.run, wait).map_err(|error| {
-        out.error(&escape(&error.to_string()));
-        if error.is_busy() {
-            Exit::Refused
-        } else {
-            Exit::Failed
-        }
-    })
-}
-
-fn dry_run(request: &Request, arguments: &ApplyArguments, allowed: Allowed, out: Out) -> Exit {
-    let planned = match pipeline::make_plan(request, allowed) {
-        Ok(planned) => planned,
-        Err(failure) => return refused(request, &failure, out),
-    };
-    match show(request, &planned, out) {
-        Ok(Exit::Done) => pending(&planned.plan, arguments),
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn pending(plan: &Plan, arguments: &ApplyArguments) -> Exit {
-    if arguments.detailed_exitcode && !plan.is_empty() {
-        Exit::Pending
-    } else {
-        Exit::Done
-    }
-}
-
-/// A plan that a guard refuses is shown all the same: it says what would be lost.
-fn refused(request: &Request, failure: &Failure, out: Out) -> Exit {
-    if let Failure::Refused { planned, .. } = failure
-        && let Err(exit) = show(request, planned, out)
-    {
-        return exit;
-    }
-    failure::tell(failure, out)
-}
-
-fn locked(
-    request: &Request,
-    mounted: bool,
-    arguments: &ApplyArguments,
+/// A run that makes something live.
+pub(crate) struct Run<'a> {
+    request: Request,
+    wish: Wish,
+    arguments: &'a RunArguments,
     allowed: Allowed,
+    lock_timeout: Duration,
     out: Out,
-) -> Exit {
-    let mut planned = match pipeline::make_plan(request, allowed) {
-        Ok(planned) => planned,
-        Err(failure) => return refused(request, &failure, out),
-    };
-    if mounted {
-        // Part of what this run does, and of what a dry run says: only the lock needed it sooner.
-        let phase = Phase::Prepare;
-        let operation = Operation::MountBpffs;
-        planned.plan.steps.insert(0, Step { phase, operation });
-    }
-    if let Err(exit) = show(request, &planned, out) {
-        return exit;
-    }
-    let plan = &planned.plan;
-    if plan.is_empty() {
-        return match applied::keep_again(&request.dirs, &planned.tree.source) {
-            Ok(()) => Exit::Done,
-            Err(error) => left(&[unkept(&error)], out),
+}
+
+impl<'a> Run<'a> {
+    /// From the command line, unless the caller may not.
+    pub(crate) fn new(
+        global: &Global,
+        wish: Wish,
+        arguments: &'a RunArguments,
+        lift_hold: bool,
+        out: Out,
+    ) -> Result<Self, Exit> {
+        let request = request(global).map_err(|message| {
+            out.error(&message);
+            Exit::Usage
+        })?;
+        live::may().map_err(|error| {
+            out.error(&error.to_string());
+            Exit::Failed
+        })?;
+        let allowed = Allowed {
+            max_prune: arguments.max_prune,
+            empty: arguments.allow_empty,
+            max_cut: arguments.max_cut,
+            held: lift_hold,
         };
+        Ok(Self {
+            request,
+            wish,
+            arguments,
+            allowed,
+            lock_timeout: global.lock_timeout,
+            out,
+        })
     }
-    let now_s = now_s();
-    let settled = match apply(request, &planned, now_s) {
-        Ok(settled) => settled,
-        Err(stop) => return stopped(&stop, out),
+
+    /// Shows the plan and, unless only that was asked, carries it out.
+    pub(crate) fn carry_out(&self) -> Exit {
+        let done = if self.arguments.dry_run {
+            self.dry_run()
+        } else {
+            self.for_real()
+        };
+        done.unwrap_or_else(|exit| exit)
+    }
+
+    fn dry_run(&self) -> Result<Exit, Exit> {
+        let planned = self.plan()?;
+        match self.show(&planned)? {
+            Exit::Done => Ok(self.pending(&planned.plan)),
+            exit => Ok(exit),
+        }
+    }
+
+    fn for_real(&self) -> Result<Exit, Exit> {
+        let mounted = self.make_base()?;
+        let _lock = self.lock()?;
+        self.locked(mounted)
+    }
+
+    /// The plan. Why there is none is told; one that a guard refuses is shown all the same: it says
+    /// what would be lost.
+    fn plan(&self) -> Result<Planned, Exit> {
+        let failure = match self.wish {
+            Wish::Tree => match pipeline::make_plan(&self.request, self.allowed) {
+                Ok(planned) => return Ok(planned),
+                Err(failure) => failure,
+            },
+            Wish::Before(generation) => {
+                match back::make_plan(&self.request, generation, self.allowed) {
+                    Ok(planned) => return Ok(planned),
+                    Err(BackError::Plan(failure)) => failure,
+                    Err(error) => return Err(failure::back(&error, self.out)),
+                }
+            }
+        };
+        if let Failure::Refused { planned, .. } = &failure {
+            self.show(planned)?;
+        }
+        Err(failure::tell(&failure, self.out))
+    }
+
+    /// The lock is on the base directory, for that is what concurrent runs share. Where it is not
+    /// there yet, it is made once a plan says that there is something to do. Whether a bpffs was
+    /// mounted.
+    fn make_base(&self) -> Result<bool, Exit> {
+        let base = &self.request.dirs.pin;
+        let told = |error: MountError| {
+            self.out.error(&escape(&error.to_string()));
+            Exit::Refused
+        };
+        if mount::is_mounted(base).map_err(told)? && mount::check_base(base).map_err(told)? {
+            return Ok(false);
+        }
+        self.plan()?;
+        let mounted = !mount::is_mounted(base).map_err(told)?;
+        mount::mount(base)
+            .and_then(|()| mount::make_base(base))
+            .map_err(told)?;
+        Ok(mounted)
+    }
+
+    fn lock(&self) -> Result<Lock, Exit> {
+        let Dirs { pin, run, .. } = &self.request.dirs;
+        // Who cannot be noted there holds the lock all the same.
+        if let Err(error) = dirs::make(run) {
+            self.out.note(&format!("{}\n", escape(&error.to_string())));
+        }
+        Lock::take_within(pin, run, self.lock_timeout).map_err(|error| {
+            self.out.error(&escape(&error.to_string()));
+            match error.is_busy() {
+                true => Exit::Refused,
+                false => Exit::Failed,
+            }
+        })
+    }
+
+    fn locked(&self, mounted: bool) -> Result<Exit, Exit> {
+        let mut planned = self.plan()?;
+        if mounted {
+            // Part of what this run does, and of what a dry run says: only the lock needed it
+            // sooner.
+            let phase = Phase::Prepare;
+            let operation = Operation::MountBpffs;
+            planned.plan.steps.insert(0, Step { phase, operation });
+        }
+        self.show(&planned)?;
+        let (plan, out) = (&planned.plan, self.out);
+        if plan.is_empty() {
+            return Ok(self.nothing(&planned));
+        }
+        let now_s = now_s();
+        let settled = self
+            .apply(&planned, now_s)
+            .map_err(|stop| stopped(&stop, out))?;
+        let mut behind = settled.left;
+        if let Err(error) = keep(&self.request, &planned, now_s) {
+            behind.push(unkept(&error));
+        }
+        if plan.kind == Kind::Commit && !out.json {
+            out.say(&is_live(plan));
+        }
+        Ok(match left(&behind, out) {
+            Exit::Done => self.pending(plan),
+            exit => exit,
+        })
+    }
+
+    fn apply(&self, planned: &Planned, now_s: u64) -> Result<Settled, Stop> {
+        let Planned {
+            plan, target, live, ..
+        } = planned;
+        Apply::new(plan, target, live, &self.request.dirs, now_s)?.run()
+    }
+
+    /// What was lost of the state directory is kept again.
+    fn nothing(&self, planned: &Planned) -> Exit {
+        note_unnoted(&self.request, planned);
+        match applied::keep_again(&self.request.dirs, planned) {
+            Ok(()) => Exit::Done,
+            Err(error) => left(&[unkept(&error)], self.out),
+        }
+    }
+
+    fn pending(&self, plan: &Plan) -> Exit {
+        if self.arguments.detailed_exitcode && !plan.is_empty() {
+            Exit::Pending
+        } else {
+            Exit::Done
+        }
+    }
+
+    /// Prints the plan, with what the work tree has and the commit has not, and gives what became
+    /// of the output: a log that is full keeps no commit from going live.
+    fn show(&self, planned: &Planned) -> Result<Exit, Exit> {
+        let out = self.out;
+        tell_uncommitted(&planned.tree, out);
+        problems::warn(&planned.tree.problems, &planned.tree.source.tree, out);
+        let view = view_of(&self.request, planned);
+        if out.json {
+            let text = json::document(&view).map_err(|error| {
+                out.error(&error.to_string());
+                Exit::Failed
+            })?;
+            return Ok(out.data(&text));
+        }
+        if out.quiet {
+            // What nobody may miss, whoever asked for quiet.
+            out.insist(&text::opened(&view, out.notes));
+        }
+        Ok(out.say(&text::plan(&view, out.data)))
+    }
+}
+
+fn is_live(plan: &Plan) -> String {
+    let (commit, generation) = (short(&plan.origin.commit), plan.to.generation);
+    let held = match &plan.back {
+        Some(_) => format!("; {} is held", short(&plan.held)),
+        None => String::new(),
     };
-    let mut behind = settled.left;
-    if let Err(error) = keep(request, &planned, now_s) {
-        behind.push(unkept(&error));
-    }
-    if plan.kind == Kind::Commit && !out.json {
-        let commit = short(&plan.origin.commit);
-        out.say(&format!(
-            "{commit} is live: generation {}\n",
-            plan.to.generation
-        ));
-    }
-    match left(&behind, out) {
-        Exit::Done => pending(plan, arguments),
-        exit => exit,
-    }
+    format!("{commit} is live: generation {generation}{held}\n")
 }
 
 /// Tells what needs attention.
@@ -180,40 +268,12 @@ fn unkept(error: &applied::KeepError) -> String {
     format!("the state directory could not be written: {error}")
 }
 
-fn apply(request: &Request, planned: &Planned, now_s: u64) -> Result<Settled, Stop> {
-    let Planned {
-        plan, target, live, ..
-    } = planned;
-    Apply::new(plan, target, live, &request.dirs, now_s)?.run()
-}
-
 fn stopped(stop: &Stop, out: Out) -> Exit {
     out.error(&escape(&stop.to_string()));
     match stop {
         Stop::Before(_) => Exit::Failed,
         Stop::SwungBack(_) => Exit::SwungBack,
     }
-}
-
-/// Prints the plan, with what the work tree has and the commit has not, and gives what became of
-/// the output: a log that is full keeps no commit from going live.
-fn show(request: &Request, planned: &Planned, out: Out) -> Result<Exit, Exit> {
-    tell_uncommitted(&planned.tree, out);
-    let warnings = &planned.tree.problems;
-    problems::warn(warnings, &planned.tree.source.tree, out);
-    let view = view_of(request, planned);
-    if out.json {
-        let text = json::document(&view).map_err(|error| {
-            out.error(&error.to_string());
-            Exit::Failed
-        })?;
-        return Ok(out.data(&text));
-    }
-    if out.quiet {
-        // What nobody may miss, whoever asked for quiet.
-        out.insist(&text::opened(&view, out.notes));
-    }
-    Ok(out.say(&text::plan(&view, out.data)))
 }
 
 /// The plan in words: of the live tree where it can be read, else by rule ids on both sides.
@@ -243,10 +303,14 @@ pub(crate) fn tell_uncommitted(tree: &Understood, out: Out) {
     }
 }
 
-/// The journal, and the copy of a directory.
+/// The journal, and the copy of a directory. A run that only mended made nothing live.
 fn keep(request: &Request, planned: &Planned, now_s: u64) -> Result<(), applied::KeepError> {
-    applied::keep(&request.dirs, &planned.tree.source)?;
+    applied::keep(&request.dirs, planned)?;
     let plan = &planned.plan;
+    if plan.kind == Kind::Mend {
+        note_unnoted(request, planned);
+        return Ok(());
+    }
     let entry = Entry {
         time_s: now_s,
         generation: plan.to.generation.0,
@@ -254,9 +318,43 @@ fn keep(request: &Request, planned: &Planned, now_s: u64) -> Result<(), applied:
         tree: plan.origin.tree.clone(),
         containers: planned.target.containers.len(),
         steps: plan.steps.len(),
+        kind: match &plan.back {
+            Some(_) => journal::Kind::Rollback,
+            None => journal::Kind::Apply,
+        },
     };
     journal::append(&request.dirs.state, &entry)?;
     Ok(())
+}
+
+/// The commit that is live, where the journal does not end with it: its run was killed, or the
+/// journal is lost. Where it cannot be noted, nothing is lost but history.
+fn note_unnoted(request: &Request, planned: &Planned) {
+    let state = &request.dirs.state;
+    let Some(base) = &planned.live.base else {
+        return;
+    };
+    let (slot, generation) = (base.live_slot(), base.record.generation.0);
+    let noted = journal::last(state);
+    if noted.is_some_and(|last| (last.generation, &last.commit) == (generation, &slot.commit)) {
+        return;
+    }
+    let entry = Entry {
+        time_s: slot.time_s,
+        generation,
+        commit: slot.commit.clone(),
+        tree: slot.tree.clone(),
+        containers: slot.tables.endpoints.len(),
+        steps: 0,
+        kind: match base.held() {
+            Some(_) => journal::Kind::Rollback,
+            None => journal::Kind::Apply,
+        },
+    };
+    let made = dirs::make(state).map_err(applied::KeepError::from);
+    if let Err(error) = made.and_then(|()| Ok(journal::append(state, &entry)?)) {
+        tracing::info!("the journal was not completed: {error}");
+    }
 }
 
 /// Seconds since 1970; 0 for a clock that stands before.

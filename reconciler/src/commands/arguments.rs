@@ -33,7 +33,8 @@ Exit codes:
   1  failed before the commit: what is live is unchanged; or a reading command failed
   2  changes are pending, or were made (with --detailed-exitcode)
   3  the tree is invalid or cannot be read
-  4  refused: another run holds the lock, a guard, a collision, the owner of the tree
+  4  refused: another run holds the lock, a guard, a collision, a held commit, the owner of the
+     tree
   5  the check after the commit failed: swung back
   6  needs attention: something was left behind
  64  wrong usage";
@@ -116,6 +117,18 @@ pub struct Global {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Options of applying")]
 pub struct ApplyArguments {
+    /// What goes with going back, too.
+    #[command(flatten)]
+    pub run: RunArguments,
+    /// Apply the commit that was rolled back from all the same.
+    #[arg(long)]
+    pub lift_hold: bool,
+}
+
+/// What applies to whatever makes a commit live.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of applying")]
+pub struct RunArguments {
     /// Print what would change, and change nothing.
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -137,11 +150,13 @@ pub struct ApplyArguments {
 impl ApplyArguments {
     /// Whether any was given.
     pub fn given(&self) -> bool {
-        self.dry_run
-            || self.detailed_exitcode
-            || self.allow_empty
-            || self.max_prune != MaxPrune::default()
-            || self.max_cut.is_some()
+        let run = &self.run;
+        self.lift_hold
+            || run.dry_run
+            || run.detailed_exitcode
+            || run.allow_empty
+            || run.max_prune != MaxPrune::default()
+            || run.max_cut.is_some()
     }
 }
 
@@ -164,6 +179,23 @@ pub enum Command {
     ///
     /// All of it is read from the kernel; no tree is looked at, whatever -C says. Needs root.
     Status,
+    /// Say what was live when: each commit, newest first, from the journal in --state-dir.
+    ///
+    /// With a generation, what became live under it. The journal is kept for people: what is live
+    /// is read from the kernel (`status`), and a journal that is lost is missed by nobody else. A
+    /// reboot begins to count generations anew.
+    History(HistoryArguments),
+    /// Go back to the commit that was live before, or to that of a generation.
+    ///
+    /// By one store where the kernel still holds all of it: its slot was live, nothing has been
+    /// written to it, it reads back as the commit's tree says, and containers and programs are the
+    /// same. Else by an ordinary apply of its tree, from the repository's objects or the copy of an
+    /// applied directory. --dry-run says which of the two, and why. Guards are those of applying.
+    ///
+    /// What was rolled back from is held: a run on it is refused until HEAD is another commit.
+    /// Other commits can be named with --rev meanwhile, and --lift-hold applies it all the same.
+    /// Needs root.
+    Rollback(RollbackArguments),
     /// Say whether a flow is allowed, and which rules say so, each with file and line.
     ///
     /// Asks the tree, and needs no root: whose an address outside of it is, it does not know, not
@@ -181,6 +213,27 @@ pub enum Command {
     /// is named, not ended (exit code 6). What is not ours is left alone, and so are the state
     /// directory and the sysctls of forwarding. Needs root.
     Detach,
+}
+
+/// Which part of the history.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of history")]
+pub struct HistoryArguments {
+    /// A generation, as `history` numbers them. Default: all of them.
+    #[arg(value_name = "GEN")]
+    pub generation: Option<u64>,
+}
+
+/// Where to go back to.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of rollback")]
+pub struct RollbackArguments {
+    /// The generation to go back to, as `history` numbers them. Default: the commit before.
+    #[arg(value_name = "GEN")]
+    pub generation: Option<u64>,
+    /// As of applying.
+    #[command(flatten)]
+    pub run: RunArguments,
 }
 
 /// Which flow to explain.

@@ -1,6 +1,8 @@
 //! Why there is no plan, as a person or a program is told it, and with which exit code.
 
 use super::problems;
+use crate::applied::AppliedError;
+use crate::back::BackError;
 use crate::pipeline::Failure;
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
@@ -43,6 +45,24 @@ pub(crate) fn tell(failure: &Failure, out: Out) -> Exit {
             Exit::Refused
         }
     }
+}
+
+/// Tells why there is nothing to go back to.
+pub(crate) fn back(error: &BackError, out: Out) -> Exit {
+    match error {
+        BackError::Plan(failure) => tell(failure, out),
+        BackError::Lost { cause, .. } => match cause.as_ref() {
+            AppliedError::Source(cause) => source(cause, out),
+            _ => told(error, Exit::Invalid, out),
+        },
+        BackError::Journal(_) => told(error, Exit::Failed, out),
+        _ => told(error, Exit::Refused, out),
+    }
+}
+
+fn told(error: &BackError, exit: Exit, out: Out) -> Exit {
+    out.error(&escape(&error.to_string()));
+    exit
 }
 
 /// Tells why a tree cannot be read.

@@ -22,6 +22,8 @@ mod validate;
 mod diff;
 mod explain;
 mod status;
+mod history;
+mod rollback;
 mod detach;
 
 use arguments::{Cli, ColorWhen, Command, Global, Output};
@@ -46,6 +48,8 @@ pub fn run(cli: &Cli) -> ExitCode {
         Some(Command::Validate) => validate::run(global, out),
         Some(Command::Diff(arguments)) => diff::run(global, arguments, out),
         Some(Command::Status) => status::run(global, out),
+        Some(Command::History(arguments)) => history::run(global, arguments, out),
+        Some(Command::Rollback(arguments)) => rollback::run(global, arguments, out),
         Some(Command::Explain(arguments)) => explain::run(global, arguments, out),
         Some(Command::Detach) => detach::run(global, out),
     };

@@ -11,6 +11,7 @@ pub mod status;
 pub mod view;
 mod container;
 mod objects;
+pub mod history;
 pub mod reach;
 pub mod text;
 pub mod json;

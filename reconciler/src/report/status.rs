@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::Serialize;
-use state::live::{Live, LiveContainer, SlotMark};
+use state::live::{Live, LiveContainer};
+use state::plan::back::previous;
 use state::target::host::{INTERFACE_GROUP, TRANSLATION_TABLE};
 use state::words::address::Family;
 use state::words::names::FullName;
@@ -32,8 +33,10 @@ pub struct Status {
     pub slot: String,
     /// Whether everything that the commit removed has been taken down.
     pub settled: bool,
-    /// The commit that the other slot holds ready, if one store would bring it back.
+    /// The commit that was live before and that the other slot still holds.
     pub rollback: Option<String>,
+    /// The commit that was rolled back from: a run on it is refused.
+    pub held: Option<String>,
     /// This host's containers.
     pub containers: Vec<Container>,
     /// Ranges of containers that are private (RFC 1918, RFC 4193) and that nothing translates: what
@@ -88,8 +91,7 @@ impl Status {
             return Self::default();
         };
         let slot = base.live_slot();
-        let other = base.other_slot();
-        let ready = matches!(other.mark, SlotMark::Ready | SlotMark::Settled);
+        let before = previous(base).map(|slot| slot.commit.clone());
         let untranslated = untranslated(live);
         Self {
             commit: slot.commit.clone(),
@@ -98,7 +100,8 @@ impl Status {
             generation: base.record.generation.0,
             slot: base.record.slot.to_string(),
             settled: base.is_settled(),
-            rollback: (ready && !other.commit.is_empty()).then(|| other.commit.clone()),
+            rollback: before.filter(|commit| base.held() != Some(commit)),
+            held: base.held().map(str::to_owned),
             containers: Vec::new(),
             translate_with: translate_with(&untranslated),
             untranslated: untranslated.iter().map(ToString::to_string).collect(),
@@ -228,6 +231,13 @@ pub fn text(status: &Status, style: Style) -> String {
     }
     if let Some(commit) = &status.rollback {
         let _ = writeln!(out, "the other slot holds {}", short(commit));
+    }
+    if let Some(commit) = &status.held {
+        let _ = writeln!(
+            out,
+            "{} was rolled back from and is held: a run on it is refused",
+            short(commit)
+        );
     }
     for container in &status.containers {
         let _ = writeln!(out);

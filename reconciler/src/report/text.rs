@@ -7,7 +7,7 @@ use super::escape::escape;
 use super::plural::{plural, thousands};
 use super::reach;
 use super::style::{GREEN, RED, Style, YELLOW};
-use super::view::{Action, CutsView, Object, Openness, PolicyLine, View, short};
+use super::view::{Action, CutsView, Object, Openness, PolicyLine, Rollback, View, short};
 
 /// How many containers are named where many change in the same way.
 const NAMED: usize = 3;
@@ -17,6 +17,9 @@ pub fn plan(view: &View, style: Style) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(out, "{}", headline(view));
+    if let Some(rollback) = &view.rollback {
+        let _ = writeln!(out, "{}", way(rollback, &view.slot));
+    }
     if view.unsettled {
         let _ = writeln!(
             out,
@@ -44,6 +47,14 @@ pub fn plan(view: &View, style: Style) -> String {
     }
     let _ = writeln!(out, "{}", counts(view));
     out
+}
+
+/// By which way a rollback goes.
+fn way(rollback: &Rollback, slot: &str) -> String {
+    match &rollback.because {
+        None => format!("rollback by one store: slot {slot} holds all of it"),
+        Some(why) => format!("rollback by an apply of its tree: {}", escape(why)),
+    }
 }
 
 /// Which live connections are cut.

@@ -2,6 +2,7 @@
 //! JSON are both made from this, so neither can say what the other does not.
 
 use serde::Serialize;
+use state::plan::back::Way;
 use state::plan::cuts::Cuts;
 use state::plan::{Kind, Plan};
 use state::words::verdict::ByDirection;
@@ -97,6 +98,28 @@ impl CutsView {
     }
 }
 
+/// By which way a rollback goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rollback {
+    /// `store` or `apply`.
+    pub by: &'static str,
+    /// Why not by a store.
+    pub because: Option<String>,
+    /// The commit that is held after it.
+    pub holds: String,
+}
+
+impl Rollback {
+    fn of(way: &Way, held: &str) -> Self {
+        let (by, because) = match way {
+            Way::Store => ("store", None),
+            Way::Apply(obstacle) => ("apply", Some(obstacle.to_string())),
+        };
+        let holds = held.to_owned();
+        Self { by, because, holds }
+    }
+}
+
 /// How many of what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -139,6 +162,8 @@ pub struct View {
     pub slot: String,
     /// The last run ended before it had settled: this one completes it.
     pub unsettled: bool,
+    /// Of a rollback: by which way.
+    pub rollback: Option<Rollback>,
     /// What becomes of what.
     pub objects: Vec<Object>,
     /// Which flows become allowed or denied; `None` where nothing is live yet, or its tree cannot
@@ -244,6 +269,7 @@ pub fn view(plan: &Plan, old: &Words, new: &Words) -> View {
         next_generation: plan.to.generation.0,
         slot: plan.to.slot.to_string(),
         unsettled: plan.unsettled,
+        rollback: plan.back.as_ref().map(|way| Rollback::of(way, &plan.held)),
         objects: list,
         flows: None,
         cuts: CutsView::default(),
@@ -306,6 +332,8 @@ mod tests {
             from: record(1, Slot::A),
             to: record(2, Slot::B),
             live: Some(origin("aa")),
+            held: String::new(),
+            back: None,
             steps: Vec::new(),
             added: Default::default(),
             removed: Default::default(),

@@ -37,6 +37,30 @@ pub struct Entry {
     pub containers: usize,
     /// How many steps the plan had.
     pub steps: usize,
+    /// What made it live.
+    #[serde(default)]
+    pub kind: Kind,
+}
+
+/// What made a commit live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A run on it.
+    #[default]
+    Apply,
+    /// Going back to it.
+    Rollback,
+}
+
+impl Kind {
+    /// Its name, as lines and people have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Rollback => "rollback",
+        }
+    }
 }
 
 /// Version of the form of a line.
@@ -140,6 +164,20 @@ pub fn read(state_directory: &Path) -> Result<History, JournalError> {
     Ok(history)
 }
 
+/// The last commit of the journal, without reading all of it; `None` where there is none, or where
+/// the last line cannot be believed.
+pub fn last(state_directory: &Path) -> Option<Entry> {
+    const ENOUGH: u64 = 4096;
+    let mut file = File::open(state_directory.join(NAME)).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(ENOUGH)))
+        .ok()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).ok()?;
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n')?;
+    entry_of(bytes[..whole].rsplit(|byte| *byte == b'\n').next()?)
+}
+
 /// What stands between a line's content and its checksum.
 const CHECKSUM: &str = ",\"checksum\":\"";
 
@@ -214,6 +252,7 @@ mod tests {
             tree: "t".repeat(40),
             containers: 3,
             steps: 12,
+            kind: Kind::Apply,
         }
     }
 
@@ -252,12 +291,26 @@ mod tests {
             let history = read(dir.path()).unwrap();
             assert_eq!(generations(&history), (1..=lines).collect::<Vec<_>>());
             assert!(history.damaged.is_empty());
+            assert_eq!(last(dir.path()), history.entries.last().cloned());
             append(dir.path(), &entry(9)).unwrap();
+            assert_eq!(last(dir.path()), Some(entry(9)));
             let history = read(dir.path()).unwrap();
             let expected: Vec<_> = (1..=lines).chain([9]).collect();
             assert_eq!(generations(&history), expected, "cut at {keep}");
             assert!(!history.cut && history.damaged.is_empty());
         }
+    }
+
+    /// Lines of a version that did not tell them apart.
+    #[test]
+    fn a_line_without_a_kind_is_an_apply() {
+        let line = line_of(&entry(1)).unwrap();
+        let (open, _) = line.split_once(CHECKSUM).unwrap();
+        let text = open.replace(",\"kind\":\"apply\"", "") + "}";
+        let open = text.strip_suffix('}').unwrap();
+        let line = format!("{open}{CHECKSUM}{}\"}}", checksum(&text));
+        assert!(!line.contains("kind"));
+        assert_eq!(entry_of(line.as_bytes()), Some(entry(1)));
     }
 
     #[test]

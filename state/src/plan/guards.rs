@@ -58,6 +58,8 @@ pub struct Allowed {
     pub empty: bool,
     /// `--max-cut`.
     pub max_cut: Option<usize>,
+    /// `--lift-hold`.
+    pub held: bool,
 }
 
 /// Why a plan is refused.
@@ -69,6 +71,11 @@ pub enum Refusal {
         cut: usize,
         /// What was allowed.
         allowed: usize,
+    },
+    /// The commit was rolled back from.
+    Held {
+        /// Which.
+        commit: String,
     },
     /// The tree has no container for this host, and live has some.
     Empty {
@@ -94,6 +101,12 @@ impl fmt::Display for Refusal {
             Self::Cut { cut, allowed } => write!(
                 f,
                 "{cut} connections would be cut: more than --max-cut {allowed} allows"
+            ),
+            Self::Held { commit } => write!(
+                f,
+                "{} was rolled back from and is held: commit something else (git revert, for \
+                 instance), name another commit with --rev, or go on with --lift-hold",
+                commit.get(..12).unwrap_or(commit)
             ),
             Self::Empty { live } => write!(
                 f,

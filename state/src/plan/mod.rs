@@ -27,6 +27,7 @@ pub mod order;
 pub mod openness;
 pub mod rows;
 pub mod cuts;
+pub mod back;
 pub mod guards;
 pub mod collisions;
 
@@ -68,6 +69,10 @@ pub struct Plan {
     pub to: CommitRecord,
     /// What the live slot came from; `None` before the first commit.
     pub live: Option<Origin>,
+    /// What is to be held once it is live: the commit that was gone back from, or empty.
+    pub held: String,
+    /// Where it goes back: by which way.
+    pub back: Option<back::Way>,
     /// What is done, in order.
     pub steps: Vec<Step>,
     /// Containers that are not live and will be, and whether they will be open in each direction.
@@ -127,6 +132,8 @@ pub fn plan(target: &Target, live: &Live, differences: &Differences, origin: &Or
         from: record,
         to,
         live: live_origin(live),
+        held: String::new(),
+        back: None,
         steps: order::steps(kind, target, live, differences, to),
         added: added
             .map(|(name, container)| {

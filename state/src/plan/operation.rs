@@ -153,6 +153,12 @@ pub enum Operation {
         /// For which generation.
         generation: Generation,
     },
+    /// Read a slot back that is to become live again as it is, and compare; note in it which commit
+    /// is held.
+    ConfirmSlot {
+        /// Which.
+        slot: Slot,
+    },
     /// The commit: one 64-bit store.
     Store {
         /// The record.
@@ -236,6 +242,7 @@ impl fmt::Display for Operation {
             Self::MarkPreparing { .. } => "mark slot preparing",
             Self::WriteSlot { .. } => "write slot",
             Self::VerifySlot { .. } => "verify slot",
+            Self::ConfirmSlot { .. } => "confirm slot",
             Self::Store { .. } => "store record",
             Self::Check { .. } => "check",
             Self::TrimNetwork { .. } => "trim network",

@@ -51,6 +51,7 @@ impl World {
             Operation::VerifySlot { slot, generation } => {
                 self.verify(*slot, *generation, planned)?;
             }
+            Operation::ConfirmSlot { slot } => self.confirm(*slot, planned)?,
             Operation::Store { record } => {
                 law(phase == Phase::Commit, "a store is the commit")?;
                 self.store(*record, planned)?;
@@ -62,6 +63,7 @@ impl World {
                 law(base.record.slot == *slot, "the live slot is named")?;
                 law(base.live().mark == SlotMark::Settled, "it has settled")?;
                 let slot = base.slot(*slot);
+                slot.held.clone_from(&planned.plan.held);
                 slot.commit.clone_from(&planned.plan.origin.commit);
                 slot.tree.clone_from(&planned.plan.origin.tree);
             }
@@ -266,8 +268,34 @@ impl World {
         )?;
         law(slot.generation == generation, "of this generation")?;
         slot.mark = SlotMark::Ready;
+        slot.held.clone_from(&planned.plan.held);
         slot.commit.clone_from(&planned.plan.origin.commit);
         slot.tree.clone_from(&planned.plan.origin.tree);
+        Ok(())
+    }
+
+    /// T2: what becomes live as it is was live, is whole, and nobody has begun to write it.
+    fn confirm(&mut self, slot: Slot, planned: &Planned) -> Result<(), String> {
+        let wanted = Delta::between(&Tables::default(), &planned.target.tables);
+        let wanted = self.resolved(&wanted, planned)?;
+        let base = self.base()?;
+        law(base.record.slot != slot, "the other slot is confirmed")?;
+        let live = base.record.generation;
+        let slot = base.slot(slot);
+        let found = Delta::between(&Tables::default(), &slot.tables);
+        law(
+            found == wanted && slot.foreign == 0,
+            "a slot that becomes live again reads back as was asked",
+        )?;
+        law(
+            matches!(slot.mark, SlotMark::Ready | SlotMark::Settled) && slot.generation < live,
+            "it was live",
+        )?;
+        law(
+            slot.commit == planned.plan.origin.commit,
+            "it was made from the commit",
+        )?;
+        slot.held.clone_from(&planned.plan.held);
         Ok(())
     }
 

@@ -63,6 +63,7 @@ fn what_is_lost_is_counted_against_what_is_live() {
                 max_prune: *max_prune,
                 empty: *empty,
                 max_cut: None,
+                held: false,
             };
             let refusal = check(&planned.plan, &planned.target, &planned.live, allowed).err();
             let live = isolation(&trees[0]).len();
@@ -112,6 +113,7 @@ fn the_ends_of_max_prune() {
                 max_prune,
                 empty: true,
                 max_cut: None,
+                held: false,
             };
             check(&plan, &target, &live, allowed).is_err()
         };
@@ -146,6 +148,7 @@ fn what_a_run_that_died_has_left_is_no_loss() {
             max_prune: MaxPrune::Containers(0),
             empty: false,
             max_cut: None,
+            held: false,
         };
         let refusal = check(&undo.plan, &undo.target, &undo.live, allowed);
         law(refusal.is_ok(), "it is undone without a question")?;

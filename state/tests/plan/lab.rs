@@ -7,6 +7,7 @@ use state::desired::resolve;
 use state::diff::{Differences, diff};
 use state::documents::Documents;
 use state::live::{Live, SlotMark};
+use state::plan::back::go_back;
 use state::plan::{Kind, Operation, Origin, Phase, Plan, Step, plan};
 use state::target::host::Network;
 use state::target::{Datapath, Target, compile};
@@ -94,15 +95,47 @@ impl Lab {
         }
     }
 
+    /// Plans how to go back to a tree. Changes nothing.
+    fn plan_back(&self, tree: &Documents, commit: &str) -> Planned {
+        let mut planned = self.plan(tree, commit);
+        planned.plan = go_back(planned.plan, &planned.live, &planned.differences);
+        planned
+    }
+
+    /// What is read back.
+    pub(super) fn live(&self) -> Live {
+        self.world.live(&self.datapath)
+    }
+
     /// Plans and applies a tree, and looks whether the host is what the tree asks then.
     pub(super) fn run(&mut self, tree: &Documents, commit: &str) -> Result<Planned, String> {
-        let planned = self.plan(tree, commit);
+        self.carry_out(self.plan(tree, commit), tree, commit)
+    }
+
+    /// Goes back to a tree, and looks likewise.
+    pub(super) fn back(&mut self, tree: &Documents, commit: &str) -> Result<Planned, String> {
+        self.carry_out(self.plan_back(tree, commit), tree, commit)
+    }
+
+    fn carry_out(
+        &mut self,
+        planned: Planned,
+        tree: &Documents,
+        commit: &str,
+    ) -> Result<Planned, String> {
         let told = |error| format!("{error}\nplan:\n{}", show_plan(&planned.plan));
-        for step in &planned.plan.steps {
-            self.step(step, &planned).map_err(told)?;
-        }
+        self.do_first(&planned, planned.plan.steps.len())?;
         self.is_whole(tree, commit).map_err(told)?;
         Ok(planned)
+    }
+
+    /// The first steps of a plan.
+    pub(super) fn do_first(&mut self, planned: &Planned, steps: usize) -> Result<(), String> {
+        let told = |error| format!("{error}\nplan:\n{}", show_plan(&planned.plan));
+        for step in &planned.plan.steps[..steps] {
+            self.step(step, planned).map_err(told)?;
+        }
+        Ok(())
     }
 
     /// Plans a tree and applies it up to a stop.
@@ -112,7 +145,20 @@ impl Lab {
         commit: &str,
         stop: &Stop,
     ) -> Result<Planned, String> {
-        let planned = self.plan(tree, commit);
+        self.carry_out_to(self.plan(tree, commit), stop)
+    }
+
+    /// Goes back to a tree up to a stop.
+    pub(super) fn back_to(
+        &mut self,
+        tree: &Documents,
+        commit: &str,
+        stop: &Stop,
+    ) -> Result<Planned, String> {
+        self.carry_out_to(self.plan_back(tree, commit), stop)
+    }
+
+    fn carry_out_to(&mut self, planned: Planned, stop: &Stop) -> Result<Planned, String> {
         let steps = &planned.plan.steps;
         let told = |error| format!("{error}\nstopped plan:\n{}", show_plan(&planned.plan));
         let (done, last) = match stop {

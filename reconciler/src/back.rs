@@ -1,0 +1,131 @@
+//! Which commit to go back to, and the plan that does: `reconcile rollback`.
+//!
+//! The kernel knows the commit that the other slot holds, and is asked first; the journal is asked
+//! for what the kernel does not know. The tree is read again from the repository's objects, or from
+//! the copy of an applied directory, and is then planned like any other.
+
+use state::live::Base;
+use state::plan::back::previous;
+use state::plan::guards::Allowed;
+use state::words::generation::Generation;
+use thiserror::Error;
+
+use crate::applied::{self, AppliedError};
+use crate::live;
+use crate::pipeline::{self, Errand, Failure, Planned, Request};
+use crate::run::journal::{self, JournalError};
+
+/// Why there is nothing to go back to.
+#[derive(Debug, Error)]
+pub enum BackError {
+    /// There is no plan.
+    #[error(transparent)]
+    Plan(#[from] Failure),
+    /// The journal is needed and cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The commit's tree cannot be read again.
+    #[error("cannot go back to {commit}: {cause}")]
+    Lost {
+        /// The commit.
+        commit: String,
+        /// Why not.
+        cause: Box<AppliedError>,
+    },
+    /// Nothing is live.
+    #[error("nothing is live on this host, so there is nothing to go back from")]
+    NothingLive,
+    /// It is live already.
+    #[error("{commit} is live already")]
+    IsLive {
+        /// What was asked for.
+        commit: String,
+    },
+    /// Going back twice would be going forward.
+    #[error(
+        "{held} was rolled back from already; `reconcile history` shows what was live before, and \
+         `reconcile rollback GEN` goes there"
+    )]
+    Already {
+        /// The commit that is held.
+        held: String,
+    },
+    /// No other commit is known.
+    #[error(
+        "no commit that was live before is known: the other slot holds none, and the journal names \
+         none; --rev makes any commit live"
+    )]
+    NoneBefore,
+    /// The generation is not known.
+    #[error(
+        "generation {0} is neither in the other slot nor in the journal; `reconcile history` shows \
+         those that are, and --rev makes any commit live"
+    )]
+    Unknown(Generation),
+}
+
+/// The plan that goes back: to the commit that was live before, or to the one of a generation.
+pub fn make_plan(
+    request: &Request,
+    generation: Option<Generation>,
+    allowed: Allowed,
+) -> Result<Planned, BackError> {
+    let read = live::read(&request.dirs).map_err(Failure::from)?;
+    let base = read.live.base.as_ref();
+    let base = base.filter(|base| base.record.generation != Generation(0));
+    let base = base.ok_or(BackError::NothingLive)?;
+    let commit = match generation {
+        None => before(request, base)?,
+        Some(generation) => of(request, base, generation)?,
+    };
+    let short = || commit.get(..12).unwrap_or(&commit).to_owned();
+    if commit == base.live_slot().commit {
+        return Err(BackError::IsLive { commit: short() });
+    }
+    let tree = applied::understand(request, &commit).map_err(|cause| BackError::Lost {
+        commit: short(),
+        cause: Box::new(cause),
+    })?;
+    Ok(pipeline::plan_for(
+        request,
+        tree,
+        read,
+        Errand::GoBack,
+        allowed,
+    )?)
+}
+
+/// The commit that was live before the one that is.
+fn before(request: &Request, base: &Base) -> Result<String, BackError> {
+    let commit = match previous(base) {
+        Some(slot) => slot.commit.clone(),
+        None => {
+            let entries = journal::read(&request.dirs.state)?.entries.into_iter();
+            let mut others = entries.rev().map(|entry| entry.commit);
+            let live = &base.live_slot().commit;
+            let other = others.find(|commit| commit != live);
+            other.ok_or(BackError::NoneBefore)?
+        }
+    };
+    if base.held() == Some(commit.as_str()) {
+        let held = commit.get(..12).unwrap_or(&commit).to_owned();
+        return Err(BackError::Already { held });
+    }
+    Ok(commit)
+}
+
+/// The commit of a generation: of the latest of that number, for a reboot begins to count anew.
+fn of(request: &Request, base: &Base, generation: Generation) -> Result<String, BackError> {
+    if generation == base.record.generation {
+        return Ok(base.live_slot().commit.clone());
+    }
+    if let Some(slot) = previous(base).filter(|slot| slot.generation == generation) {
+        return Ok(slot.commit.clone());
+    }
+    let entries = journal::read(&request.dirs.state)?.entries.into_iter();
+    let mut known = entries
+        .rev()
+        .filter(|entry| entry.generation == generation.0);
+    let entry = known.next().ok_or(BackError::Unknown(generation))?;
+    Ok(entry.commit)
+}
