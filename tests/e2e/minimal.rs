@@ -51,6 +51,15 @@ fn asked(calls: &Calls, what: &str) -> usize {
     calls.get(what).copied().unwrap_or_default()
 }
 
+/// What is there now and was not before; all else is as it was.
+fn made_since(before: &Held, after: &Held) -> Vec<Object> {
+    assert_eq!(after.counts(), before.counts());
+    assert_eq!(after.pins, before.pins);
+    assert_eq!(after.interfaces, before.interfaces);
+    let made = after.objects.difference(&before.objects);
+    made.copied().collect()
+}
+
 /// A commit of policy alone: its rows, and nothing else that lasts.
 fn rows_alone(plan: &Value, calls: &Calls) {
     assert_eq!(asked(calls, "rows"), rows(plan), "{calls:?}\n{plan:#}");
@@ -79,7 +88,9 @@ fn one_rule_among_ten_thousand_is_its_rows() {
         let (plan, calls) = apply(lab, &tree(82));
         rows_alone(&plan, &calls);
         assert!((1..=8).contains(&rows(&plan)), "{plan:#}");
-        assert_eq!(Held::by(&lab.alpha()), before);
+        let made = made_since(&before, &Held::by(&lab.alpha()));
+        // The map that a barrier puts in the place of another.
+        assert!(matches!(made[..], [Object::Map(_)]), "{made:?}");
     });
 }
 
@@ -110,13 +121,13 @@ fn an_address_makes_the_programs_of_its_container_anew_and_a_label_none() {
         assert_eq!(asked(&calls, "rows"), rows(&plan), "{calls:?}");
         let none = ["link create", "pin"].map(|what| asked(&calls, what));
         assert_eq!(none, [0; 2], "{calls:?}");
-        let after = Held::by(&lab.alpha());
-        let made: Vec<_> = after.objects.difference(&before.objects).collect();
+        let mut made = made_since(&before, &Held::by(&lab.alpha()));
+        // Each has a map of constants, and a barrier puts one in the place of another.
+        made.retain(|object| !matches!(object, Object::Map(_)));
         assert!(
             matches!(made[..], [Object::Program(_), Object::Program(_)]),
             "{made:?}"
         );
-        assert_eq!(after.counts(), before.counts());
     });
 }
 
