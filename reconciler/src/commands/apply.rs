@@ -211,6 +211,7 @@ fn show(request: &Request, planned: &Planned, out: Out) -> Result<Exit, Exit> {
     if out.quiet {
         // What nobody may miss, whoever asked for quiet.
         out.insist(&text::opened(&view, out.notes));
+        out.insist(&text::missing(&view, out.notes));
     }
     Ok(out.say(&text::plan(&view, out.data)))
 }

@@ -5,6 +5,7 @@ use state::words::names::FullName;
 
 use super::arguments::Global;
 use super::dirs;
+use crate::host::attachments::Wanted;
 use crate::live::{self, LiveError, Reading};
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
@@ -39,7 +40,7 @@ pub(crate) fn run(global: &Global, out: Out) -> Exit {
 
 fn read(global: &Global) -> Result<Status, LiveError> {
     let dirs = dirs(global);
-    let Reading { live, .. } = live::read(&dirs)?;
+    let Reading { live, .. } = live::read(&dirs, &Wanted::new())?;
     let mut status = Status::of(&live);
     let kernel = live::open(&dirs)?;
     for (name, found) in &live.containers {
