@@ -17,6 +17,7 @@ pub mod words;
 pub mod documents;
 pub mod desired;
 pub mod target;
+pub mod reach;
 pub mod live;
 pub mod diff;
 pub mod plan;

@@ -26,6 +26,7 @@ const STATE: &[Row] = &[
     row("documents", &["words"]),
     row("desired", &["words", "documents"]),
     row("target", &["words", "desired"]),
+    row("reach", &["words", "documents", "desired", "target"]),
     row("live", &["words", "target"]),
     row("diff", &["words", "target", "live"]),
     row("plan", &["words", "target", "live", "diff"]),

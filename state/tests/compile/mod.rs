@@ -5,6 +5,7 @@ mod change;
 mod endpoints;
 mod findings;
 mod hazards;
+mod reach;
 mod sentences;
 mod tables;
 

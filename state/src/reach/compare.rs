@@ -1,0 +1,246 @@
+//! Two views compared: each pair of classes once, then gathered into as few changes as say it all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use super::ports::PortSet;
+use super::regions::{self, Range};
+use super::view::{Seat, View};
+use crate::words::address::{Cidr, Family};
+use crate::words::identity::RulesetId;
+use crate::words::names::FullName;
+use crate::words::verdict::Direction;
+
+/// What becomes of flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Became {
+    /// They were denied, and are allowed.
+    Allowed,
+    /// They were allowed, and are denied.
+    Denied,
+}
+
+/// One end of flows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Party {
+    /// A container, of any host.
+    Container(FullName),
+    /// Addresses that are no container's.
+    Outside(Range),
+}
+
+/// Flows from each of some to each of others that become allowed, or denied.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Change {
+    /// With whom they begin to speak.
+    pub to: Vec<Party>,
+    /// Who begins.
+    pub from: Vec<Party>,
+    /// The family, where the other one does not change alike. `None` is every family in which both
+    /// ends have an address.
+    pub family: Option<Family>,
+    /// What becomes of them.
+    pub became: Became,
+    /// On which ports.
+    pub ports: PortSet,
+}
+
+/// What changes from one tree to another, by responder. Without an old tree, everything that the
+/// new one allows.
+pub fn changes(old: Option<&View>, new: &View) -> Vec<Change> {
+    let both = Both { old, new };
+    let classes = both.classes();
+    let mut memory = Memory::default();
+    let mut found = Gathered::default();
+    for (from, initiator) in classes.iter().enumerate() {
+        for (to, responder) in classes.iter().enumerate() {
+            if initiator.is_outside() && responder.is_outside() || alone(from, to, initiator) {
+                continue;
+            }
+            let by_family =
+                Family::ALL.map(|family| both.pair(initiator, responder, family, &mut memory));
+            found.take(from, to, by_family);
+        }
+    }
+    found.changes(&classes)
+}
+
+/// A class of one container, and itself.
+fn alone(from: usize, to: usize, class: &Class) -> bool {
+    from == to && class.parties.len() == 1
+}
+
+/// Parties that neither view tells apart.
+struct Class {
+    parties: Vec<Party>,
+    /// In the old view and in the new one, by family.
+    seats: [ByFamily; 2],
+}
+
+type ByFamily = [Option<Seat>; 2];
+
+impl Class {
+    fn is_outside(&self) -> bool {
+        matches!(self.parties.first(), Some(Party::Outside(_)))
+    }
+}
+
+struct Both<'a> {
+    old: Option<&'a View>,
+    new: &'a View,
+}
+
+/// Port sets by whose tables they stand in: of the old view (0) or the new one, host, ruleset.
+#[derive(Default)]
+struct Memory(BTreeMap<(usize, usize, RulesetId), Rc<PortSet>>);
+
+/// What a pair gains and loses in one family; `None` where it has no flow there.
+type Differs = Option<(PortSet, PortSet)>;
+
+impl Both<'_> {
+    fn views(&self) -> [Option<&View>; 2] {
+        [self.old, Some(self.new)]
+    }
+
+    fn classes(&self) -> Vec<Class> {
+        let mut classes: BTreeMap<(bool, [ByFamily; 2]), Vec<Party>> = BTreeMap::new();
+        let views = || self.views().into_iter().flatten();
+        let names: BTreeSet<&FullName> =
+            views().flat_map(|view| view.containers().keys()).collect();
+        for name in names {
+            let seats = self
+                .views()
+                .map(|view| Family::ALL.map(|family| view?.seat(name, family)));
+            let party = Party::Container(name.clone());
+            classes.entry((false, seats)).or_default().push(party);
+        }
+        let taken: BTreeSet<IpAddr> = views()
+            .flat_map(|view| view.containers().values())
+            .flat_map(|container| container.addresses.iter().copied())
+            .collect();
+        let rows = views().flat_map(|view| view.tables.iter());
+        let prefixes = rows.flat_map(|tables| tables.addresses.keys().copied());
+        for piece in regions::cut(prefixes) {
+            if taken.contains(&piece.sample) && piece.cidr == Cidr::from(piece.sample) {
+                continue;
+            }
+            let own = Family::of(piece.sample);
+            let seats = self.views().map(|view| {
+                Family::ALL.map(|family| {
+                    (family == own).then_some(())?;
+                    Some(view?.outside(piece.sample))
+                })
+            });
+            let mut except = piece.below;
+            except.retain(|cidr| !taken.contains(&cidr.addr()) || *cidr != Cidr::from(cidr.addr()));
+            let party = Party::Outside(Range {
+                cidr: piece.cidr,
+                except,
+            });
+            classes.entry((true, seats)).or_default().push(party);
+        }
+        classes
+            .into_iter()
+            .map(|((_, seats), parties)| Class { parties, seats })
+            .collect()
+    }
+
+    fn pair(&self, from: &Class, to: &Class, family: Family, memory: &mut Memory) -> Differs {
+        let at = |class: &Class, view: usize| class.seats[view][family as usize].clone();
+        let mut sets = [None, None];
+        let mut rulesets = [None, None];
+        for (index, view) in self.views().into_iter().enumerate() {
+            let (Some(view), Some(from), Some(to)) = (view, at(from, index), at(to, index)) else {
+                continue;
+            };
+            let egress = view.ruleset(&from, Direction::Egress, &to);
+            let ingress = view.ruleset(&to, Direction::Ingress, &from);
+            rulesets[index] = Some((egress.map(|r| r.1), ingress.map(|r| r.1)));
+            let egress = memory.ports(index, view, egress);
+            let ingress = memory.ports(index, view, ingress);
+            sets[index] = Some((egress, ingress));
+        }
+        if sets.iter().all(Option::is_none) {
+            return None;
+        }
+        // Rulesets are named by their content.
+        if rulesets[0] == rulesets[1] {
+            return Some(Default::default());
+        }
+        let [old, new] = sets.map(|sets| match sets {
+            Some((egress, ingress)) => egress.and(&ingress),
+            None => PortSet::default(),
+        });
+        Some((new.without(&old), old.without(&new)))
+    }
+}
+
+impl Memory {
+    fn ports(
+        &mut self,
+        index: usize,
+        view: &View,
+        ruleset: Option<(usize, RulesetId)>,
+    ) -> Rc<PortSet> {
+        let Some((home, ruleset)) = ruleset else {
+            let none = (index, usize::MAX, RulesetId(0));
+            let everything = || Rc::new(PortSet::everything());
+            return self.0.entry(none).or_insert_with(everything).clone();
+        };
+        let made = || Rc::new(PortSet::of(&view.tables[home], ruleset));
+        let key = (index, home, ruleset);
+        self.0.entry(key).or_insert_with(made).clone()
+    }
+}
+
+type Kind = (Option<Family>, Became, PortSet);
+
+/// Changes by responder's class, then by initiators.
+#[derive(Default)]
+struct Gathered(BTreeMap<(usize, Kind), BTreeSet<usize>>);
+
+impl Gathered {
+    fn take(&mut self, from: usize, to: usize, by_family: [Differs; 2]) {
+        let families: Vec<(Option<Family>, (PortSet, PortSet))> = match by_family {
+            [Some(v4), Some(v6)] if v4 == v6 => vec![(None, v4)],
+            [Some(v4), Some(v6)] => vec![(Some(Family::V4), v4), (Some(Family::V6), v6)],
+            [Some(only), None] | [None, Some(only)] => vec![(None, only)],
+            [None, None] => Vec::new(),
+        };
+        for (family, (gained, lost)) in families {
+            for (became, ports) in [(Became::Allowed, gained), (Became::Denied, lost)] {
+                if !ports.is_empty() {
+                    let kind = (family, became, ports);
+                    self.0.entry((to, kind)).or_default().insert(from);
+                }
+            }
+        }
+    }
+
+    fn changes(self, classes: &[Class]) -> Vec<Change> {
+        let mut alike: BTreeMap<(BTreeSet<usize>, Kind), Vec<usize>> = BTreeMap::new();
+        for ((to, kind), from) in self.0 {
+            alike.entry((from, kind)).or_default().push(to);
+        }
+        let parties = |indices: &mut dyn Iterator<Item = usize>| {
+            let mut parties: Vec<Party> = indices
+                .flat_map(|index| classes[index].parties.iter().cloned())
+                .collect();
+            parties.sort();
+            parties
+        };
+        let mut changes: Vec<Change> = alike
+            .into_iter()
+            .map(|((from, (family, became, ports)), to)| Change {
+                to: parties(&mut to.into_iter()),
+                from: parties(&mut from.into_iter()),
+                family,
+                became,
+                ports,
+            })
+            .collect();
+        changes.sort();
+        changes
+    }
+}
