@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use state::desired::{describe, describe_peers};
 use state::live::Base;
 use state::plan::rows;
+use state::reach::{Change, changes};
 use state::words::names::FullName;
 use thiserror::Error;
 
 use crate::live::Dirs;
-use crate::pipeline::{Planned, Request, Understood, understood};
+use crate::pipeline::{self, Planned, Request, Understood, understood};
 use crate::report::words::Words;
 use crate::run::copy::{self, CopyError};
 use crate::run::dirs::{self, DirsError};
@@ -93,6 +94,8 @@ pub struct Compared {
     pub new: Words,
     /// Why both are in rule ids, where they are.
     pub note: Option<String>,
+    /// Which flows become allowed or denied, where something is live and its tree can be read.
+    pub flows: Option<Vec<Change>>,
 }
 
 /// Live against planned, in words; in rule ids where the live tree can no longer be read. Peers are
@@ -114,6 +117,7 @@ pub fn words(request: &Request, planned: &Planned) -> Compared {
             old,
             new,
             note: None,
+            flows: None,
         };
     };
     match understand(request, &base.live_slot().commit) {
@@ -121,9 +125,17 @@ pub fn words(request: &Request, planned: &Planned) -> Compared {
             old: owned(&old),
             new: new(),
             note: None,
+            flows: flows(request, &old, planned),
         },
         Err(error) => by_rows(base, planned, &error),
     }
+}
+
+/// `None` where the live tree does not compile any more: it was compiled when it was applied, so
+/// this version's limits are others.
+fn flows(request: &Request, old: &Understood, planned: &Planned) -> Option<Vec<Change>> {
+    let view = |tree| pipeline::reach(tree, &request.host).ok();
+    Some(changes(Some(&view(old)?), &view(&planned.tree)?))
 }
 
 fn owned(tree: &Understood) -> Words {
@@ -154,6 +166,7 @@ fn by_rows(base: &Base, planned: &Planned, error: &AppliedError) -> Compared {
         note: Some(format!(
             "the live tree cannot be read ({error}): rules are shown by their ids"
         )),
+        flows: None,
     }
 }
 

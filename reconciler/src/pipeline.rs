@@ -17,6 +17,7 @@ use state::live::Live;
 use state::plan::collisions::{Collision, collisions};
 use state::plan::guards::{self, Allowed, Refusal};
 use state::plan::{Origin, Plan, plan};
+use state::reach::View;
 use state::target::{CompileError, Target, compile};
 use state::words::names::HostName;
 use state::words::problem::{Problem, Severity};
@@ -128,6 +129,15 @@ impl Understood {
             tree: id.tree().to_owned(),
         }
     }
+}
+
+/// What a valid tree says of every flow, as each host that it names judges it.
+///
+/// # Errors
+///
+/// As [`compile`].
+pub fn reach(tree: &Understood, host: &HostName) -> Result<View, CompileError> {
+    View::of(&tree.documents, host, &datapath())
 }
 
 /// From source and kernel to plan. Changes nothing.

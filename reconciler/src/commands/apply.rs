@@ -15,6 +15,7 @@ use crate::pipeline::{self, Failure, Planned, Request, Understood};
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::out::Out;
+use crate::report::reach;
 use crate::report::view::{View, short, view};
 use crate::report::{json, text};
 use crate::run::dirs;
@@ -217,6 +218,7 @@ fn show(request: &Request, planned: &Planned, out: Out) -> Result<Exit, Exit> {
 fn view_of(request: &Request, planned: &Planned) -> View {
     let words = applied::words(request, planned);
     let mut view = view(&planned.plan, &words.old, &words.new);
+    view.flows = words.flows.as_deref().map(reach::flows);
     view.warnings.extend(words.note);
     if planned.target.containers.is_empty() {
         let host = &planned.tree.desired.host;

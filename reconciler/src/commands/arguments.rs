@@ -138,6 +138,13 @@ pub enum Command {
     /// Exits with 3 where a finding is an error; a warning is none. With -v it also names what was
     /// left out, what `ignoreKinds` skipped, and what is accepted without effect.
     Validate,
+    /// Say which flows two commits differ on: who may reach whom, or may no more.
+    ///
+    /// From git alone: needs no root and no kernel. Both trees are judged for every host that they
+    /// name. With -o markdown for a merge request.
+    ///
+    /// Example: reconcile diff origin/main..HEAD
+    Diff(DiffArguments),
     /// Say what is live: the commit, and each container's programs, flows and drops.
     ///
     /// All of it is read from the kernel; no tree is looked at, whatever -C says. Needs root.
@@ -180,6 +187,18 @@ pub struct ExplainArguments {
     pub live: bool,
 }
 
+/// What to compare.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of diff")]
+pub struct DiffArguments {
+    /// Two commits, as git names them: OLD..NEW. An end that is left out is HEAD.
+    #[arg(value_name = "OLD..NEW")]
+    pub range: String,
+    /// Exit with 2 where a flow changes.
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
 /// How to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -187,6 +206,8 @@ pub enum Output {
     Text,
     /// For programs: one JSON document, with formatVersion.
     Json,
+    /// For a merge request: `diff` alone.
+    Markdown,
 }
 
 /// When to use colours.

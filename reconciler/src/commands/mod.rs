@@ -19,6 +19,7 @@ mod failure;
 mod problems;
 mod apply;
 mod validate;
+mod diff;
 mod explain;
 mod status;
 mod detach;
@@ -34,11 +35,16 @@ pub fn run(cli: &Cli) -> ExitCode {
         ColorWhen::Always => Some(true),
         ColorWhen::Never => Some(false),
     };
+    if global.output == Output::Markdown && !matches!(cli.command, Some(Command::Diff(_))) {
+        let message = "-o markdown is for diff alone";
+        return told(&Cli::command().error(ErrorKind::ArgumentConflict, message));
+    }
     let out = Out::new(global.output == Output::Json, global.quiet, colour);
     trace(global.verbose, out);
     let exit = match &cli.command {
         None => apply::run(global, &cli.apply, out),
         Some(Command::Validate) => validate::run(global, out),
+        Some(Command::Diff(arguments)) => diff::run(global, arguments, out),
         Some(Command::Status) => status::run(global, out),
         Some(Command::Explain(arguments)) => explain::run(global, arguments, out),
         Some(Command::Detach) => detach::run(global, out),

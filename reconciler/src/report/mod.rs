@@ -10,6 +10,7 @@ pub mod status;
 pub mod view;
 mod container;
 mod objects;
+pub mod reach;
 pub mod text;
 pub mod json;
 pub mod problem;

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::escape::escape;
 use super::plural::plural;
+use super::reach;
 use super::view::{Action, Object, Openness, PolicyLine, View, short};
 
 /// How to write on this terminal.
@@ -25,8 +26,8 @@ impl Style {
     }
 }
 
-const RED: u8 = 31;
-const GREEN: u8 = 32;
+pub(super) const RED: u8 = 31;
+pub(super) const GREEN: u8 = 32;
 const YELLOW: u8 = 33;
 
 /// How many containers are named where many change in the same way.
@@ -46,6 +47,10 @@ pub fn plan(view: &View, style: Style) -> String {
     out.push('\n');
     for object in &view.objects {
         block(&mut out, object, style);
+    }
+    if let Some(flows) = view.flows.as_ref().filter(|flows| !flows.is_empty()) {
+        let _ = writeln!(out, "{}", reach::counts(flows));
+        let _ = writeln!(out, "{}", reach::blocks(flows, style));
     }
     for change in &view.openness {
         out.push_str(&becomes(change, style));

@@ -6,6 +6,7 @@ use state::plan::{Kind, Plan};
 use state::words::verdict::ByDirection;
 
 use super::objects::{Objects, untold};
+use super::reach::FlowChange;
 use super::words::{self, Line, Words};
 
 /// What becomes of an object.
@@ -113,6 +114,9 @@ pub struct View {
     pub unsettled: bool,
     /// What becomes of what.
     pub objects: Vec<Object>,
+    /// Which flows become allowed or denied; `None` where nothing is live yet, or its tree cannot
+    /// be read.
+    pub flows: Option<Vec<FlowChange>>,
     /// Who becomes open or isolated.
     pub openness: Vec<Openness>,
     /// What a person should know.
@@ -212,6 +216,7 @@ pub fn view(plan: &Plan, old: &Words, new: &Words) -> View {
         slot: plan.to.slot.to_string(),
         unsettled: plan.unsettled,
         objects: list,
+        flows: None,
         openness: plan
             .opens
             .iter()

@@ -1,0 +1,82 @@
+//! `reconcile diff`: which flows two commits differ on. From git alone: no root, no kernel.
+
+use state::reach::changes;
+
+use super::arguments::{DiffArguments, Global, Output};
+use super::{failure, problems, request};
+use crate::pipeline::{self, Request, Understood};
+use crate::report::escape::escape;
+use crate::report::exit::Exit;
+use crate::report::json;
+use crate::report::out::Out;
+use crate::report::reach::{self, Comparison};
+
+/// Runs it.
+pub(crate) fn run(global: &Global, arguments: &DiffArguments, out: Out) -> Exit {
+    let comparison = match compare(global, arguments, out) {
+        Ok(comparison) => comparison,
+        Err(exit) => return exit,
+    };
+    match global.output {
+        Output::Text => out.data(&reach::text(&comparison, out.data)),
+        Output::Markdown => out.data(&reach::markdown(&comparison)),
+        Output::Json => match json::document(&comparison) {
+            Ok(text) => out.data(&text),
+            Err(error) => {
+                out.error(&error.to_string());
+                return Exit::Failed;
+            }
+        },
+    }
+    if arguments.detailed_exitcode && !comparison.flows.is_empty() {
+        Exit::Pending
+    } else {
+        Exit::Done
+    }
+}
+
+fn compare(global: &Global, arguments: &DiffArguments, out: Out) -> Result<Comparison, Exit> {
+    let usage = |message: &str| {
+        out.error(message);
+        Exit::Usage
+    };
+    if global.rev.is_some() || global.worktree {
+        return Err(usage(
+            "diff names its commits itself: leave out --rev and --worktree",
+        ));
+    }
+    let request = request(global).map_err(|message| usage(&message))?;
+    let (old, new) = revisions(&arguments.range);
+    let (old, new) = (tree(&request, old, out)?, tree(&request, new, out)?);
+    let view = |tree: &Understood| {
+        pipeline::reach(tree, &request.host).map_err(|error| {
+            out.error(&escape(&error.to_string()));
+            Exit::Invalid
+        })
+    };
+    let changes = changes(Some(&view(&old)?), &view(&new)?);
+    Ok(Comparison::of(&old.origin(), &new.origin(), &changes))
+}
+
+/// The ends of `A..B`; an end that is left out, and the second one of `A`, is `HEAD`.
+fn revisions(range: &str) -> (&str, &str) {
+    let (old, new) = range.split_once("..").unwrap_or((range, ""));
+    (or_head(old), or_head(new))
+}
+
+fn or_head(rev: &str) -> &str {
+    if rev.is_empty() { "HEAD" } else { rev }
+}
+
+fn tree(request: &Request, rev: &str, out: Out) -> Result<Understood, Exit> {
+    let mut source = request.source.clone();
+    source.rev = Some(rev.to_owned());
+    let tree = pipeline::understand(&source, &request.host)
+        .map_err(|error| failure::source(&error, out))?;
+    if !tree.is_valid() {
+        out.note(&format!("{}:\n", escape(rev)));
+        problems::warn(&tree.problems, &tree.source.tree, out);
+        return Err(Exit::Invalid);
+    }
+    Ok(tree)
+}
