@@ -117,6 +117,8 @@ fn every_field_is_documented() {
         printed.note("plan", &lab.reconcile(&["-o", "json"]).ended(0));
         lab.repository().hold(&tree());
         lab.repository().commit("no policy");
+        let diff = lab.reconcile(&["diff", "HEAD~1..HEAD", "-o", "json"]);
+        printed.note("diff", &diff.ended(0));
         printed.note("plan", &lab.reconcile(&["-n", "-o", "json"]).ended(0));
         printed.note("status", &lab.reconcile(&["status", "-o", "json"]).ended(0));
 

@@ -19,3 +19,4 @@ mod refuse;
 mod privilege;
 mod killed;
 mod json;
+mod diff;

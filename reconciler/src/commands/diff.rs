@@ -17,21 +17,20 @@ pub(crate) fn run(global: &Global, arguments: &DiffArguments, out: Out) -> Exit 
         Ok(comparison) => comparison,
         Err(exit) => return exit,
     };
-    match global.output {
-        Output::Text => out.data(&reach::text(&comparison, out.data)),
-        Output::Markdown => out.data(&reach::markdown(&comparison)),
+    let text = match global.output {
+        Output::Text => reach::text(&comparison, out.data),
+        Output::Markdown => reach::markdown(&comparison),
         Output::Json => match json::document(&comparison) {
-            Ok(text) => out.data(&text),
+            Ok(text) => text,
             Err(error) => {
                 out.error(&error.to_string());
                 return Exit::Failed;
             }
         },
-    }
-    if arguments.detailed_exitcode && !comparison.flows.is_empty() {
-        Exit::Pending
-    } else {
-        Exit::Done
+    };
+    match out.data(&text) {
+        Exit::Done if arguments.detailed_exitcode && !comparison.flows.is_empty() => Exit::Pending,
+        exit => exit,
     }
 }
 

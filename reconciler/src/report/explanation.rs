@@ -11,7 +11,7 @@ use state::words::names::HostName;
 use state::words::verdict::{ByDirection, Decision, Direction, Permit, Verdict};
 
 use super::escape::escape;
-use super::text::Style;
+use super::style::Style;
 use super::view::short;
 
 /// The answer.

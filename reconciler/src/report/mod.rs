@@ -3,6 +3,7 @@
 pub mod escape;
 pub mod exit;
 pub mod plural;
+pub mod style;
 pub mod out;
 pub mod words;
 pub mod explanation;

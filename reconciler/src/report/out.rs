@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use super::exit::Exit;
-use super::text::Style;
+use super::style::Style;
 
 /// Where output goes, and how.
 #[derive(Clone, Copy, Debug)]

@@ -13,7 +13,7 @@ use state::words::problem::{Problem, Severity};
 use unicode_width::UnicodeWidthChar;
 
 use super::escape::escape;
-use super::text::Style;
+use super::style::Style;
 
 const RED: u8 = 31;
 const YELLOW: u8 = 33;

@@ -9,7 +9,7 @@ use state::reach::{Became, Change, Party};
 
 use super::escape::escape;
 use super::plural::plural;
-use super::text::{GREEN, RED, Style};
+use super::style::{GREEN, RED, Style};
 use super::view::short;
 
 /// Flows from each of some to each of others that change alike.

@@ -12,7 +12,7 @@ use state::words::address::Family;
 use state::words::names::FullName;
 
 use super::escape::escape;
-use super::text::Style;
+use super::style::Style;
 use super::view::short;
 
 /// What is live.

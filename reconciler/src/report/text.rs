@@ -6,29 +6,8 @@ use std::fmt::Write;
 use super::escape::escape;
 use super::plural::plural;
 use super::reach;
+use super::style::{GREEN, RED, Style, YELLOW};
 use super::view::{Action, Object, Openness, PolicyLine, View, short};
-
-/// How to write on this terminal.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Style {
-    /// Whether colours may be used.
-    pub colour: bool,
-}
-
-impl Style {
-    /// The text in a colour (a number of ECMA-48 SGR), where colours may be used.
-    pub fn paint(self, colour: u8, text: &str) -> String {
-        if self.colour {
-            format!("\u{1b}[{colour}m{text}\u{1b}[0m")
-        } else {
-            text.to_owned()
-        }
-    }
-}
-
-pub(super) const RED: u8 = 31;
-pub(super) const GREEN: u8 = 32;
-const YELLOW: u8 = 33;
 
 /// How many containers are named where many change in the same way.
 const NAMED: usize = 3;
