@@ -8,6 +8,7 @@
 
 use std::path::PathBuf;
 
+use bpf::conntrack::{Connection, ReadError, Subject};
 use bpf::object::datapath;
 use state::desired::{self, Desired};
 use state::diff::diff;
@@ -15,11 +16,12 @@ use state::documents::tree::Tree;
 use state::documents::{self, Documents};
 use state::live::Live;
 use state::plan::collisions::{Collision, collisions};
+use state::plan::cuts::{Cuts, Entry, cuts};
 use state::plan::guards::{self, Allowed, Refusal};
-use state::plan::{Origin, Plan, plan};
+use state::plan::{Kind, Origin, Plan, plan};
 use state::reach::View;
 use state::target::{CompileError, Target, compile};
-use state::words::names::HostName;
+use state::words::names::{FullName, HostName};
 use state::words::problem::{Problem, Severity};
 use thiserror::Error;
 
@@ -61,6 +63,8 @@ pub struct Planned {
     pub live: Live,
     /// What is to be done.
     pub plan: Plan,
+    /// Which live connections that would cut.
+    pub cuts: Cuts,
 }
 
 /// Why there is no plan.
@@ -78,6 +82,9 @@ pub enum Failure {
     /// The kernel or the host cannot be read.
     #[error(transparent)]
     Live(#[from] LiveError),
+    /// The live connections cannot be read.
+    #[error(transparent)]
+    Connections(#[from] ReadError),
     /// Something of others stands in the way.
     #[error("something that is not ours stands in the way")]
     Collisions(Vec<Collision>),
@@ -166,12 +173,24 @@ pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure
     let differences = diff(&target, &read.live, &datapath);
     let plan = plan(&target, &read.live, &differences, &tree.origin());
     tracing::info!(operations = plan.steps.len(), "plan made");
-    let refusal = guards::check(&plan, &target, &read.live, allowed).err();
+    let cuts = match plan.kind {
+        Kind::Commit => cuts(
+            entries(&request.dirs, &read.live)?.into_iter(),
+            &read.live,
+            &target,
+        ),
+        _ => Cuts::default(),
+    };
+    let refusal = guards::check(&plan, &target, &read.live, allowed);
+    let refusal = refusal
+        .and_then(|()| guards::check_cuts(&cuts, allowed))
+        .err();
     let planned = Planned {
         tree,
         target,
         live: read.live,
         plan,
+        cuts,
     };
     match refusal {
         None => Ok(planned),
@@ -180,6 +199,42 @@ pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure
             planned: Box::new(planned),
         }),
     }
+}
+
+/// The connections of all live containers that go on. One whose maps are missing has none.
+fn entries(dirs: &Dirs, live: &Live) -> Result<Vec<Entry>, Failure> {
+    let mut entries = Vec::new();
+    let Some(kernel) = live::open(dirs)? else {
+        return Ok(entries);
+    };
+    for container in live.containers.keys().filter(|name| live.is_live(name)) {
+        let connections = match kernel.connections(container) {
+            Err(ReadError::NoConnections(_)) => continue,
+            connections => connections?,
+        };
+        entries.extend(connections.iter().filter_map(|c| entry(container, c)));
+    }
+    Ok(entries)
+}
+
+/// `None` where it has ended or expired, or is a record of fragments.
+fn entry(container: &FullName, connection: &Connection) -> Option<Entry> {
+    let Subject::Flow {
+        peer_port,
+        own_port,
+    } = connection.subject
+    else {
+        return None;
+    };
+    let ended = connection.reset || connection.closed == (true, true);
+    (!ended && connection.expires_in_s >= 0).then(|| Entry {
+        container: container.clone(),
+        peer: connection.peer,
+        protocol: connection.protocol,
+        own_port,
+        peer_port,
+        initiator: connection.initiator,
+    })
 }
 
 /// The tree's directory: `-C`, else the working directory where it holds `plumbline.yaml`.

@@ -20,3 +20,4 @@ mod privilege;
 mod killed;
 mod json;
 mod diff;
+mod cuts;

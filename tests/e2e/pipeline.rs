@@ -38,6 +38,7 @@ pub(crate) fn planned(request: &Request) -> Planned {
     let allowed = Allowed {
         max_prune: MaxPrune::Percent(100),
         empty: true,
+        max_cut: None,
     };
     make_plan(request, allowed).unwrap()
 }

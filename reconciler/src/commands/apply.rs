@@ -16,7 +16,7 @@ use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::out::Out;
 use crate::report::reach;
-use crate::report::view::{View, short, view};
+use crate::report::view::{CutsView, View, short, view};
 use crate::report::{json, text};
 use crate::run::dirs;
 use crate::run::journal::{self, Entry};
@@ -38,6 +38,7 @@ pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit
     let allowed = Allowed {
         max_prune: arguments.max_prune,
         empty: arguments.allow_empty,
+        max_cut: arguments.max_cut,
     };
     if arguments.dry_run {
         return dry_run(&request, arguments, allowed, out);
@@ -218,6 +219,7 @@ fn show(request: &Request, planned: &Planned, out: Out) -> Result<Exit, Exit> {
 fn view_of(request: &Request, planned: &Planned) -> View {
     let words = applied::words(request, planned);
     let mut view = view(&planned.plan, &words.old, &words.new);
+    view.cuts = CutsView::of(&planned.cuts);
     view.flows = words.flows.as_deref().map(reach::flows);
     view.warnings.extend(words.note);
     if planned.target.containers.is_empty() {

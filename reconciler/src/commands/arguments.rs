@@ -118,6 +118,9 @@ pub struct ApplyArguments {
     /// a percentage of those that are live.
     #[arg(long, value_name = "N", default_value = "50%")]
     pub max_prune: MaxPrune,
+    /// How many live connections a run may cut. Default: any number.
+    #[arg(long, value_name = "N")]
+    pub max_cut: Option<usize>,
 }
 
 impl ApplyArguments {
@@ -127,6 +130,7 @@ impl ApplyArguments {
             || self.detailed_exitcode
             || self.allow_empty
             || self.max_prune != MaxPrune::default()
+            || self.max_cut.is_some()
     }
 }
 

@@ -28,6 +28,10 @@ pub(crate) fn tell(failure: &Failure, out: Out) -> Exit {
                 Exit::Failed
             }
         }
+        Failure::Connections(error) => {
+            out.error(&escape(&error.to_string()));
+            Exit::Failed
+        }
         Failure::Collisions(list) => {
             for collision in list {
                 out.error(&escape(&collision.to_string()));

@@ -8,6 +8,7 @@ use state::plan::Origin;
 use state::words::flow::Flow;
 use state::words::identity::RuleId;
 use state::words::names::HostName;
+use state::words::ports::name_of;
 use state::words::verdict::{ByDirection, Decision, Direction, Permit, Verdict};
 
 use super::escape::escape;
@@ -128,21 +129,11 @@ impl FlowView {
             verdict: if verdict.allows() { ALLOWED } else { DENIED },
             from: end(flow.source),
             to: end(flow.destination),
-            protocol: protocol(flow.protocol),
+            protocol: name_of(flow.protocol),
             port: flow.port,
             egress: side(Direction::Egress),
             ingress: side(Direction::Ingress),
         }
-    }
-}
-
-fn protocol(number: u8) -> String {
-    use state::words::ports::Protocol;
-    match (Protocol::from_number(number), number) {
-        (Some(protocol), _) => protocol.to_string(),
-        (None, 1) => "ICMP".to_owned(),
-        (None, 58) => "ICMPv6".to_owned(),
-        (None, number) => number.to_string(),
     }
 }
 

@@ -4,10 +4,10 @@
 use std::fmt::Write;
 
 use super::escape::escape;
-use super::plural::plural;
+use super::plural::{plural, thousands};
 use super::reach;
 use super::style::{GREEN, RED, Style, YELLOW};
-use super::view::{Action, Object, Openness, PolicyLine, View, short};
+use super::view::{Action, CutsView, Object, Openness, PolicyLine, View, short};
 
 /// How many containers are named where many change in the same way.
 const NAMED: usize = 3;
@@ -31,6 +31,7 @@ pub fn plan(view: &View, style: Style) -> String {
         let _ = writeln!(out, "{}", reach::counts(flows));
         let _ = writeln!(out, "{}", reach::blocks(flows, style));
     }
+    cut(&mut out, &view.cuts, style);
     for change in &view.openness {
         out.push_str(&becomes(change, style));
     }
@@ -38,11 +39,28 @@ pub fn plan(view: &View, style: Style) -> String {
         let line = format!("! {}", escape(warning));
         let _ = writeln!(out, "{}", style.paint(YELLOW, &line));
     }
-    if !view.openness.is_empty() || !view.warnings.is_empty() {
+    if !view.openness.is_empty() || !view.warnings.is_empty() || view.cuts.count > 0 {
         out.push('\n');
     }
     let _ = writeln!(out, "{}", counts(view));
     out
+}
+
+/// Which live connections are cut.
+fn cut(out: &mut String, cuts: &CutsView, style: Style) {
+    if cuts.count == 0 {
+        return;
+    }
+    let (count, of) = (thousands(cuts.count), thousands(cuts.of));
+    let line = format!("! {count} of {of} connections would be cut");
+    let _ = writeln!(out, "{}", style.paint(RED, &line));
+    for connection in &cuts.named {
+        let _ = writeln!(out, "    {}", escape(connection));
+    }
+    if cuts.named.len() < cuts.count {
+        let more = thousands(cuts.count - cuts.named.len());
+        let _ = writeln!(out, "    and {more} more");
+    }
 }
 
 /// The lines of those who become open, alone.

@@ -2,6 +2,7 @@
 //! JSON are both made from this, so neither can say what the other does not.
 
 use serde::Serialize;
+use state::plan::cuts::Cuts;
 use state::plan::{Kind, Plan};
 use state::words::verdict::ByDirection;
 
@@ -70,6 +71,32 @@ pub struct Openness {
     pub open: bool,
 }
 
+/// How many live connections a plan cuts, and the first of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CutsView {
+    /// How many.
+    pub count: usize,
+    /// Of how many that go on in live.
+    pub of: usize,
+    /// The first, by who began them.
+    pub named: Vec<String>,
+}
+
+impl CutsView {
+    /// How many are named.
+    const NAMED: usize = 10;
+
+    /// From what was computed.
+    pub fn of(cuts: &Cuts) -> Self {
+        let named = cuts.cut.iter().take(Self::NAMED);
+        Self {
+            count: cuts.cut.len(),
+            of: cuts.of,
+            named: named.map(ToString::to_string).collect(),
+        }
+    }
+}
+
 /// How many of what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -117,6 +144,8 @@ pub struct View {
     /// Which flows become allowed or denied; `None` where nothing is live yet, or its tree cannot
     /// be read.
     pub flows: Option<Vec<FlowChange>>,
+    /// Which live connections are cut.
+    pub cuts: CutsView,
     /// Who becomes open or isolated.
     pub openness: Vec<Openness>,
     /// What a person should know.
@@ -217,6 +246,7 @@ pub fn view(plan: &Plan, old: &Words, new: &Words) -> View {
         unsettled: plan.unsettled,
         objects: list,
         flows: None,
+        cuts: CutsView::default(),
         openness: plan
             .opens
             .iter()

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Plan;
+use super::cuts::Cuts;
 use crate::live::Live;
 use crate::target::Target;
 use crate::words::names::FullName;
@@ -55,11 +56,20 @@ pub struct Allowed {
     pub max_prune: MaxPrune,
     /// `--allow-empty`.
     pub empty: bool,
+    /// `--max-cut`.
+    pub max_cut: Option<usize>,
 }
 
 /// Why a plan is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// Too many live connections would be cut.
+    Cut {
+        /// How many.
+        cut: usize,
+        /// What was allowed.
+        allowed: usize,
+    },
     /// The tree has no container for this host, and live has some.
     Empty {
         /// How many live has.
@@ -81,6 +91,10 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Cut { cut, allowed } => write!(
+                f,
+                "{cut} connections would be cut: more than --max-cut {allowed} allows"
+            ),
             Self::Empty { live } => write!(
                 f,
                 "the tree has no container for this host, and {live} would be removed; \
@@ -148,6 +162,15 @@ pub fn check(plan: &Plan, target: &Target, live: &Live, allowed: Allowed) -> Res
         });
     }
     Ok(())
+}
+
+/// Checks how many live connections a plan would cut.
+pub fn check_cuts(cuts: &Cuts, allowed: Allowed) -> Result<(), Refusal> {
+    let cut = cuts.cut.len();
+    match allowed.max_cut {
+        Some(allowed) if cut > allowed => Err(Refusal::Cut { cut, allowed }),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

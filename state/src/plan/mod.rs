@@ -26,6 +26,7 @@ pub mod operation;
 pub mod order;
 pub mod openness;
 pub mod rows;
+pub mod cuts;
 pub mod guards;
 pub mod collisions;
 

@@ -42,6 +42,13 @@ impl Constants {
         constants
     }
 
+    /// Its addresses, IPv4 first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        [self.v4.map(IpAddr::from), self.v6.map(IpAddr::from)]
+            .into_iter()
+            .flatten()
+    }
+
     /// Their content.
     pub fn write(&self, bytes: &mut Canonical) {
         bytes.number(self.endpoint.0.into());

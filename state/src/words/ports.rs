@@ -43,6 +43,16 @@ impl fmt::Display for Protocol {
     }
 }
 
+/// The name of a protocol by its number in the IP header, or that number.
+pub fn name_of(protocol: u8) -> String {
+    match (Protocol::from_number(protocol), protocol) {
+        (Some(protocol), _) => protocol.to_string(),
+        (None, 1) => "ICMP".to_owned(),
+        (None, 58) => "ICMPv6".to_owned(),
+        (None, number) => number.to_string(),
+    }
+}
+
 /// A port's name: an IANA service name (RFC 6335, section 5.1): 1 to 15 of `[a-z0-9-]`.
 pub type PortName = Arc<str>;
 

@@ -62,6 +62,7 @@ fn what_is_lost_is_counted_against_what_is_live() {
             let allowed = Allowed {
                 max_prune: *max_prune,
                 empty: *empty,
+                max_cut: None,
             };
             let refusal = check(&planned.plan, &planned.target, &planned.live, allowed).err();
             let live = isolation(&trees[0]).len();
@@ -110,6 +111,7 @@ fn the_ends_of_max_prune() {
             let allowed = Allowed {
                 max_prune,
                 empty: true,
+                max_cut: None,
             };
             check(&plan, &target, &live, allowed).is_err()
         };
@@ -143,6 +145,7 @@ fn what_a_run_that_died_has_left_is_no_loss() {
         let allowed = Allowed {
             max_prune: MaxPrune::Containers(0),
             empty: false,
+            max_cut: None,
         };
         let refusal = check(&undo.plan, &undo.target, &undo.live, allowed);
         law(refusal.is_ok(), "it is undone without a question")?;

@@ -1,0 +1,283 @@
+//! Which live connections a plan would cut is what then happens to them.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::thread;
+use std::time::Duration;
+
+use rig::lab::Lab;
+use rig::netns::Netns;
+use rig::traffic::{Exchange, Listen, Protocol, Service};
+use rig::tree::{Container, Policy, Rule, Tree};
+use rig::wait::LIMIT;
+use state::plan::cuts;
+
+use crate::pipeline::{apply, planned, request};
+
+const NAMES: [&str; 3] = ["shop/a", "shop/b", "shop/c"];
+const PORTS: [u16; 2] = [80, 81];
+/// How long who is cut is listened to in vain.
+const IN_VAIN: Duration = Duration::from_millis(300);
+
+fn containers() -> [Container; 3] {
+    let all = [1, 2, 3].map(|number| (NAMES[usize::from(number) - 1], number));
+    all.map(|(name, number)| Container::numbered(name, number).label("name", &name[5..]))
+}
+
+/// A seed that is printed, and one number after the other from it (Numerical Recipes, 7.1).
+struct Random(u64);
+
+impl Random {
+    fn new() -> Self {
+        let given = std::env::var("PLUMBLINE_SEED").ok();
+        let seed = given.map_or_else(
+            || u64::from(std::process::id()),
+            |text| text.parse().unwrap(),
+        );
+        println!("PLUMBLINE_SEED={seed}");
+        Self(seed)
+    }
+
+    fn below(&mut self, most: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % most
+    }
+}
+
+fn rules(random: &mut Random) -> Vec<Rule> {
+    let count = random.below(3);
+    let rule = |random: &mut Random| {
+        let rule = match random.below(3) {
+            0 => Rule::new().block(["10.44.0.0/30", "fd44::/126"][random.below(2)], &[]),
+            _ => Rule::new().containers(&[("name", &NAMES[random.below(3)][5..])]),
+        };
+        match random.below(3) {
+            0 => rule,
+            1 => rule.port("TCP", PORTS[random.below(2)]),
+            _ => rule
+                .port("UDP", PORTS[random.below(2)])
+                .port("TCP", PORTS[random.below(2)]),
+        }
+    };
+    (0..count).map(|_| rule(random)).collect()
+}
+
+/// A tree in which each direction of each container is open, closed, or in between. `round` makes
+/// it another target than the one before, whatever came out.
+fn tree(random: &mut Random, round: usize) -> Tree {
+    let mut tree = containers().iter().fold(Tree::new(), Tree::container);
+    for name in NAMES {
+        let select = [("name", &name[5..])];
+        if random.below(2) == 0 {
+            let policy = Policy::new(&format!("{name}-in")).select(&select);
+            tree = tree.policy(&policy.ingress(&rules(random)));
+        }
+        if random.below(3) == 0 {
+            let policy = Policy::new(&format!("{name}-out")).select(&select);
+            tree = tree.policy(&policy.egress(&rules(random)));
+        }
+    }
+    let port = 1_000 + u16::try_from(round).unwrap();
+    let another = Policy::new("shop/round").select(&[("name", "a")]);
+    tree.policy(&another.ingress(&[Rule::new().block("203.0.113.0/24", &[]).port("TCP", port)]))
+}
+
+enum Socket {
+    Tcp(TcpStream),
+    Udp(UdpSocket),
+}
+
+/// A connection that has been proven once.
+struct Alive {
+    socket: Socket,
+    protocol: u8,
+    from: SocketAddr,
+    to: SocketAddr,
+}
+
+impl Alive {
+    fn open(protocol: u8, from: &Netns, to: SocketAddr) -> Option<Self> {
+        let (socket, local) = from.run(|| match protocol {
+            6 => {
+                let stream = TcpStream::connect_timeout(&to, IN_VAIN).ok()?;
+                let local = stream.local_addr().unwrap();
+                Some((Socket::Tcp(stream), local))
+            }
+            _ => {
+                let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+                let socket = UdpSocket::bind(any).unwrap();
+                socket.connect(to).unwrap();
+                let local = socket.local_addr().unwrap();
+                Some((Socket::Udp(socket), local))
+            }
+        })?;
+        let mut alive = Self {
+            socket,
+            protocol,
+            from: local,
+            to,
+        };
+        alive.echoes(IN_VAIN).then_some(alive)
+    }
+
+    /// Sends a byte, and says whether it comes back in time.
+    fn echoes(&mut self, within: Duration) -> bool {
+        let mut byte = [0];
+        match &mut self.socket {
+            Socket::Tcp(stream) => {
+                stream.set_read_timeout(Some(within)).unwrap();
+                stream.write_all(b"x").is_ok() && stream.read_exact(&mut byte).is_ok()
+            }
+            Socket::Udp(socket) => {
+                socket.set_read_timeout(Some(within)).unwrap();
+                socket.send(b"x").is_ok() && socket.recv(&mut byte).is_ok()
+            }
+        }
+    }
+
+    fn is(&self, connection: &cuts::Connection) -> bool {
+        let end = |end: &cuts::End| SocketAddr::new(end.address, end.port);
+        (self.protocol, self.from, self.to)
+            == (
+                connection.protocol,
+                end(&connection.from),
+                end(&connection.to),
+            )
+    }
+}
+
+fn open_all(nets: &[Netns; 3]) -> Vec<Alive> {
+    let ends = || containers().into_iter().zip(nets);
+    thread::scope(|scope| {
+        let mut opening = Vec::new();
+        for (from, net) in ends() {
+            for (to, _) in ends().filter(|(to, _)| to.name != from.name) {
+                for address in &to.addresses {
+                    let address: IpAddr = address.parse().unwrap();
+                    for (protocol, port) in
+                        [6, 17].iter().flat_map(|p| PORTS.map(|port| (*p, port)))
+                    {
+                        let to = SocketAddr::new(address, port);
+                        opening.push(scope.spawn(move || Alive::open(protocol, net, to)));
+                    }
+                }
+            }
+        }
+        let opened = opening.into_iter().map(|thread| thread.join().unwrap());
+        opened.flatten().collect()
+    })
+}
+
+#[test]
+fn what_a_plan_would_cut_is_what_it_cuts() {
+    Lab::run("cuts", |lab| {
+        let mut random = Random::new();
+        let mut commit = |random: &mut Random, round| {
+            lab.repository().hold(&tree(random, round));
+            lab.repository().commit(&format!("tree {round}"))
+        };
+        let first = commit(&mut random, 0);
+        apply(&request(lab, &first));
+        let nets = NAMES.map(|name| lab.alpha().container(name));
+        let services: Vec<Service> = nets
+            .iter()
+            .zip(containers())
+            .map(|(net, container)| {
+                let on = container.addresses.iter().flat_map(|address| {
+                    let address = address.parse().unwrap();
+                    [Protocol::Tcp, Protocol::Udp]
+                        .into_iter()
+                        .flat_map(move |protocol| {
+                            PORTS.map(|port| Listen::on(protocol, address, port))
+                        })
+                });
+                Service::start(net, &on.collect::<Vec<_>>())
+            })
+            .collect();
+        let (mut cut, mut kept) = (0, 0);
+        for round in 1..=8 {
+            let mut alive = open_all(&nets);
+            let request = request(lab, &commit(&mut random, round));
+            let predicted = planned(&request).cuts;
+            assert!(predicted.of >= alive.len(), "{predicted:?}");
+            apply(&request);
+            let went_on: BTreeSet<usize> = thread::scope(|scope| {
+                let asking = alive.iter_mut().enumerate().map(|(at, connection)| {
+                    let cut = predicted.cut.iter().any(|c| connection.is(c));
+                    let within = if cut { IN_VAIN } else { LIMIT };
+                    scope.spawn(move || connection.echoes(within).then_some(at))
+                });
+                let asking: Vec<_> = asking.collect();
+                asking
+                    .into_iter()
+                    .filter_map(|thread| thread.join().unwrap())
+                    .collect()
+            });
+            for (at, connection) in alive.iter().enumerate() {
+                let predicted = predicted.cut.iter().any(|c| connection.is(c));
+                let (protocol, from, to) = (connection.protocol, connection.from, connection.to);
+                assert_eq!(
+                    went_on.contains(&at),
+                    !predicted,
+                    "round {round}, {protocol} {from} -> {to}"
+                );
+                *(if predicted { &mut cut } else { &mut kept }) += 1;
+            }
+        }
+        println!("{cut} cut, {kept} went on");
+        assert!(cut > 10 && kept > 10, "{cut} cut, {kept} went on");
+        drop(services);
+    });
+}
+
+#[test]
+fn a_plan_names_whom_it_cuts_and_a_limit_refuses_it() {
+    let tree = |port| {
+        containers()
+            .iter()
+            .fold(Tree::new(), Tree::container)
+            .policy(
+                &Policy::new("shop/a")
+                    .select(&[("name", "a")])
+                    .ingress(&[Rule::new().containers(&[("name", "b")]).port("TCP", port)]),
+            )
+    };
+    Lab::run("max-cut", |lab| {
+        lab.repository().hold(&tree(80));
+        lab.apply("80");
+        let [a, b, _] = NAMES.map(|name| lab.alpha().container(name));
+        let address: IpAddr = containers()[0].addresses[0].parse().unwrap();
+        let _service = Service::start(&a, &[Listen::on(Protocol::Tcp, address, 80)]);
+        let exchange = Exchange::tcp(&b, SocketAddr::new(address, 80));
+        exchange.advance(3);
+        lab.repository().hold(&tree(81));
+        lab.repository().commit("81");
+        let refused = lab.reconcile(&["--max-cut", "0"]).ended(4);
+        assert!(
+            refused.stderr.contains("1 connections would be cut"),
+            "{refused}"
+        );
+        assert!(
+            refused
+                .stdout
+                .contains("! 1 of 1 connections would be cut\n    TCP shop/b "),
+            "{refused}"
+        );
+        exchange.advance(3);
+        let plan = lab.reconcile(&["-n", "-o", "json"]).json();
+        assert_eq!(
+            (plan["cuts"]["count"].as_u64(), plan["cuts"]["of"].as_u64()),
+            (Some(1), Some(1))
+        );
+        let denied = lab.drops(&lab.alpha()).denied();
+        lab.reconcile(&["--max-cut", "1"]).succeed();
+        rig::wait::holds("its packets to be denied", || {
+            lab.drops(&lab.alpha()).denied() > denied
+        });
+        drop(exchange);
+    });
+}
