@@ -157,7 +157,7 @@ fn open_all(nets: &[Netns; 3]) -> Vec<Alive> {
         for (from, net) in ends() {
             for (to, _) in ends().filter(|(to, _)| to.name != from.name) {
                 for address in &to.addresses {
-                    let address: IpAddr = address.parse().unwrap();
+                    let address = *address;
                     for (protocol, port) in
                         [6, 17].iter().flat_map(|p| PORTS.map(|port| (*p, port)))
                     {
@@ -188,7 +188,7 @@ fn what_a_plan_would_cut_is_what_it_cuts() {
             .zip(containers())
             .map(|(net, container)| {
                 let on = container.addresses.iter().flat_map(|address| {
-                    let address = address.parse().unwrap();
+                    let address = *address;
                     [Protocol::Tcp, Protocol::Udp]
                         .into_iter()
                         .flat_map(move |protocol| {
@@ -250,7 +250,7 @@ fn a_plan_names_whom_it_cuts_and_a_limit_refuses_it() {
         lab.repository().hold(&tree(80));
         lab.apply("80");
         let [a, b, _] = NAMES.map(|name| lab.alpha().container(name));
-        let address: IpAddr = containers()[0].addresses[0].parse().unwrap();
+        let address: IpAddr = containers()[0].addresses[0];
         let _service = Service::start(&a, &[Listen::on(Protocol::Tcp, address, 80)]);
         let exchange = Exchange::tcp(&b, SocketAddr::new(address, 80));
         exchange.advance(3);
