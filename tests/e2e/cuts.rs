@@ -176,7 +176,7 @@ fn open_all(nets: &[Netns; 3]) -> Vec<Alive> {
 fn what_a_plan_would_cut_is_what_it_cuts() {
     Lab::run("cuts", |lab| {
         let mut random = Random::new();
-        let mut commit = |random: &mut Random, round| {
+        let commit = |random: &mut Random, round| {
             lab.repository().hold(&tree(random, round));
             lab.repository().commit(&format!("tree {round}"))
         };
