@@ -9,4 +9,5 @@ pub mod pipeline;
 pub mod apply;
 pub mod report;
 pub mod applied;
+pub mod drift;
 pub mod commands;

@@ -11,9 +11,10 @@ use rig::netns::Netns;
 use rig::traffic::{Exchange, Listen, Protocol, Service};
 use rig::tree::{Container, Policy, Rule, Tree};
 use rig::wait::LIMIT;
-use state::plan::cuts;
+use state::plan::connections::{Connection, End};
 
 use crate::pipeline::{apply, planned, request};
+use crate::random::Random;
 
 const NAMES: [&str; 3] = ["shop/a", "shop/b", "shop/c"];
 const PORTS: [u16; 2] = [80, 81];
@@ -23,29 +24,6 @@ const IN_VAIN: Duration = Duration::from_millis(300);
 fn containers() -> [Container; 3] {
     let all = [1, 2, 3].map(|number| (NAMES[usize::from(number) - 1], number));
     all.map(|(name, number)| Container::numbered(name, number).label("name", &name[5..]))
-}
-
-/// A seed that is printed, and one number after the other from it (Numerical Recipes, 7.1).
-struct Random(u64);
-
-impl Random {
-    fn new() -> Self {
-        let given = std::env::var("PLUMBLINE_SEED").ok();
-        let seed = given.map_or_else(
-            || u64::from(std::process::id()),
-            |text| text.parse().unwrap(),
-        );
-        println!("PLUMBLINE_SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, most: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % most
-    }
 }
 
 fn rules(random: &mut Random) -> Vec<Rule> {
@@ -139,8 +117,8 @@ impl Alive {
         }
     }
 
-    fn is(&self, connection: &cuts::Connection) -> bool {
-        let end = |end: &cuts::End| SocketAddr::new(end.address, end.port);
+    fn is(&self, connection: &Connection) -> bool {
+        let end = |end: &End| SocketAddr::new(end.address, end.port);
         (self.protocol, self.from, self.to)
             == (
                 connection.protocol,

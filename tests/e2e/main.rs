@@ -8,6 +8,7 @@
 
 mod kernel;
 mod pipeline;
+mod random;
 mod examples;
 mod readme;
 mod established;
@@ -21,3 +22,4 @@ mod killed;
 mod json;
 mod diff;
 mod cuts;
+mod drift;

@@ -21,3 +21,4 @@ mod handshake;
 mod expiry;
 mod recovery;
 mod family;
+mod udev;

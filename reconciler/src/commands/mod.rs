@@ -22,6 +22,7 @@ mod validate;
 mod diff;
 mod explain;
 mod status;
+mod drift;
 mod detach;
 
 use arguments::{Cli, ColorWhen, Command, Global, Output};
@@ -46,6 +47,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Some(Command::Validate) => validate::run(global, out),
         Some(Command::Diff(arguments)) => diff::run(global, arguments, out),
         Some(Command::Status) => status::run(global, out),
+        Some(Command::Drift) => drift::run(global, out),
         Some(Command::Explain(arguments)) => explain::run(global, arguments, out),
         Some(Command::Detach) => detach::run(global, out),
     };

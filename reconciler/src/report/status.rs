@@ -11,6 +11,7 @@ use state::target::host::{INTERFACE_GROUP, TRANSLATION_TABLE};
 use state::words::address::Family;
 use state::words::names::FullName;
 
+use super::drift::{self, Item};
 use super::escape::escape;
 use super::style::Style;
 use super::view::short;
@@ -35,6 +36,8 @@ pub struct Status {
     pub rollback: Option<String>,
     /// This host's containers.
     pub containers: Vec<Container>,
+    /// What is not as the live commit put it there.
+    pub drift: Vec<Item>,
     /// Ranges of containers that are private (RFC 1918, RFC 4193) and that nothing translates: what
     /// they send beyond this host is answered only where others have a route back.
     pub untranslated: Vec<String>,
@@ -99,6 +102,7 @@ impl Status {
             settled: base.is_settled(),
             rollback: (ready && !other.commit.is_empty()).then(|| other.commit.clone()),
             containers: Vec::new(),
+            drift: Vec::new(),
             translate_with: translate_with(&untranslated),
             untranslated: untranslated.iter().map(ToString::to_string).collect(),
         }
@@ -231,6 +235,9 @@ pub fn text(status: &Status, style: Style) -> String {
     for container in &status.containers {
         let _ = writeln!(out);
         block(&mut out, container, style);
+    }
+    if !status.drift.is_empty() {
+        let _ = write!(out, "\ndrift:\n{}", drift::items(&status.drift, style));
     }
     if !status.untranslated.is_empty() {
         let list = status.untranslated.join(", ");

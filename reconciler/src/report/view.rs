@@ -277,7 +277,8 @@ mod tests {
     use state::words::verdict::Direction;
 
     use super::*;
-    use crate::report::text::{self, Style};
+    use crate::report::style::Style;
+    use crate::report::text;
 
     fn origin(commit: &str) -> Origin {
         Origin {
@@ -311,6 +312,8 @@ mod tests {
             opens: Vec::new(),
             rows,
             foreign: 0,
+            denied: 0,
+            rewound: false,
             unsettled: false,
             warnings: Vec::new(),
         }

@@ -26,6 +26,8 @@ enum Kind {
     TurnPolicy(Slot),
     AddRow(Slot),
     Swing,
+    Rewind,
+    NameOtherSlot,
     // Containers.
     LoseInterface,
     LoseNamespace,
@@ -46,12 +48,13 @@ enum Kind {
     LoseRegistration,
     RegisterNobody,
     LoseBlocks,
+    LoseMapPin,
     LoseBpffs,
     LoseRecord,
     SetSysctl,
 }
 
-const KINDS: [Kind; 35] = [
+const KINDS: [Kind; 38] = [
     Kind::LosePolicy(Slot::A),
     Kind::LosePolicy(Slot::B),
     Kind::LoseRuleset(Slot::A),
@@ -66,6 +69,8 @@ const KINDS: [Kind; 35] = [
     Kind::AddRow(Slot::B),
     Kind::Swing,
     Kind::Swing,
+    Kind::Rewind,
+    Kind::NameOtherSlot,
     Kind::LoseInterface,
     Kind::LoseNamespace,
     Kind::SetDown,
@@ -84,6 +89,7 @@ const KINDS: [Kind; 35] = [
     Kind::LoseRegistration,
     Kind::RegisterNobody,
     Kind::LoseBlocks,
+    Kind::LoseMapPin,
     Kind::LoseBpffs,
     Kind::LoseRecord,
     Kind::SetSysctl,
@@ -118,6 +124,12 @@ impl World {
             | Kind::TurnPolicy(slot)
             | Kind::AddRow(slot) => self.suffer_rows(damage, slot),
             Kind::Swing => self.suffer_swing(),
+            Kind::Rewind | Kind::NameOtherSlot => self.suffer_record(damage.kind),
+            Kind::LoseMapPin => {
+                if let Some(base) = &mut self.base {
+                    base.unpinned.insert("policy");
+                }
+            }
             Kind::LoseRegistration => {
                 if let Some(base) = &mut self.base
                     && !base.registry.is_empty()
@@ -218,6 +230,20 @@ impl World {
         };
         // A slot that is being prepared is refused.
         let _refused = self.point(record);
+    }
+
+    /// Somebody writes the record.
+    fn suffer_record(&mut self, kind: Kind) {
+        let Some(base) = &mut self.base else { return };
+        let was = base.record;
+        match kind {
+            Kind::Rewind if was.generation > Generation(1) => base.record.generation.0 -= 1,
+            Kind::NameOtherSlot if was.generation > Generation(1) => {
+                base.record.slot = was.slot.other();
+                self.left = Some(was.slot);
+            }
+            _ => {}
+        }
     }
 
     fn suffer_container(&mut self, damage: &Damage) {

@@ -29,6 +29,10 @@ impl World {
             Operation::ReplaceBlocks => {
                 self.add_blocks(planned.datapath.block_code, true)?;
             }
+            Operation::RestorePins => {
+                law(!self.base()?.unpinned.is_empty(), "a pin is lost")?;
+                self.base()?.unpinned.clear();
+            }
             Operation::Barrier => {
                 self.base()?;
                 (self.left, self.replaced) = (None, false);
@@ -159,6 +163,7 @@ impl World {
             slots: Default::default(),
             sets: Vec::new(),
             registry: BTreeMap::new(),
+            unpinned: BTreeSet::new(),
         });
         self.add_blocks(planned.datapath.block_code, true)
     }

@@ -12,6 +12,7 @@ mod lab;
 mod converge;
 mod minimal;
 mod guards;
+mod drift;
 
 use state::documents::Documents;
 
