@@ -87,9 +87,13 @@ impl Base {
     /// above all of them.
     pub fn is_rewound(&self) -> bool {
         let other = self.other_slot();
-        let was_live = other.mark == SlotMark::Settled;
-        self.live_slot().generation > self.record.generation
-            || (was_live && other.generation >= self.record.generation)
+        let is = self.record.generation;
+        let stored = match other.mark {
+            SlotMark::Settled => other.generation >= is,
+            SlotMark::Ready => other.generation == is,
+            SlotMark::Empty | SlotMark::Preparing => false,
+        };
+        stored || self.live_slot().generation > is
     }
 
     /// The highest generation that anything of it names.

@@ -115,7 +115,8 @@ pub fn plan(target: &Target, live: &Live, differences: &Differences, origin: &Or
     let base = live.base.as_ref();
     let record = base.map_or(before_the_first, |base| base.record);
     let above = base.map_or(live.begins_at, |base| match base.is_rewound() {
-        true => base.highest(),
+        // One that swung back has stored the next number.
+        true => base.highest().next(),
         false => base.record.generation,
     });
     let kind = kind(live, differences, origin);

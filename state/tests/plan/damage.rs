@@ -3,6 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any};
 use proptest::sample::{Index, select};
+use state::live::SlotMark;
 use state::target::tables::EndpointIndex;
 use state::words::generation::{CommitRecord, Generation, Slot};
 
@@ -232,10 +233,17 @@ impl World {
         let _refused = self.point(record);
     }
 
-    /// Somebody writes the record.
+    /// Somebody writes the record of a host that has settled. (Where a run died between two builds
+    /// of a program, either slot may be without its constants.)
     fn suffer_record(&mut self, kind: Kind) {
         let Some(base) = &mut self.base else { return };
         let was = base.record;
+        let settled =
+            base.live().mark == SlotMark::Settled && base.live().generation == was.generation;
+        let other = base.slots[was.slot.other().index() as usize].generation;
+        if !settled || other > was.generation {
+            return;
+        }
         match kind {
             Kind::Rewind if was.generation > Generation(1) => base.record.generation.0 -= 1,
             Kind::NameOtherSlot if was.generation > Generation(1) => {

@@ -28,6 +28,7 @@ impl World {
             Operation::CreateBase => self.create_base(planned)?,
             Operation::ReplaceBlocks => {
                 self.add_blocks(planned.datapath.block_code, true)?;
+                self.base()?.unpinned.clear();
             }
             Operation::RestorePins => {
                 law(!self.base()?.unpinned.is_empty(), "a pin is lost")?;

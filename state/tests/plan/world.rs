@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use state::live::{
     About, Base, Fault, Live, LiveContainer, LiveHost, LiveNetwork, LivePrograms, LiveSlot, Part,
+    Stranger,
 };
 use state::target::host::Network;
 use state::target::located::Uplink;
@@ -14,6 +15,7 @@ use state::target::tables::EndpointIndex;
 use state::target::{Constants, Datapath};
 use state::words::generation::{CommitRecord, Generation, Slot};
 use state::words::names::FullName;
+use state::words::verdict::Direction;
 
 /// The build that is read of programs which are to be swapped whatever the target says.
 const NO_BUILD: BuildHash = BuildHash([0; 32]);
@@ -213,7 +215,7 @@ impl World {
             endpoint,
             unpinned: Vec::new(),
             links: Vec::new(),
-            strangers: Vec::new(),
+            strangers: (!is.first).then(stranger).into_iter().collect(),
             network: is.wires.as_ref().map(|wires| read_wires(name, wires)),
         }
     }
@@ -243,6 +245,15 @@ impl World {
             guarded: is.guarded && base.current(datapath).is_some(),
             first: is.first,
         })
+    }
+}
+
+fn stranger() -> Stranger {
+    Stranger {
+        side: Direction::Egress,
+        before: true,
+        program: 7,
+        name: "passes".to_owned(),
     }
 }
 
