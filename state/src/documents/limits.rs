@@ -16,7 +16,7 @@ pub const FILES: usize = 100_000;
 pub const DOCUMENTS: usize = 200_000;
 
 /// Scalars, lists and mappings of a tree, keys not counted.
-pub const VALUES: usize = 3_000_000;
+pub const VALUES: usize = 2_400_000;
 
 /// Labels of a tree, those that selectors ask for included.
 pub const LABELS: usize = 500_000;
