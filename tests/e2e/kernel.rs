@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 
 use bpf::conntrack::{Connection, State, Subject};
 use bpf::kernel::Kernel;
+use bpf::live::LiveKernel;
 use libbpf_rs::{MapCore, MapHandle};
+use rig::ids::Held;
 use rig::lab::Lab;
+use rig::program::Run;
 use state::target::programs::BuildHash;
 use state::words::names::FullName;
 
@@ -19,6 +22,20 @@ pub(crate) const BASE: &str = "/sys/fs/bpf/plumbline";
 /// What is pinned.
 pub(crate) fn kernel() -> Kernel {
     Kernel::open(Path::new(BASE)).unwrap().unwrap()
+}
+
+/// Everything of ours: BPF objects, pins, interfaces, namespaces, and what the kernel's maps say.
+pub(crate) fn everything(lab: &Lab) -> (Held, LiveKernel) {
+    (Held::by(&lab.alpha()), kernel().live().unwrap())
+}
+
+/// Runs it; it must end with this code and change nothing.
+#[track_caller]
+pub(crate) fn changes_nothing(lab: &Lab, arguments: &[&str], code: i32) -> Run {
+    let before = everything(lab);
+    let run = lab.reconcile(arguments).ended(code);
+    assert_eq!(everything(lab), before, "{run}");
+    run
 }
 
 /// A container's name.

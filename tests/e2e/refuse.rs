@@ -3,14 +3,13 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use bpf::live::LiveKernel;
 use reconciler::run::lock::Lock;
 use rig::ids::Held;
 use rig::lab::{Lab, binary};
 use rig::program::{Program, Run};
 use rig::tree::{Container, Policy, Rule, Tree};
 
-use crate::kernel::{BASE, kernel};
+use crate::kernel::{BASE, changes_nothing, everything, kernel};
 
 fn container(name: &str, number: u16) -> Container {
     Container::numbered(&format!("shop/{name}"), number).label("app", name)
@@ -34,20 +33,6 @@ fn isolating(subject: &str, from: &str) -> Policy {
 fn begin(lab: &Lab) {
     lab.repository().hold(&tree());
     lab.apply("first").succeed();
-}
-
-/// Everything of ours: BPF objects, pins, interfaces, namespaces, and what the kernel's maps say.
-fn everything(lab: &Lab) -> (Held, LiveKernel) {
-    (Held::by(&lab.alpha()), kernel().live().unwrap())
-}
-
-/// Runs it; it must end with this code and change nothing.
-#[track_caller]
-fn changes_nothing(lab: &Lab, arguments: &[&str], code: i32) -> Run {
-    let before = everything(lab);
-    let run = lab.reconcile(arguments).ended(code);
-    assert_eq!(everything(lab), before, "{run}");
-    run
 }
 
 #[track_caller]

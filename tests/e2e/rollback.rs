@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use bpf::live::LiveKernel;
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use rig::ids::{Held, Object};
 use rig::lab::{Lab, binary};
@@ -17,7 +16,7 @@ use rig::traffic::{Attempt, Exchange, Listen, Outcome, Protocol, SILENCE, Servic
 use rig::tree::{Container, Policy, Rule, Tree};
 use state::live::SlotMark;
 
-use crate::kernel::{kernel, pins};
+use crate::kernel::{changes_nothing, everything, kernel, pins};
 
 const STATE: &str = "/var/lib/plumbline";
 const JOURNAL: &str = "/var/lib/plumbline/journal.jsonl";
@@ -70,19 +69,6 @@ fn reached(lab: &Lab) -> Vec<u16> {
     let open = to.iter().zip(outcomes);
     let open = open.filter(|(_, outcome)| *outcome == Outcome::Echoed);
     open.map(|((_, port), _)| *port).collect()
-}
-
-fn everything(lab: &Lab) -> (Held, LiveKernel) {
-    (Held::by(&lab.alpha()), kernel().live().unwrap())
-}
-
-/// Runs it; it must end with this code and change nothing.
-#[track_caller]
-fn changes_nothing(lab: &Lab, arguments: &[&str], code: i32) -> Run {
-    let before = everything(lab);
-    let run = lab.reconcile(arguments).ended(code);
-    assert_eq!(everything(lab), before, "{run}");
-    run
 }
 
 #[track_caller]
