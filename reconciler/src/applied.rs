@@ -134,6 +134,10 @@ pub fn words(request: &Request, planned: &Planned) -> Compared {
 /// `None` where the live tree does not compile any more: it was compiled when it was applied, so
 /// this version's limits are others.
 fn flows(request: &Request, old: &Understood, planned: &Planned) -> Option<Vec<Change>> {
+    if planned.plan.live.as_ref() == Some(&planned.plan.origin) {
+        // The same tree: a run with nothing to do need not compile it twice more.
+        return Some(Vec::new());
+    }
     let view = |tree| pipeline::reach(tree, &request.host).ok();
     Some(changes(Some(&view(old)?), &view(&planned.tree)?))
 }
