@@ -8,6 +8,7 @@ use state::live::Base;
 use state::plan::back::previous;
 use state::plan::guards::Allowed;
 use state::words::generation::Generation;
+use state::words::hash::short;
 use thiserror::Error;
 
 use crate::applied::{self, AppliedError};
@@ -78,12 +79,13 @@ pub fn make_plan(
         None => before(request, base)?,
         Some(generation) => of(request, base, generation)?,
     };
-    let short = || commit.get(..12).unwrap_or(&commit).to_owned();
     if commit == base.live_slot().commit {
-        return Err(BackError::IsLive { commit: short() });
+        return Err(BackError::IsLive {
+            commit: short(&commit).to_owned(),
+        });
     }
     let tree = applied::understand(request, &commit).map_err(|cause| BackError::Lost {
-        commit: short(),
+        commit: short(&commit).to_owned(),
         cause: Box::new(cause),
     })?;
     Ok(pipeline::plan_for(
@@ -108,7 +110,7 @@ fn before(request: &Request, base: &Base) -> Result<String, BackError> {
         }
     };
     if base.held() == Some(commit.as_str()) {
-        let held = commit.get(..12).unwrap_or(&commit).to_owned();
+        let held = short(&commit).to_owned();
         return Err(BackError::Already { held });
     }
     Ok(commit)

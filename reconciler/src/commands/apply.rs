@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use state::plan::guards::Allowed;
 use state::plan::{Kind, Operation, Phase, Plan, Step};
 use state::words::generation::Generation;
+use state::words::hash::short;
 
 use super::arguments::{ApplyArguments, Global, RunArguments};
 use super::{failure, problems, request};
@@ -18,7 +19,7 @@ use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::out::Out;
 use crate::report::reach;
-use crate::report::view::{CutsView, View, short, view};
+use crate::report::view::{CutsView, View, view};
 use crate::report::{json, text};
 use crate::run::dirs;
 use crate::run::journal::{self, Entry};
@@ -64,10 +65,7 @@ impl<'a> Run<'a> {
             out.error(&message);
             Exit::Usage
         })?;
-        live::may().map_err(|error| {
-            out.error(&error.to_string());
-            Exit::Failed
-        })?;
+        live::may().map_err(|error| failure::live(&error, out))?;
         let allowed = Allowed {
             max_prune: arguments.max_prune,
             empty: arguments.allow_empty,
@@ -156,13 +154,8 @@ impl<'a> Run<'a> {
         if let Err(error) = dirs::make(run) {
             self.out.note(&format!("{}\n", escape(&error.to_string())));
         }
-        Lock::take_within(pin, run, self.lock_timeout).map_err(|error| {
-            self.out.error(&escape(&error.to_string()));
-            match error.is_busy() {
-                true => Exit::Refused,
-                false => Exit::Failed,
-            }
-        })
+        Lock::take_within(pin, run, self.lock_timeout)
+            .map_err(|error| failure::lock(&error, self.out))
     }
 
     fn locked(&self, mounted: bool) -> Result<Exit, Exit> {

@@ -11,7 +11,7 @@ use state::target::host::{HostTarget, interface_name};
 use state::words::names::FullName;
 
 use super::arguments::Global;
-use super::dirs;
+use super::{dirs, failure};
 use crate::host::{Host, MountError, mount};
 use crate::live::{self, Dirs};
 use crate::report::escape::escape;
@@ -35,23 +35,13 @@ struct Detached {
 /// Runs it.
 pub(crate) fn run(global: &Global, out: Out) -> Exit {
     let dirs = dirs(global);
-    let lock = match lock(&dirs, global.lock_timeout) {
+    let lock = match lock(&dirs, global.lock_timeout, out) {
         Ok(lock) => lock,
-        Err((exit, message)) => {
-            out.error(&escape(&message));
-            return exit;
-        }
+        Err(exit) => return exit,
     };
     let read = match live::read(&dirs) {
         Ok(read) => read,
-        Err(error) => {
-            out.error(&escape(&error.to_string()));
-            return if error.is_refusal() {
-                Exit::Refused
-            } else {
-                Exit::Failed
-            };
-        }
+        Err(error) => return failure::live(&error, out),
     };
     let detached = detach(&dirs, &read.live);
     drop(lock);
@@ -60,28 +50,20 @@ pub(crate) fn run(global: &Global, out: Out) -> Exit {
 
 /// The lock is on the base directory. Where there is none it is made, for a first run may be about
 /// to make it, too, and goes with all else. Without a bpffs nothing is pinned or to be locked.
-fn lock(dirs: &Dirs, wait: Duration) -> Result<Option<Lock>, (Exit, String)> {
-    live::may().map_err(|error| (Exit::Failed, error.to_string()))?;
-    let refused = |error: MountError| (Exit::Refused, error.to_string());
+fn lock(dirs: &Dirs, wait: Duration, out: Out) -> Result<Option<Lock>, Exit> {
+    live::may().map_err(|error| failure::live(&error, out))?;
+    let refused = |error: MountError| failure::live(&error.into(), out);
     if !mount::is_mounted(&dirs.pin).map_err(refused)? {
         return Ok(None);
     }
     mount::make_base(&dirs.pin).map_err(refused)?;
     let lock = Lock::take_within(&dirs.pin, &dirs.run, wait);
-    lock.map(Some).map_err(|error| match error.is_busy() {
-        true => (Exit::Refused, error.to_string()),
-        false => (Exit::Failed, error.to_string()),
-    })
+    lock.map(Some).map_err(|error| failure::lock(&error, out))
 }
 
 fn tell(detached: &Detached, out: Out) -> Exit {
     if out.json {
-        match json::document(detached) {
-            Ok(text) => {
-                out.data(&text);
-            }
-            Err(error) => out.error(&error.to_string()),
-        }
+        json::tell(detached, out);
     } else if detached.removed.is_empty() && detached.left.is_empty() {
         out.say("nothing of ours is here\n");
     } else {

@@ -17,18 +17,12 @@ pub(crate) fn run(global: &Global, arguments: &DiffArguments, out: Out) -> Exit 
         Ok(comparison) => comparison,
         Err(exit) => return exit,
     };
-    let text = match global.output {
-        Output::Text => reach::text(&comparison, out.data),
-        Output::Markdown => reach::markdown(&comparison),
-        Output::Json => match json::document(&comparison) {
-            Ok(text) => text,
-            Err(error) => {
-                out.error(&error.to_string());
-                return Exit::Failed;
-            }
-        },
+    let told = match global.output {
+        Output::Text => out.data(&reach::text(&comparison, out.data)),
+        Output::Markdown => out.data(&reach::markdown(&comparison)),
+        Output::Json => json::tell(&comparison, out),
     };
-    match out.data(&text) {
+    match told {
         Exit::Done if arguments.detailed_exitcode && !comparison.flows.is_empty() => Exit::Pending,
         exit => exit,
     }

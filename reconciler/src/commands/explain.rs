@@ -34,13 +34,7 @@ pub(crate) fn run(global: &Global, arguments: &ExplainArguments, out: Out) -> Ex
     if !out.json {
         return out.data(&explanation::text(&told, out.data));
     }
-    match json::document(&told) {
-        Ok(text) => out.data(&text),
-        Err(error) => {
-            out.error(&error.to_string());
-            Exit::Failed
-        }
-    }
+    json::tell(&told, out)
 }
 
 /// What ends a run early: its exit, and what is still to be said.

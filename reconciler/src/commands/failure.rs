@@ -3,10 +3,12 @@
 use super::problems;
 use crate::applied::AppliedError;
 use crate::back::BackError;
+use crate::live::LiveError;
 use crate::pipeline::Failure;
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::out::Out;
+use crate::run::lock::LockError;
 use crate::source::SourceError;
 
 /// Tells of a failure.
@@ -22,14 +24,7 @@ pub(crate) fn tell(failure: &Failure, out: Out) -> Exit {
             out.error(&escape(&error.to_string()));
             Exit::Invalid
         }
-        Failure::Live(error) => {
-            out.error(&escape(&error.to_string()));
-            if error.is_refusal() {
-                Exit::Refused
-            } else {
-                Exit::Failed
-            }
-        }
+        Failure::Live(error) => live(error, out),
         Failure::Connections(error) => {
             out.error(&escape(&error.to_string()));
             Exit::Failed
@@ -63,6 +58,26 @@ pub(crate) fn back(error: &BackError, out: Out) -> Exit {
 fn told(error: &BackError, exit: Exit, out: Out) -> Exit {
     out.error(&escape(&error.to_string()));
     exit
+}
+
+/// Tells why the kernel or the host cannot be read.
+pub(crate) fn live(error: &LiveError, out: Out) -> Exit {
+    out.error(&escape(&error.to_string()));
+    if error.is_refusal() {
+        Exit::Refused
+    } else {
+        Exit::Failed
+    }
+}
+
+/// Tells why the lock was not taken.
+pub(crate) fn lock(error: &LockError, out: Out) -> Exit {
+    out.error(&escape(&error.to_string()));
+    if error.is_busy() {
+        Exit::Refused
+    } else {
+        Exit::Failed
+    }
 }
 
 /// Tells why a tree cannot be read.

@@ -38,13 +38,7 @@ pub(crate) fn run(global: &Global, arguments: &HistoryArguments, out: Out) -> Ex
     if !out.json {
         return out.data(&history::text(&view));
     }
-    match json::document(&view) {
-        Ok(text) => out.data(&text),
-        Err(error) => {
-            out.error(&error.to_string());
-            Exit::Failed
-        }
-    }
+    json::tell(&view, out)
 }
 
 fn lived(entry: &Entry) -> Lived {

@@ -13,13 +13,7 @@ pub(super) fn tell(problems: &[Problem], tree: &Tree, out: Out) -> Exit {
         warn(problems, tree, out);
         return Exit::Done;
     }
-    match json::document(&problem::data(problems)) {
-        Ok(text) => out.data(&text),
-        Err(error) => {
-            out.error(&error.to_string());
-            Exit::Failed
-        }
-    }
+    json::tell(&problem::data(problems), out)
 }
 
 /// As diagnostics, whatever was asked for as data. Where quiet was asked for, errors alone.

@@ -4,9 +4,8 @@ use bpf::kernel::Kernel;
 use state::words::names::FullName;
 
 use super::arguments::Global;
-use super::dirs;
+use super::{dirs, failure};
 use crate::live::{self, LiveError, Reading};
-use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::json;
 use crate::report::out::Out;
@@ -16,25 +15,12 @@ use crate::report::status::{self, Container, Status};
 pub(crate) fn run(global: &Global, out: Out) -> Exit {
     let status = match read(global) {
         Ok(status) => status,
-        Err(error) => {
-            out.error(&escape(&error.to_string()));
-            return if error.is_refusal() {
-                Exit::Refused
-            } else {
-                Exit::Failed
-            };
-        }
+        Err(error) => return failure::live(&error, out),
     };
     if !out.json {
         return out.data(&status::text(&status, out.data));
     }
-    match json::document(&status) {
-        Ok(text) => out.data(&text),
-        Err(error) => {
-            out.error(&error.to_string());
-            Exit::Failed
-        }
-    }
+    json::tell(&status, out)
 }
 
 fn read(global: &Global) -> Result<Status, LiveError> {

@@ -7,10 +7,11 @@ use state::diff::{NetworkDifference, Surplus};
 use state::plan::{Operation, Phase, Plan};
 use state::target::Constants;
 use state::target::host::Network;
+use state::words::hash::short;
 use state::words::names::FullName;
 use state::words::verdict::ByDirection;
 
-use super::view::{Action, Object, short};
+use super::view::{Action, Object};
 
 /// What is done to one container.
 #[derive(Default)]

@@ -6,6 +6,7 @@ use serde::Serialize;
 use state::desired::{Desired, describe};
 use state::plan::Origin;
 use state::words::flow::Flow;
+use state::words::hash::short;
 use state::words::identity::RuleId;
 use state::words::names::HostName;
 use state::words::ports::name_of;
@@ -13,7 +14,6 @@ use state::words::verdict::{ByDirection, Decision, Direction, Permit, Verdict};
 
 use super::escape::escape;
 use super::style::Style;
-use super::view::short;
 
 /// The answer.
 #[derive(Clone, Debug, Serialize)]

@@ -3,11 +3,11 @@
 use std::fmt::Write;
 
 use serde::Serialize;
+use state::words::hash::short;
 use state::words::time::utc;
 
 use super::escape::escape;
 use super::plural::plural;
-use super::view::short;
 
 /// What the journal says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -3,6 +3,8 @@
 use serde::Serialize;
 
 use super::escape::escape_json;
+use super::exit::Exit;
+use super::out::Out;
 
 /// Version of every JSON document that a command prints.
 pub const FORMAT_VERSION: u32 = 1;
@@ -23,4 +25,15 @@ pub fn document<T: Serialize>(body: &T) -> Result<String, serde_json::Error> {
         body,
     };
     serde_json::to_string_pretty(&versioned).map(|text| escape_json(&text) + "\n")
+}
+
+/// Writes it as data, and gives what became of that.
+pub fn tell<T: Serialize>(body: &T, out: Out) -> Exit {
+    match document(body) {
+        Ok(text) => out.data(&text),
+        Err(error) => {
+            out.error(&error.to_string());
+            Exit::Failed
+        }
+    }
 }

@@ -6,11 +6,11 @@ use std::fmt::Write;
 use serde::Serialize;
 use state::plan::Origin;
 use state::reach::{Became, Change, Party};
+use state::words::hash::short;
 
 use super::escape::escape;
 use super::plural::plural;
 use super::style::{GREEN, RED, Style};
-use super::view::short;
 
 /// Flows from each of some to each of others that change alike.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

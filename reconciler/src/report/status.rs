@@ -10,12 +10,12 @@ use state::live::{Live, LiveContainer};
 use state::plan::back::previous;
 use state::target::host::{INTERFACE_GROUP, TRANSLATION_TABLE};
 use state::words::address::Family;
+use state::words::hash::short;
 use state::words::names::FullName;
 use state::words::time::utc;
 
 use super::escape::escape;
 use super::style::Style;
-use super::view::short;
 
 /// What is live.
 #[derive(Clone, Debug, Default, Serialize)]

@@ -3,11 +3,13 @@
 
 use std::fmt::Write;
 
+use state::words::hash::short;
+
 use super::escape::escape;
 use super::plural::{plural, thousands};
 use super::reach;
 use super::style::{GREEN, RED, Style, YELLOW};
-use super::view::{Action, CutsView, Object, Openness, PolicyLine, Rollback, View, short};
+use super::view::{Action, CutsView, Object, Openness, PolicyLine, Rollback, View};
 
 /// How many containers are named where many change in the same way.
 const NAMED: usize = 3;

@@ -287,11 +287,6 @@ pub fn view(plan: &Plan, old: &Words, new: &Words) -> View {
     }
 }
 
-/// The first twelve characters of a hash.
-pub fn short(hash: &str) -> &str {
-    hash.get(..12).unwrap_or(hash)
-}
-
 #[cfg(test)]
 mod tests {
     use state::diff::Delta;

@@ -17,6 +17,7 @@ use super::{Kind, Operation, Phase, Plan};
 use crate::diff::Differences;
 use crate::live::{Base, Live, LiveSlot, SlotMark};
 use crate::words::generation::Slot;
+use crate::words::hash::short;
 use crate::words::names::FullName;
 
 /// By which way a plan goes back.
@@ -65,7 +66,7 @@ impl fmt::Display for Obstacle {
             Self::Interrupted(slot) => write!(f, "a run has begun to write slot {slot} and died"),
             Self::Empty(slot) => write!(f, "slot {slot} holds no commit"),
             Self::Other { slot, commit } => {
-                let commit = commit.get(..12).unwrap_or(commit);
+                let commit = short(commit);
                 write!(f, "slot {slot} was made from {commit}")
             }
             Self::Rows { slot, rows } => write!(

@@ -8,6 +8,7 @@ use super::Plan;
 use super::cuts::Cuts;
 use crate::live::Live;
 use crate::target::Target;
+use crate::words::hash::short;
 use crate::words::names::FullName;
 
 /// How much a run may take away: a share of the live containers, or a number.
@@ -106,7 +107,7 @@ impl fmt::Display for Refusal {
                 f,
                 "{} was rolled back from and is held: commit something else (git revert, for \
                  instance), name another commit with --rev, or go on with --lift-hold",
-                commit.get(..12).unwrap_or(commit)
+                short(commit)
             ),
             Self::Empty { live } => write!(
                 f,

@@ -7,6 +7,7 @@ pub mod address;
 pub mod labels;
 pub mod ports;
 pub mod flow;
+pub mod hash;
 pub mod canonical;
 pub mod identity;
 pub mod generation;
