@@ -22,4 +22,5 @@ mod json;
 mod diff;
 mod cuts;
 mod minimal;
+mod executed;
 mod rollback;

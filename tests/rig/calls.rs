@@ -9,7 +9,9 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
-use nix::libc::{SYS_bpf as BPF, SYS_sendmsg as SENDMSG, SYS_sendto as SENDTO};
+use nix::libc::{
+    O_ACCMODE, SYS_bpf as BPF, SYS_openat as OPENAT, SYS_sendmsg as SENDMSG, SYS_sendto as SENDTO,
+};
 
 use crate::stepper::{Stepped, stepped};
 
@@ -27,14 +29,26 @@ const MAP_UPDATE: u64 = 2;
 const MAP_DELETE: u64 = 3;
 const MAP_UPDATE_BATCH: u64 = 26;
 const MAP_DELETE_BATCH: u64 = 27;
-/// Offsets in `union bpf_attr`: of the map's descriptor for one element; of count and descriptor
-/// for a batch.
+const PROGRAM_LOAD: u64 = 5;
+/// The programs that a container has; others that are loaded ask the kernel what it can do.
+const PROGRAMS: [&str; 2] = ["from_container", "to_container"];
+/// Types of maps.
+const HASH: u32 = 1;
+const ARRAY: u32 = 2;
+const TRIE: u32 = 11;
+/// As many endpoints as a slot has room for (`PL_ENDPOINTS_MOST`).
+const ENDPOINTS_MOST: u32 = 8_192;
+/// Offsets in `union bpf_attr`: of a program's name; of the map's descriptor for one element; of
+/// count and descriptor for a batch.
+const PROGRAM_NAME: u64 = 48;
 const ONE_MAP: u64 = 0;
 const BATCH_COUNT: u64 = 32;
 const BATCH_MAP: u64 = 36;
 
-/// How often each was asked. Writes to maps are counted by element, under the map's kind: `rows`
-/// (hash and longest prefix match), `marks` (all others).
+/// How often each was asked. Writes to maps are counted by element, under what the map is: `rows` of
+/// the tables in which a plan counts, `interfaces` (the table that follows from that of endpoints),
+/// `marks` (all others); programs of containers that are loaded
+/// under `programs`, files below `/proc/sys` that are opened to be written under `sysctls`.
 pub type Calls = BTreeMap<&'static str, usize>;
 
 /// Runs a command to its end, and counts. Its exit code, and the counts.
@@ -68,6 +82,7 @@ impl Process {
         match number {
             BPF => self.bpf(arguments[0], arguments[1]),
             SENDTO => self.netlink(arguments[1]),
+            OPENAT => self.sysctl(arguments[1], arguments[2]),
             SENDMSG => panic!("a message of another kind than is read here"),
             _ => None,
         }
@@ -75,6 +90,10 @@ impl Process {
 
     fn bpf(&self, command: u64, attributes: u64) -> Option<(&'static str, usize)> {
         let written = match command {
+            PROGRAM_LOAD => {
+                let name = self.text(attributes + PROGRAM_NAME);
+                return PROGRAMS.contains(&&name[..]).then_some(("programs", 1));
+            }
             MAP_UPDATE | MAP_DELETE => (ONE_MAP, 1),
             MAP_UPDATE_BATCH | MAP_DELETE_BATCH => (BATCH_MAP, self.word(attributes + BATCH_COUNT)),
             other => {
@@ -83,14 +102,29 @@ impl Process {
             }
         };
         let map = self.word(attributes + written.0);
-        let info = fs::read_to_string(format!("/proc/{}/fdinfo/{map}", self.0)).ok()?;
-        let kind = info
-            .lines()
-            .find_map(|line| line.strip_prefix("map_type:"))?;
-        // BPF_MAP_TYPE_HASH and BPF_MAP_TYPE_LPM_TRIE.
-        let rows = matches!(kind.trim(), "1" | "11");
+        let kind = self.map(map)?;
         let count = usize::try_from(written.1).expect("a count");
-        Some((if rows { "rows" } else { "marks" }, count))
+        Some((kind, count))
+    }
+
+    /// What is written to a map, by its shape.
+    fn map(&self, descriptor: u32) -> Option<&'static str> {
+        let info = format!("/proc/{}/fdinfo/{descriptor}", self.0);
+        let info = fs::read_to_string(info).ok()?;
+        let number = |name: &str| {
+            let found = info.lines().find_map(|line| line.strip_prefix(name))?;
+            found.trim().parse().ok()
+        };
+        let shape = [
+            number("map_type:")?,
+            number("key_size:")?,
+            number("value_size:")?,
+        ];
+        Some(match (shape, number("max_entries:")?) {
+            ([HASH, 4, 4], _) => "interfaces",
+            ([HASH | TRIE, ..], _) | ([ARRAY, ..], ENDPOINTS_MOST) => "rows",
+            _ => "marks",
+        })
     }
 
     /// Of rtnetlink(7) every fourth type asks (RTM_GETLINK is 18); of other families (netfilter,
@@ -101,13 +135,31 @@ impl Process {
         (!asks).then_some(("netlink", 1))
     }
 
+    fn sysctl(&self, path: u64, flags: u64) -> Option<(&'static str, usize)> {
+        let writes = flags & O_ACCMODE as u64 != 0;
+        (writes && self.text(path).starts_with("/proc/sys/")).then_some(("sysctls", 1))
+    }
+
     fn word(&self, at: u64) -> u32 {
-        let memory = File::open(format!("/proc/{}/mem", self.0)).expect("it is our child");
         let mut bytes = [0; 4];
-        memory
+        self.memory()
             .read_exact_at(&mut bytes, at)
             .expect("it points there");
         u32::from_ne_bytes(bytes)
+    }
+
+    /// The first bytes of a text that ends with a zero.
+    fn text(&self, at: u64) -> String {
+        let mut bytes = [0; 16];
+        self.memory()
+            .read_exact_at(&mut bytes, at)
+            .expect("it points there");
+        let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(text).into_owned()
+    }
+
+    fn memory(&self) -> File {
+        File::open(format!("/proc/{}/mem", self.0)).expect("it is our child")
     }
 }
 

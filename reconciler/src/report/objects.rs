@@ -95,7 +95,9 @@ impl<'a> Objects<'a> {
 
     fn count(&mut self, operation: &Operation) {
         match operation {
-            Operation::Attach { .. } | Operation::Swap { .. } => self.counts.programs += 2,
+            Operation::Attach { .. }
+            | Operation::Swap { .. }
+            | Operation::ResizeConnections { attached: true, .. } => self.counts.programs += 2,
             Operation::WriteSlot { delta, .. } => {
                 let put = delta.addresses.put.len()
                     + delta.endpoints.put.len()

@@ -105,6 +105,8 @@ pub enum Operation {
         from: u32,
         /// To this one.
         to: u32,
+        /// Its programs are attached: they are loaded anew over the other map.
+        attached: bool,
     },
     /// Load a container's programs and attach them first in their chains, the guard behind them.
     Attach {

@@ -27,7 +27,8 @@ use std::net::IpAddr;
 use super::Kind;
 use super::operation::{Operation, Phase, Step, without};
 use crate::diff::{
-    ConnectionsDifference, ContainerDifference, Differences, NetworkDifference, ProgramsDifference,
+    ConnectionsDifference, ContainerDifference, Detached, Differences, NetworkDifference,
+    ProgramsDifference,
 };
 use crate::live::Live;
 use crate::target::tables::Owner;
@@ -281,11 +282,13 @@ impl Change<'_> {
         };
         let to = self.target.connections;
         let from = from.filter(|from| *from != to)?;
+        let missing = ProgramsDifference::Detached(Detached::Missing);
         Some(Operation::ResizeConnections {
             container: self.name.clone(),
             endpoint: self.target.constants.endpoint,
             from,
             to,
+            attached: self.difference.programs != missing,
         })
     }
 
