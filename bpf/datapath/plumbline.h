@@ -15,6 +15,7 @@
 
 /* How many endpoints a host may have: the size of the registries, which cannot grow. */
 #define PL_ENDPOINTS_MOST 8192
+#define PL_HELD_MOST 8 /* commits that are held */
 
 enum pl_direction {
 	PL_INGRESS = 0,
@@ -39,7 +40,7 @@ struct pl_slot {
 	__u32 layout; /* PL_LAYOUT of who wrote it */
 	char commit[72]; /* hex, NUL-terminated */
 	char tree[72]; /* the same */
-	char held[72]; /* the same: the commit that was gone back from, or empty */
+	char held[PL_HELD_MOST][72]; /* the same: commits that were gone back from */
 };
 
 /* ---- Tables of a slot. ---- */

@@ -24,8 +24,9 @@ pub struct SlotInfo {
     pub tree: String,
     /// When it was committed: seconds since 1970.
     pub time_s: u64,
-    /// The commit that was gone back from when this one became live; empty where none is held.
-    pub held: String,
+    /// The commits that were gone back from while this one is live, the last one first: as many as
+    /// there is room for (`PL_HELD_MOST`).
+    pub held: Vec<String>,
 }
 
 impl Kernel {
@@ -43,7 +44,7 @@ impl Kernel {
             commit: read_name(&row.commit),
             tree: read_name(&row.tree),
             time_s: row.time_s,
-            held: read_name(&row.held),
+            held: read_names(&row.held),
         })
     }
 
@@ -67,7 +68,7 @@ impl Kernel {
 
     /// The slot has been read back and is right as it is: it keeps what it is marked as, and what
     /// it was made for, until the record says that it is live.
-    pub fn hold(&self, slot: Slot, held: &str) -> Result<(), SlotError> {
+    pub fn hold(&self, slot: Slot, held: &[String]) -> Result<(), SlotError> {
         self.refuse_live(slot)?;
         let info = SlotInfo {
             held: held.to_owned(),
@@ -134,7 +135,7 @@ impl Kernel {
             layout: u32::try_from(header::PL_LAYOUT).unwrap_or(u32::MAX),
             commit: write_name(&info.commit)?,
             tree: write_name(&info.tree)?,
-            held: write_name(&info.held)?,
+            held: write_names(&info.held)?,
         };
         let map = self.need(&maps::SLOTS)?;
         let key = slot.index().to_ne_bytes();
@@ -161,4 +162,19 @@ fn write_name(name: &str) -> Result<[i8; 72], SlotError> {
         *to = from.cast_signed();
     }
     Ok(bytes)
+}
+
+type Names = [[i8; 72]; header::PL_HELD_MOST as usize];
+
+fn read_names(names: &Names) -> Vec<String> {
+    let names = names.iter().map(read_name);
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+fn write_names(names: &[String]) -> Result<Names, SlotError> {
+    let mut rows: Names = [[0; 72]; _];
+    for (to, name) in rows.iter_mut().zip(names) {
+        *to = write_name(name)?;
+    }
+    Ok(rows)
 }

@@ -109,7 +109,7 @@ fn before(request: &Request, base: &Base) -> Result<String, BackError> {
             other.ok_or(BackError::NoneBefore)?
         }
     };
-    if base.held() == Some(commit.as_str()) {
+    if base.held().contains(&commit) {
         let held = short(&commit).to_owned();
         return Err(BackError::Already { held });
     }

@@ -66,9 +66,10 @@ impl Base {
         self.slot(self.record.slot.other())
     }
 
-    /// The commit that was gone back from and is held: no run makes it live unless it is told to.
-    pub fn held(&self) -> Option<&str> {
-        Some(self.live_slot().held.as_str()).filter(|held| !held.is_empty())
+    /// The commits that were gone back from and are held: no run makes one of them live unless it
+    /// is told to.
+    pub fn held(&self) -> &[String] {
+        &self.live_slot().held
     }
 
     /// Whether the last store has settled. After one that swung back the live slot still says so,
@@ -204,8 +205,8 @@ pub struct LiveSlot {
     pub tree: String,
     /// When it was committed: seconds since 1970.
     pub time_s: u64,
-    /// The commit that was gone back from when this one became live; empty where none is held.
-    pub held: String,
+    /// The commits that were gone back from while this one is live, the last one first.
+    pub held: Vec<String>,
     /// Its rows.
     pub tables: Tables,
     /// How many rows stand beside them that nothing of ours writes.

@@ -14,6 +14,7 @@ use rig::random::Random;
 use rig::stepper::{Stepped, killed_at};
 use rig::traffic::{Attempt, Exchange, Listen, Outcome, Protocol, SILENCE, Service, attempt_all};
 use rig::tree::{Container, Policy, Rule, Tree};
+use serde_json::json;
 use state::live::SlotMark;
 
 use crate::kernel::{changes_nothing, everything, kernel, pins};
@@ -138,7 +139,7 @@ fn what_was_rolled_back_from_is_held_until_head_moves() {
         let status = lab.status(&lab.alpha());
         assert_eq!(
             (&status["held"], &status["commit"]),
-            (&bad.clone().into(), &old.clone().into())
+            (&json!([bad]), &json!(old))
         );
         says(&lab.reconcile(&["status"]).ended(0), &[&bad[..12], "held"]);
         for held in [&[][..], &["-n"], &["--rev", &bad], &["--rev", "main"]] {
@@ -167,14 +168,41 @@ fn what_was_rolled_back_from_is_held_until_head_moves() {
         let status = lab.status(&lab.alpha());
         assert_eq!(
             (&status["held"], &status["commit"]),
-            (&None::<String>.into(), &next.into())
+            (&json!([]), &json!(next))
         );
         lab.reconcile(&["--rev", &bad]).succeed();
 
         lab.reconcile(&["rollback"]).succeed();
         says(&changes_nothing(lab, &["--rev", &bad], 4), &["held"]);
         lab.reconcile(&["--rev", &bad, "--lift-hold"]).succeed();
-        assert!(lab.status(&lab.alpha())["held"].is_null());
+        assert_eq!(lab.status(&lab.alpha())["held"], json!([]));
+    });
+}
+
+/// `HEAD` is what was left first, and no run may bring it back because another was left since.
+#[test]
+fn whoever_goes_back_again_holds_both() {
+    Lab::run("again", |lab| {
+        let [old, middle, bad] = PORTS.map(|port| apply(lab, &tree(port)));
+        lab.reconcile(&["rollback"]).succeed();
+        says(&changes_nothing(lab, &["rollback"], 4), &["already"]);
+        let run = lab.reconcile(&["rollback", "1"]).ended(0);
+        says(&run, &[&middle[..12], "held"]);
+        let status = lab.status(&lab.alpha());
+        assert_eq!(
+            (&status["held"], &status["commit"]),
+            (&json!([middle, bad]), &json!(old))
+        );
+        says(
+            &lab.reconcile(&["status"]).ended(0),
+            &[&middle[..12], &bad[..12]],
+        );
+        for held in [&[][..], &["--rev", &middle], &["--rev", &bad]] {
+            says(&changes_nothing(lab, held, 4), &["held"]);
+        }
+        says(&changes_nothing(lab, &["rollback"], 4), &["already"]);
+        apply(lab, &tree(83));
+        assert_eq!(lab.status(&lab.alpha())["held"], json!([]));
     });
 }
 
@@ -304,7 +332,7 @@ fn the_journal_names_generations_and_its_loss_costs_nothing_else() {
         assert_eq!(history["entries"][0]["generation"], 4);
 
         fs::remove_dir_all(STATE).unwrap();
-        assert_eq!(lab.status(&lab.alpha())["held"], ids[2]);
+        assert_eq!(lab.status(&lab.alpha())["held"], json!([ids[2]]));
         says(
             &changes_nothing(lab, &["rollback", "1"], 4),
             &["1", "--rev"],
@@ -386,7 +414,7 @@ fn going_back_is_killed() {
             assert_eq!(reached(lab), [80, 80], "call {at} of {calls}: {run}");
             assert_eq!(
                 lab.status(&lab.alpha())["held"],
-                bad,
+                json!([bad]),
                 "call {at} of {calls}"
             );
             let last = lab.reconcile(&["history", "-o", "json"]).json()["entries"][0].clone();

@@ -174,7 +174,7 @@ fn marks_and_names_are_in_the_kernel() {
             commit: "c0ffee".repeat(10),
             tree: "beef".repeat(16),
             time_s: 1_700_000_000,
-            held: "d00d".repeat(10),
+            held: vec!["d00d".repeat(10), "bad0".repeat(16)],
         };
         kernel.mark_ready(Slot::B, info.clone()).unwrap();
         assert_eq!(lab.open().unwrap().slot_info(Slot::B).unwrap(), info);
@@ -182,7 +182,7 @@ fn marks_and_names_are_in_the_kernel() {
         assert_eq!(lab.open().unwrap().record(), record);
         assert!(kernel.store(record).is_err(), "the generation did not grow");
         kernel.barrier().unwrap();
-        assert!(kernel.hold(Slot::B, "").is_err(), "it is live");
+        assert!(kernel.hold(Slot::B, &[]).is_err(), "it is live");
         kernel
             .mark_settled(Slot::B, Generation(1), 1_700_000_009)
             .unwrap();

@@ -238,9 +238,13 @@ impl<'a> Run<'a> {
 fn is_live(plan: &Plan) -> String {
     let (commit, generation) = (short(&plan.origin.commit), plan.to.generation);
     let held = match &plan.back {
-        Some(_) => format!("; {} is held", short(&plan.held)),
-        None => String::new(),
+        Some(_) => plan
+            .held
+            .first()
+            .map(|held| format!("; {} is held", short(held))),
+        None => None,
     };
+    let held = held.unwrap_or_default();
     format!("{commit} is live: generation {generation}{held}\n")
 }
 
@@ -339,9 +343,9 @@ fn note_unnoted(request: &Request, planned: &Planned) {
         tree: slot.tree.clone(),
         containers: slot.tables.endpoints.len(),
         steps: 0,
-        kind: match base.held() {
-            Some(_) => journal::Kind::Rollback,
-            None => journal::Kind::Apply,
+        kind: match base.held().is_empty() {
+            true => journal::Kind::Apply,
+            false => journal::Kind::Rollback,
         },
     };
     let made = dirs::make(state).map_err(applied::KeepError::from);

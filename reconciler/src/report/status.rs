@@ -36,7 +36,7 @@ pub struct Status {
     /// The commit that was live before and that the other slot still holds.
     pub rollback: Option<String>,
     /// The commit that was rolled back from: a run on it is refused.
-    pub held: Option<String>,
+    pub held: Vec<String>,
     /// This host's containers.
     pub containers: Vec<Container>,
     /// Ranges of containers that are private (RFC 1918, RFC 4193) and that nothing translates: what
@@ -100,8 +100,8 @@ impl Status {
             generation: base.record.generation.0,
             slot: base.record.slot.to_string(),
             settled: base.is_settled(),
-            rollback: before.filter(|commit| base.held() != Some(commit)),
-            held: base.held().map(str::to_owned),
+            rollback: before.filter(|commit| !base.held().contains(commit)),
+            held: base.held().to_vec(),
             containers: Vec::new(),
             translate_with: translate_with(&untranslated),
             untranslated: untranslated.iter().map(ToString::to_string).collect(),
@@ -232,7 +232,7 @@ pub fn text(status: &Status, style: Style) -> String {
     if let Some(commit) = &status.rollback {
         let _ = writeln!(out, "the other slot holds {}", short(commit));
     }
-    if let Some(commit) = &status.held {
+    for commit in &status.held {
         let _ = writeln!(
             out,
             "{} was rolled back from and is held: a run on it is refused",

@@ -105,17 +105,17 @@ pub struct Rollback {
     pub by: &'static str,
     /// Why not by a store.
     pub because: Option<String>,
-    /// The commit that is held after it.
+    /// The commit that is gone back from, which is held after it.
     pub holds: String,
 }
 
 impl Rollback {
-    fn of(way: &Way, held: &str) -> Self {
+    fn of(way: &Way, held: &[String]) -> Self {
         let (by, because) = match way {
             Way::Store => ("store", None),
             Way::Apply(obstacle) => ("apply", Some(obstacle.to_string())),
         };
-        let holds = held.to_owned();
+        let holds = held.first().cloned().unwrap_or_default();
         Self { by, because, holds }
     }
 }
@@ -327,7 +327,7 @@ mod tests {
             from: record(1, Slot::A),
             to: record(2, Slot::B),
             live: Some(origin("aa")),
-            held: String::new(),
+            held: Vec::new(),
             back: None,
             steps: Vec::new(),
             added: Default::default(),

@@ -20,6 +20,9 @@ use crate::words::generation::Slot;
 use crate::words::hash::short;
 use crate::words::names::FullName;
 
+/// How many commits are held at most.
+pub const HELD_MOST: usize = 8;
+
 /// By which way a plan goes back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -94,10 +97,7 @@ pub fn previous(base: &Base) -> Option<&LiveSlot> {
 /// Turns the ordinary plan for an old commit into the one that goes back to it.
 #[must_use]
 pub fn go_back(mut plan: Plan, live: &Live, differences: &Differences) -> Plan {
-    plan.held = plan
-        .live
-        .as_ref()
-        .map_or_else(String::new, |live| live.commit.clone());
+    plan.held = held_after_going_back(live, &plan.origin.commit);
     let way = match obstacle(&plan, live, differences) {
         Some(obstacle) => Way::Apply(obstacle),
         None => {
@@ -142,20 +142,36 @@ fn obstacle(plan: &Plan, live: &Live, differences: &Differences) -> Option<Obsta
     }
 }
 
+fn held(live: &Live) -> &[String] {
+    live.base.as_ref().map_or(&[], Base::held)
+}
+
+/// Who goes back again leaves one more commit; `HEAD` is still the first of them, which is kept
+/// whatever there is no room for.
+fn held_after_going_back(live: &Live, commit: &str) -> Vec<String> {
+    let left = live.base.as_ref().map(|base| &base.live_slot().commit);
+    let left = left.filter(|commit| !commit.is_empty());
+    let all = left.into_iter().chain(held(live));
+    let mut all: Vec<String> = all.filter(|held| *held != commit).cloned().collect();
+    if all.len() > HELD_MOST {
+        all.drain(HELD_MOST - 1..all.len() - 1);
+    }
+    all
+}
+
 /// What stays held once a commit is live. `named`: it was asked for by name, so `HEAD` may still be
 /// what is held.
-pub fn held_after(live: &Live, commit: &str, named: bool) -> String {
-    let held = live.base.as_ref().and_then(Base::held);
+pub fn held_after(live: &Live, commit: &str, named: bool) -> Vec<String> {
+    let held = held(live).iter();
     let held = held.filter(|held| named && *held != commit);
-    held.unwrap_or_default().to_owned()
+    held.cloned().collect()
 }
 
 /// Refuses the commit that is held, unless the caller lifts it.
 pub fn check_hold(live: &Live, commit: &str, lifted: bool) -> Result<(), Refusal> {
-    match live.base.as_ref().and_then(Base::held) {
-        Some(held) if held == commit && !lifted => Err(Refusal::Held {
-            commit: commit.to_owned(),
-        }),
-        _ => Ok(()),
+    if held(live).iter().any(|held| held == commit) && !lifted {
+        let commit = commit.to_owned();
+        return Err(Refusal::Held { commit });
     }
+    Ok(())
 }

@@ -69,8 +69,8 @@ pub struct Plan {
     pub to: CommitRecord,
     /// What the live slot came from; `None` before the first commit.
     pub live: Option<Origin>,
-    /// What is to be held once it is live: the commit that was gone back from, or empty.
-    pub held: String,
+    /// What is to be held once it is live: the commits that were gone back from, the last one first.
+    pub held: Vec<String>,
     /// Where it goes back: by which way.
     pub back: Option<back::Way>,
     /// What is done, in order.
@@ -132,7 +132,7 @@ pub fn plan(target: &Target, live: &Live, differences: &Differences, origin: &Or
         from: record,
         to,
         live: live_origin(live),
-        held: String::new(),
+        held: Vec::new(),
         back: None,
         steps: order::steps(kind, target, live, differences, to),
         added: added

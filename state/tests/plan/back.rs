@@ -6,7 +6,7 @@ use std::cell::Cell;
 use proptest::prelude::any;
 use state::documents::Documents;
 use state::live::Live;
-use state::plan::back::{Obstacle, Way, check_hold, held_after, previous};
+use state::plan::back::{HELD_MOST, Obstacle, Way, check_hold, held_after, previous};
 use state::plan::{Kind, Operation, Phase, Plan};
 
 use super::damage::damages;
@@ -78,7 +78,10 @@ fn going_back_is_one_store_or_what_an_ordinary_run_would_do() {
             planned.plan.to == ordinary.to,
             "it takes a generation of its own",
         )?;
-        law(planned.plan.held == "c2", "what is gone back from is held")?;
+        law(
+            planned.plan.held == ["c2"],
+            "what is gone back from is held",
+        )?;
         match way(&planned)? {
             Way::Store => {
                 ways[0].set(ways[0].get() + 1);
@@ -185,7 +188,7 @@ fn what_was_gone_back_from_is_held_until_another_commit_is_head() {
         )?;
         law(check_hold(&live, "c2", true).is_ok(), "unless it is lifted")?;
         law(
-            held_after(&live, "c1", true) == "c2",
+            held_after(&live, "c1", true) == ["c2"],
             "named, it stays held",
         )?;
         law(
@@ -198,5 +201,43 @@ fn what_was_gone_back_from_is_held_until_another_commit_is_head() {
         )?;
         lab.run(&trees[2], "c3")?;
         law(!is_held(&lab.live(), "c2"), "nothing is held any more")
+    });
+}
+
+/// Whoever goes back twice has left two, and `HEAD` is the first of them.
+#[test]
+fn what_was_gone_back_from_before_is_held_too() {
+    hold_trees(300, 3, |trees| {
+        let mut lab = begin(trees)?;
+        lab.run(&trees[2], "c3")?;
+        lab.back(&trees[1], "c2")?;
+        lab.back(&trees[0], "c1")?;
+        let live = lab.live();
+        law(
+            is_held(&live, "c3") && is_held(&live, "c2") && !is_held(&live, "c1"),
+            "both are held",
+        )?;
+        lab.back(&trees[2], "c3")?;
+        let live = lab.live();
+        law(
+            !is_held(&live, "c3") && is_held(&live, "c2") && is_held(&live, "c1"),
+            "what was asked for is not",
+        )
+    });
+}
+
+#[test]
+fn as_many_are_held_as_there_is_room_for_and_the_first_always() {
+    hold_trees(20, 2, |trees| {
+        let mut lab = begin(trees)?;
+        let names: Vec<String> = (0..HELD_MOST + 3).map(|n| format!("b{n}")).collect();
+        for (at, name) in names.iter().enumerate() {
+            lab.back(&trees[at % 2], name)?;
+        }
+        let live = lab.live();
+        law(is_held(&live, "c2"), "the one that HEAD is")?;
+        law(is_held(&live, &names[HELD_MOST + 1]), "the last one")?;
+        let held = names.iter().filter(|name| is_held(&live, name)).count();
+        law(held == HELD_MOST - 1, "and as many between")
     });
 }
