@@ -31,7 +31,7 @@ lint:
     cargo clippy --workspace --all-targets --quiet -- -D warnings
     shellcheck dev .ci/as-root .ci/run .ci/stages .ci/test
 
-# kill a run at every one of its system calls, in each scenario: hours
+# kill a run after everything it does that may leave a trace, in each scenario: an hour
 faults *arguments:
     PLUMBLINE_FAULTS=all .ci/test --profile faults -E 'binary(e2e) & test(/^faults::/)' "$@"
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use state::live::SlotMark;
+use state::live::{HELD_MOST, SlotMark};
 use state::words::generation::{Generation, Slot};
 
 use crate::abi::{MarkNumber, SlotRow, header, maps};
@@ -25,7 +25,7 @@ pub struct SlotInfo {
     /// When it was committed: seconds since 1970.
     pub time_s: u64,
     /// The commits that were gone back from while this one is live, the last one first: as many as
-    /// there is room for (`PL_HELD_MOST`).
+    /// there is room for ([`HELD_MOST`]).
     pub held: Vec<String>,
 }
 
@@ -164,7 +164,7 @@ fn write_name(name: &str) -> Result<[i8; 72], SlotError> {
     Ok(bytes)
 }
 
-type Names = [[i8; 72]; header::PL_HELD_MOST as usize];
+type Names = [[i8; 72]; HELD_MOST];
 
 fn read_names(names: &Names) -> Vec<String> {
     let names = names.iter().map(read_name);

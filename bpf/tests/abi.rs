@@ -209,8 +209,6 @@ fn constants_of_the_header_are_what_they_say() {
         header::PL_ENDPOINTS_MOST,
         u64::from(maps::ALL_ESTABLISHED.entries)
     );
-    let most = state::plan::back::HELD_MOST;
-    assert_eq!(usize::try_from(header::PL_HELD_MOST).unwrap(), most);
     assert_eq!(header::PL_WORD_INITIATOR, 1 << 60);
     assert_eq!(header::PL_WORD_TAG, 0xffff << 44);
     assert_eq!(header::PL_ETHERTYPE_TRIAL, 0x88b5);

@@ -192,6 +192,9 @@ pub enum SlotMark {
     Settled,
 }
 
+/// How many commits are held at most.
+pub const HELD_MOST: usize = 8;
+
 /// One slot as read back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveSlot {

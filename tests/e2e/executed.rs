@@ -76,8 +76,9 @@ fn of_the_plan(plan: &Plan) -> Calls {
                 asks("programs", 2);
                 asks("link create", 2);
                 asks("pin", 2);
-                // A new interface: `forwarding` of IPv4, `accept_ra` of IPv6.
-                asks("sysctls", 2);
+                // What interfaces of a new namespace start with, then `forwarding` of IPv4 and
+                // `accept_ra` of IPv6 of the host's end.
+                asks("sysctls", 9 + 2);
             }
             Operation::SetSysctl { .. } => asks("sysctls", 1),
             _ => {}
@@ -111,9 +112,10 @@ fn executed(made: &Calls, plan: &Plan) {
     let base = |operation: &Operation| matches!(operation, Operation::CreateBase);
     let mut said = of_the_plan(plan);
     if operations().any(base) {
-        // How many pins the base has is no word of a plan.
+        // How many pins the base has is no word of a plan, and the kernel is tried out before it is
+        // made, in a namespace of that trial's own.
         for calls in [&mut counted, &mut said] {
-            calls.remove("pin");
+            calls.retain(|what, _| !["pin", "link create", "sysctls"].contains(what));
         }
     }
     assert_eq!(counted, said, "{:#?}", plan.steps);

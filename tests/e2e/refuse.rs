@@ -208,6 +208,31 @@ fn runs_that_wait_for_the_lock() {
     });
 }
 
+/// What is locked is taken away by one of those who wait for it.
+#[test]
+fn runs_that_wait_while_everything_is_taken_away() {
+    Lab::run("gone", |lab| {
+        begin(lab);
+        for _ in 0..4 {
+            let held = Lock::take(Path::new(BASE), Path::new("/run/plumbline")).unwrap();
+            std::thread::scope(|scope| {
+                let run = |command: &'static [&'static str]| {
+                    let arguments = [command, &["--lock-timeout", "1m"]].concat();
+                    scope.spawn(move || lab.reconcile(&arguments))
+                };
+                let commands = [&[][..], &["detach"], &[], &["detach"], &[], &[]];
+                let waiting = commands.map(run);
+                drop(held);
+                for run in waiting {
+                    run.join().unwrap().succeed();
+                }
+            });
+            lab.reconcile(&[]).succeed();
+        }
+        drop(changes_nothing(lab, &["--detailed-exitcode"], 0));
+    });
+}
+
 #[test]
 fn the_repository_of_another_user() {
     Lab::run("owner", |lab| {

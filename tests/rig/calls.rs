@@ -10,7 +10,8 @@ use std::os::unix::fs::FileExt;
 use std::process::Command;
 
 use nix::libc::{
-    O_ACCMODE, SYS_bpf as BPF, SYS_openat as OPENAT, SYS_sendmsg as SENDMSG, SYS_sendto as SENDTO,
+    self, O_ACCMODE, O_CREAT, O_TRUNC, SYS_bpf as BPF, SYS_openat as OPENAT,
+    SYS_sendmsg as SENDMSG, SYS_sendto as SENDTO,
 };
 
 use crate::stepper::{Stepped, stepped};
@@ -29,6 +30,67 @@ const MAP_UPDATE: u64 = 2;
 const MAP_DELETE: u64 = 3;
 const MAP_UPDATE_BATCH: u64 = 26;
 const MAP_DELETE_BATCH: u64 = 27;
+/// Commands of bpf(2) that leave something: maps that are written to, programs that run, and those
+/// of [`COMMANDS`].
+const BPF_LASTS: [u64; 13] = [2, 3, 6, 8, 9, 10, 21, 24, 26, 27, 28, 29, 34];
+/// System calls that leave nothing behind when the process is killed.
+const PASSES: [i64; 55] = [
+    libc::SYS_access,
+    libc::SYS_arch_prctl,
+    libc::SYS_bind,
+    libc::SYS_brk,
+    libc::SYS_clone3,
+    libc::SYS_close,
+    libc::SYS_connect,
+    libc::SYS_dup3,
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_wait,
+    libc::SYS_eventfd2,
+    libc::SYS_execve,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_faccessat2,
+    libc::SYS_fcntl,
+    libc::SYS_fdatasync,
+    libc::SYS_flock,
+    libc::SYS_fstat,
+    libc::SYS_fstatfs,
+    libc::SYS_fsync,
+    libc::SYS_futex,
+    libc::SYS_getcwd,
+    libc::SYS_getdents64,
+    libc::SYS_geteuid,
+    libc::SYS_getpid,
+    libc::SYS_getrandom,
+    libc::SYS_getsockname,
+    libc::SYS_gettid,
+    libc::SYS_lseek,
+    libc::SYS_madvise,
+    libc::SYS_memfd_create,
+    libc::SYS_mmap,
+    libc::SYS_mprotect,
+    libc::SYS_munmap,
+    libc::SYS_newfstatat,
+    libc::SYS_openat2,
+    libc::SYS_poll,
+    libc::SYS_pread64,
+    libc::SYS_prlimit64,
+    libc::SYS_read,
+    libc::SYS_readlink,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_set_robust_list,
+    libc::SYS_setsockopt,
+    libc::SYS_sigaltstack,
+    libc::SYS_socket,
+    libc::SYS_statfs,
+    libc::SYS_statx,
+    libc::SYS_uname,
+];
 const PROGRAM_LOAD: u64 = 5;
 /// The programs that a container has; others that are loaded ask the kernel what it can do.
 const PROGRAMS: [&str; 2] = ["from_container", "to_container"];
@@ -70,15 +132,35 @@ pub fn count(command: &mut Command) -> (i32, Calls) {
     }
 }
 
-/// A process that has stopped on entry to a system call.
+/// Runs a command and kills it once it has changed something so many times: on entry to the call
+/// after the one that did. What it changes is all that may outlive it, and what `memory` gives,
+/// which is asked at each call: what is stored to memory that is shared is stored by no call. Whether
+/// it was killed, and how often it has changed something.
+///
+/// # Panics
+/// Where it cannot be started, traced or read.
+pub fn killed_after<T: PartialEq>(
+    command: &mut Command,
+    changes: usize,
+    mut memory: impl FnMut() -> T,
+) -> (Stepped, usize) {
+    let (mut seen, mut changing, mut last) = (0, false, memory());
+    let ended = stepped(command, |thread| {
+        let now = memory();
+        seen += usize::from(changing) + usize::from(now != last);
+        last = now;
+        changing = Process(thread).lasts();
+        seen < changes
+    });
+    (ended, seen)
+}
+
+/// A thread that has stopped on entry to a system call.
 struct Process(i32);
 
 impl Process {
     fn change(&self) -> Option<(&'static str, usize)> {
-        let text = fs::read_to_string(format!("/proc/{}/syscall", self.0)).expect("it has stopped");
-        let mut words = text.split_whitespace();
-        let number: i64 = words.next()?.parse().ok()?;
-        let arguments: Vec<u64> = words.filter_map(hexadecimal).collect();
+        let (number, arguments) = self.call();
         match number {
             BPF => self.bpf(arguments[0], arguments[1]),
             SENDTO => self.netlink(arguments[1]),
@@ -86,6 +168,26 @@ impl Process {
             SENDMSG => panic!("a message of another kind than is read here"),
             _ => None,
         }
+    }
+
+    /// Whether the call may leave anything that outlives the process. Whatever is not known to
+    /// leave nothing does.
+    fn lasts(&self) -> bool {
+        let (number, arguments) = self.call();
+        match number {
+            BPF => BPF_LASTS.contains(&arguments[0]),
+            SENDTO => self.netlink(arguments[1]).is_some(),
+            OPENAT => arguments[2] & (O_CREAT | O_TRUNC) as u64 != 0,
+            other => !PASSES.contains(&other),
+        }
+    }
+
+    fn call(&self) -> (i64, Vec<u64>) {
+        let text = fs::read_to_string(format!("/proc/{}/syscall", self.0)).expect("it has stopped");
+        let mut words = text.split_whitespace();
+        let number = words.next().and_then(|word| word.parse().ok());
+        let arguments = words.filter_map(hexadecimal).collect();
+        (number.expect("it is in a call"), arguments)
     }
 
     fn bpf(&self, command: u64, attributes: u64) -> Option<(&'static str, usize)> {

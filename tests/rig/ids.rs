@@ -92,6 +92,22 @@ impl Held {
     }
 }
 
+impl Held {
+    /// What a host holds, once there are so many of each kind. (The kernel frees objects a while
+    /// after their last user has gone.)
+    ///
+    /// # Panics
+    /// Where there are others and they stay.
+    #[track_caller]
+    pub fn once(host: &Host, counts: &BTreeMap<&'static str, usize>) -> Self {
+        let as_many = || Some(Self::by(host)).filter(|held| held.counts() == *counts);
+        wait::within(wait::LIMIT, as_many).unwrap_or_else(|| {
+            let held = Self::by(host);
+            panic!("{counts:?} are to be there, and there are {held}")
+        })
+    }
+}
+
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:?}", self.counts())?;

@@ -8,12 +8,12 @@ use state::words::generation::Generation;
 use state::words::hash::short;
 
 use super::arguments::{ApplyArguments, Global, RunArguments};
-use super::{failure, problems, request};
+use super::{failure, lock, problems, request};
 use crate::applied;
 use crate::apply::{Apply, Settled, Stop};
 use crate::back::{self, BackError};
 use crate::host::{MountError, mount};
-use crate::live::{self, Dirs};
+use crate::live;
 use crate::pipeline::{self, Failure, Planned, Request, Understood};
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
@@ -23,7 +23,6 @@ use crate::report::view::{CutsView, View, view};
 use crate::report::{json, text};
 use crate::run::dirs;
 use crate::run::journal::{self, Entry};
-use crate::run::lock::Lock;
 
 /// Runs it.
 pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit {
@@ -101,8 +100,13 @@ impl<'a> Run<'a> {
     }
 
     fn for_real(&self) -> Result<Exit, Exit> {
-        let mounted = self.make_base()?;
-        let _lock = self.lock()?;
+        // Who cannot be noted there holds the lock all the same.
+        if let Err(error) = dirs::make(&self.request.dirs.run) {
+            self.out.note(&format!("{}\n", escape(&error.to_string())));
+        }
+        let mut mounted = false;
+        let make = || self.make_base().map(|made| mounted |= made);
+        let _lock = lock::take(&self.request.dirs, self.lock_timeout, self.out, make)?;
         self.locked(mounted)
     }
 
@@ -146,16 +150,6 @@ impl<'a> Run<'a> {
             .and_then(|()| mount::make_base(base))
             .map_err(told)?;
         Ok(mounted)
-    }
-
-    fn lock(&self) -> Result<Lock, Exit> {
-        let Dirs { pin, run, .. } = &self.request.dirs;
-        // Who cannot be noted there holds the lock all the same.
-        if let Err(error) = dirs::make(run) {
-            self.out.note(&format!("{}\n", escape(&error.to_string())));
-        }
-        Lock::take_within(pin, run, self.lock_timeout)
-            .map_err(|error| failure::lock(&error, self.out))
     }
 
     fn locked(&self, mounted: bool) -> Result<Exit, Exit> {

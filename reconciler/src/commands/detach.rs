@@ -11,7 +11,7 @@ use state::target::host::{HostTarget, interface_name};
 use state::words::names::FullName;
 
 use super::arguments::Global;
-use super::{dirs, failure};
+use super::{dirs, failure, lock as locking};
 use crate::host::{Host, MountError, mount};
 use crate::live::{self, Dirs};
 use crate::report::escape::escape;
@@ -56,9 +56,8 @@ fn lock(dirs: &Dirs, wait: Duration, out: Out) -> Result<Option<Lock>, Exit> {
     if !mount::is_mounted(&dirs.pin).map_err(refused)? {
         return Ok(None);
     }
-    mount::make_base(&dirs.pin).map_err(refused)?;
-    let lock = Lock::take_within(&dirs.pin, &dirs.run, wait);
-    lock.map(Some).map_err(|error| failure::lock(&error, out))
+    let make = || mount::make_base(&dirs.pin).map_err(refused);
+    locking::take(dirs, wait, out, make).map(Some)
 }
 
 fn tell(detached: &Detached, out: Out) -> Exit {

@@ -16,6 +16,7 @@ use crate::source::SourceRequest;
 
 pub mod arguments;
 mod failure;
+mod lock;
 mod problems;
 mod apply;
 mod validate;

@@ -76,6 +76,12 @@ pub enum LockError {
         /// What the kernel said.
         cause: io::Error,
     },
+    /// The directory is not there: who held the lock took everything away.
+    #[error("{} is gone: what this host held has been taken away; run again", directory.display())]
+    Gone {
+        /// What was to be locked.
+        directory: PathBuf,
+    },
     /// The directory was replaced each time its lock was taken.
     #[error("{} is removed and made again all the time; run again", directory.display())]
     Replaced {
@@ -137,8 +143,14 @@ impl Lock {
         let note = run_directory.join(HOLDER);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         for _ in 0..TRIES {
-            let opened = rustix::fs::open(directory, flags, Mode::empty());
-            let file = File::from(opened.map_err(|e| failed(e.into()))?);
+            let file = match rustix::fs::open(directory, flags, Mode::empty()) {
+                Ok(opened) => File::from(opened),
+                Err(Errno::NOENT) => {
+                    let directory = directory.to_owned();
+                    return Err(LockError::Gone { directory });
+                }
+                Err(error) => return Err(failed(error.into())),
+            };
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => {
@@ -289,10 +301,14 @@ mod tests {
     fn a_missing_directory_and_a_link_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(dir.path(), dir.path().join("link")).unwrap();
-        for name in ["missing", "link"] {
-            let result = Lock::take(&dir.path().join(name), dir.path());
-            assert!(matches!(result, Err(LockError::Io { .. })), "{result:?}");
-        }
+        let take = |name| Lock::take(&dir.path().join(name), dir.path());
+        let missing = take("missing");
+        assert!(
+            matches!(missing, Err(LockError::Gone { .. })),
+            "{missing:?}"
+        );
+        let link = take("link");
+        assert!(matches!(link, Err(LockError::Io { .. })), "{link:?}");
     }
 
     #[test]

@@ -15,13 +15,10 @@ use std::fmt;
 use super::guards::Refusal;
 use super::{Kind, Operation, Phase, Plan};
 use crate::diff::Differences;
-use crate::live::{Base, Live, LiveSlot, SlotMark};
+use crate::live::{Base, HELD_MOST, Live, LiveSlot, SlotMark};
 use crate::words::generation::Slot;
 use crate::words::hash::short;
 use crate::words::names::FullName;
-
-/// How many commits are held at most.
-pub const HELD_MOST: usize = 8;
 
 /// By which way a plan goes back.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::cell::Cell;
 
 use proptest::prelude::any;
 use state::documents::Documents;
-use state::live::Live;
-use state::plan::back::{HELD_MOST, Obstacle, Way, check_hold, held_after, previous};
+use state::live::{HELD_MOST, Live};
+use state::plan::back::{Obstacle, Way, check_hold, held_after, previous};
 use state::plan::{Kind, Operation, Phase, Plan};
 
 use super::damage::damages;
