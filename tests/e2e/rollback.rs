@@ -344,6 +344,48 @@ fn the_journal_names_generations_and_its_loss_costs_nothing_else() {
     });
 }
 
+/// A disk that is full or cannot be written to keeps no commit from going live, and none from being
+/// gone back from; what was not noted is told, and the next run that can notes it.
+#[test]
+fn a_journal_that_cannot_be_written_to_costs_its_lines_alone() {
+    Lab::run("full", |lab| {
+        let old = apply(lab, &tree(80));
+        let _service = serve(lab);
+        let ip = |line: &str| drop(lab.shell(&lab.alpha(), line).ended(0));
+        for (make, why) in [
+            (
+                "mount -t tmpfs -o size=4k,mode=0700 none /var/lib/plumbline && \
+             head -c 4096 /dev/zero >/var/lib/plumbline/full",
+                "No space left",
+            ),
+            (
+                "mount -t tmpfs -o ro,mode=0700 none /var/lib/plumbline",
+                "Read-only",
+            ),
+        ] {
+            ip(make);
+            lab.repository().hold(&tree(81));
+            let bad = lab.repository().commit("another");
+            let run = lab.reconcile(&["--lift-hold"]).ended(6);
+            says(&run, &["is live", "left behind", "state directory", why]);
+            assert_eq!(lab.status(&lab.alpha())["commit"], bad);
+            assert_eq!(reached(lab), [81, 81]);
+            let run = lab.reconcile(&["rollback"]).ended(6);
+            says(&run, &["is live", "left behind", "state directory", why]);
+            assert_eq!(lab.status(&lab.alpha())["commit"], old);
+            assert_eq!(reached(lab), [80, 80]);
+            ip("umount /var/lib/plumbline");
+        }
+        lab.reconcile(&["--rev", &old]).succeed();
+        let history = lab.reconcile(&["history", "-o", "json"]).json();
+        let last = &history["entries"][0];
+        assert_eq!(
+            (&last["generation"], &last["commit"]),
+            (&json!(5), &json!(old))
+        );
+    });
+}
+
 #[test]
 fn there_is_nothing_to_go_back_to() {
     Lab::run("nothing", |lab| {
