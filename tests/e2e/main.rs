@@ -23,3 +23,4 @@ mod diff;
 mod cuts;
 mod minimal;
 mod rollback;
+mod drift;
