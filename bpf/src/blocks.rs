@@ -28,6 +28,9 @@ const TABLE: [(u32, &str); 3] = [
 /// The program that starts the timer.
 pub(crate) const SWEEP: &str = "sweep_start";
 
+/// Every program of a set.
+const BLOCKS: [&str; 5] = [TABLE[0].1, TABLE[1].1, TABLE[2].1, "guard", SWEEP];
+
 /// How often the timer is asked to start. The kernel takes memory for a timer without waiting for
 /// it (`__bpf_async_init` in kernel/bpf/helpers.c), so there may be none just then.
 const ATTEMPTS: usize = 100;
@@ -85,6 +88,37 @@ impl Kernel {
         self.start_blocks(&loaded)?;
         self.blocks = self.find_blocks()?;
         Ok(())
+    }
+
+    /// Maps, and programs of the set of blocks in use, whose pins are gone.
+    pub(crate) fn lost_pins(&self) -> Result<Vec<String>, Fault> {
+        let maps = self.unpinned().iter().map(ToString::to_string);
+        let listing = self.listing()?;
+        let set = self
+            .blocks
+            .as_ref()
+            .and_then(|b| listing.blocks.get(&b.name));
+        let programs = BLOCKS.into_iter().filter(|name| {
+            let pinned = set.is_none_or(|pins| pins.contains(*name));
+            !pinned
+        });
+        Ok(maps.chain(programs.map(str::to_owned)).collect())
+    }
+
+    /// Pins anew what is there and has lost its pin: maps, and blocks, which are loaded once more
+    /// for that, for nothing else may hold them. The timer goes with the pin of its map.
+    pub fn restore_pins(&mut self) -> Result<(), CreateError> {
+        self.pin_maps()?;
+        let lost = self.lost_pins()?;
+        if let Some(blocks) = self.blocks.as_ref().filter(|_| !lost.is_empty()) {
+            let loaded = object::load_blocks(&self.map_fds(), self.jiffies_per_second)?;
+            for (program, fd) in &loaded.programs {
+                if lost.iter().any(|name| name == program) {
+                    pins::pin(fd.as_fd(), &self.pins.block(&blocks.name, program))?;
+                }
+            }
+        }
+        self.restart_sweep()
     }
 
     /// Of several sets the one of the embedded code, else the newest.

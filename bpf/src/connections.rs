@@ -1,7 +1,7 @@
 //! A container's connection maps: made with its quota, pinned, registered for the shared blocks.
 //!
-//! They outlive every program: a map that is pinned, or that an attached program still holds, is
-//! kept with every connection in it.
+//! They outlive every program: a map that is pinned, that an attached program still holds, or that
+//! is registered for a container of the live slot, is kept with every connection in it.
 //!
 //! Registering a map in a map of maps waits for a grace period; so several containers are
 //! registered together. `all_established` is the first registry to have a container and the last to
@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, AsRawFd};
 
+use state::target::host::container_mac;
 use state::target::tables::EndpointIndex;
 use state::words::names::FullName;
 
@@ -19,6 +20,7 @@ use crate::fault::{Fault, Object, Of};
 use crate::kernel::{Kernel, Map};
 use crate::pins::{self, PinError};
 use crate::rows::{Rows, Way};
+use crate::slots::SlotError;
 use crate::sys;
 
 /// Connection maps to make.
@@ -53,6 +55,9 @@ pub enum ConnectionsError {
         /// Which.
         map: &'static str,
     },
+    /// Whose index it is could not be read.
+    #[error(transparent)]
+    Slot(#[from] SlotError),
     /// Something else is pinned there.
     #[error(transparent)]
     Pin(#[from] PinError),
@@ -151,7 +156,16 @@ impl Kernel {
         Ok(Some(Map::of(fd, object)?))
     }
 
-    /// A map that an attached program holds and that lost its pin, or a new one; pinned.
+    /// Whether the live slot has the container at this index, so that what is registered there is
+    /// its own, though nothing else is left that says so.
+    fn is_live_at(&self, wanted: &NewConnections) -> Result<bool, ConnectionsError> {
+        let rows = self.read_endpoints(self.record().slot, &mut Vec::new())?;
+        let row = rows.get(&wanted.endpoint);
+        Ok(row.is_some_and(|row| row.mac == container_mac(&wanted.container)))
+    }
+
+    /// A map that lost its pin and that an attached program holds, or that is registered for the
+    /// live container; or a new one. Pinned.
     fn new_connections(
         &self,
         wanted: &NewConnections,
@@ -171,7 +185,7 @@ impl Kernel {
                 Some(held) => held,
                 None => attached.insert(attached::held_maps()?),
             };
-            if held.contains(&id) {
+            if held.contains(&id) || self.is_live_at(wanted)? {
                 let fd = sys::map_by_id(id).of("open", object)?;
                 let info = sys::map_info(fd.as_fd()).of("look at", object)?;
                 if fits(&info, shape) && info.entries == size {

@@ -90,6 +90,8 @@ pub struct Connection {
     pub initiator: bool,
     /// The generation that judged it last: its low 28 bits.
     pub generation: u64,
+    /// The interface by which the peer's packets come in; 0 where they are the host's own.
+    pub ingress: u32,
     /// Where its packets are delivered; `None`: to the host's stack.
     pub deliver_to: Option<EndpointIndex>,
     /// Which side has closed: the container, the peer.
@@ -301,6 +303,7 @@ impl Kernel {
             subject: subject(flow),
             initiator: word & header::PL_WORD_INITIATOR != 0,
             generation: word & header::PL_WORD_GENERATION,
+            ingress: row.ingress,
             deliver_to: (endpoint != header::PL_ENDPOINT_STACK)
                 .then(|| EndpointIndex(u16::try_from(endpoint).unwrap_or_default())),
             closed: (

@@ -197,10 +197,10 @@ impl Kernel {
     }
 
     /// Hash of the shared blocks' code; zeroes where there is no whole set of them, or a map that
-    /// they share has lost its pin.
+    /// they share is gone.
     pub fn block_code(&self) -> [u8; 32] {
         match &self.blocks {
-            Some(blocks) if self.is_whole() => blocks.code,
+            Some(blocks) if self.maps.len() == GLOBAL.len() => blocks.code,
             _ => [0; 32],
         }
     }
@@ -238,7 +238,7 @@ impl Kernel {
     }
 
     /// Pins every map that is not pinned, the commit record last.
-    fn pin_maps(&mut self) -> Result<(), Fault> {
+    pub(crate) fn pin_maps(&mut self) -> Result<(), Fault> {
         self.unpinned.sort_by_key(|name| *name == maps::COMMIT.name);
         while let Some(name) = self.unpinned.first() {
             if let Some(map) = self.maps.get(name) {

@@ -3,18 +3,19 @@
 //! Nothing is changed and no file is asked: builds and constants stand in the programs, a
 //! container's index in the registry, position and guard in the chains of its interface.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 
-use state::live::{Base, LiveContainer, LivePrograms, LiveSlot};
+use state::live::{Base, Broken, LinkFault, LiveContainer, LivePrograms, LiveSlot, Stranger};
 use state::target::constants::Constants;
 use state::target::programs::BuildHash;
-use state::target::tables::EndpointIndex;
+use state::target::tables::{Endpoint, EndpointIndex};
 use state::words::generation::Slot;
 use state::words::names::FullName;
+use state::words::verdict::Direction;
 
-use crate::abi::{ConstantsRow, header, maps};
-use crate::attached::{self, HOOKS};
+use crate::abi::{CONNECTION_MAPS, ConstantsRow, header, maps};
+use crate::attached::{self, HOOKS, Hook};
 use crate::blocks::read_hash;
 use crate::encode;
 use crate::fault::{Fault, Object, Of};
@@ -83,10 +84,11 @@ impl Kernel {
             block_code: self.block_code(),
             record: self.record(),
             slots,
+            unpinned: self.lost_pins()?,
         };
         Ok(LiveKernel {
+            leftovers: self.has_leftovers(&containers, &base.live_slot().tables.endpoints)?,
             base,
-            leftovers: self.has_leftovers(&containers)?,
             containers,
             foreign,
         })
@@ -96,12 +98,16 @@ impl Kernel {
     fn has_leftovers(
         &self,
         containers: &BTreeMap<FullName, LiveContainer>,
+        live: &BTreeMap<EndpointIndex, Endpoint>,
     ) -> Result<bool, LiveError> {
-        let registered = containers.values().filter(|c| c.endpoint.is_some()).count();
+        let known: BTreeSet<EndpointIndex> =
+            containers.values().filter_map(|c| c.endpoint).collect();
+        // One that has lost its pins is registered none the less.
+        let left = |index: &EndpointIndex| !known.contains(index) && !live.contains_key(index);
         let current = self.blocks.as_ref().map(|blocks| blocks.name.as_str());
         let listing = self.listing()?;
         let mut sets = listing.blocks.keys();
-        Ok(self.registry()?.len() > registered || sets.any(|set| current != Some(set.as_str())))
+        Ok(self.registry()?.values().any(left) || sets.any(|set| current != Some(set.as_str())))
     }
 
     /// Reads what is pinned for containers.
@@ -123,14 +129,13 @@ impl Kernel {
         reader: &mut Reader,
     ) -> Result<LiveContainer, LiveError> {
         let mut live = LiveContainer::default();
-        let path = self.pins.container_map(name, maps::ESTABLISHED.name);
-        if let Some(fd) = self.pins.open_map(&path)? {
-            let object = || Object::ContainerMap(name.clone(), maps::ESTABLISHED.name);
-            let map = Map::of(fd, object)?;
+        let [established, rest @ ..] = self.found_maps(name, registry, &mut live.unpinned)?;
+        if let Some(map) = &established {
             live.endpoint = registry.get(&map.id).copied();
             live.pinned_quota = Some(map.entries);
         }
-        let own = self.connection_maps(name)?;
+        let own: Option<Vec<Map>> = [established].into_iter().chain(rest).collect();
+        let own: Option<[Map; 4]> = own.and_then(|own| own.try_into().ok());
         if let (Some(own), Some(endpoint)) = (&own, live.endpoint) {
             let registered = self.registered_at(endpoint)?;
             let all = own
@@ -139,8 +144,68 @@ impl Kernel {
                 .all(|(map, id)| Some(map.id) == id);
             live.connections = all.then_some(own[0].entries);
         }
-        live.programs = self.live_programs(name, own.as_ref(), reader)?;
+        let mut sides = Vec::new();
+        for hook in HOOKS {
+            match self.live_side(name, hook, own.as_ref(), reader)? {
+                Ok(side) => sides.push(side),
+                Err(why) => live.links.push(LinkFault {
+                    side: side_of(hook),
+                    why,
+                }),
+            }
+        }
+        live.programs = self.programs_of(&sides)?;
+        live.strangers = sides.into_iter().flat_map(|side| side.strangers).collect();
         Ok(live)
+    }
+
+    /// A container's maps: those that are pinned, and where a pin is lost, what its programs hold.
+    fn found_maps(
+        &self,
+        name: &FullName,
+        registry: &BTreeMap<u32, EndpointIndex>,
+        unpinned: &mut Vec<String>,
+    ) -> Result<[Option<Map>; 4], LiveError> {
+        let mut maps = [None, None, None, None];
+        let mut held = None;
+        for (map, shape) in maps.iter_mut().zip(CONNECTION_MAPS) {
+            let object = || Object::ContainerMap(name.clone(), shape.name);
+            if let Some(fd) = self
+                .pins
+                .open_map(&self.pins.container_map(name, shape.name))?
+            {
+                *map = Some(Map::of(fd, object)?);
+                continue;
+            }
+            let program = match &mut held {
+                Some(program) => program,
+                None => held.insert(self.linked_program(name)?),
+            };
+            let Some(program) = program else {
+                continue;
+            };
+            if let Some((fd, _)) = attached::map_of(program, shape)? {
+                let found = Map::of(fd, object)?;
+                let first = shape.name == maps::ESTABLISHED.name;
+                if !first || registry.contains_key(&found.id) {
+                    unpinned.push(shape.name.to_owned());
+                    *map = Some(found);
+                }
+            }
+        }
+        Ok(maps)
+    }
+
+    /// What stands under one of a container's links.
+    fn linked_program(&self, name: &FullName) -> Result<Option<ProgramInfo>, LiveError> {
+        for hook in HOOKS {
+            if let Some(link) = self.pins.open_link(&self.pins.link(name, hook))? {
+                let object = || Object::Link(name.clone(), hook);
+                let info = sys::link_info(link.as_fd()).of("look at", object)?;
+                return Ok(attached::program(info.program)?);
+            }
+        }
+        Ok(None)
     }
 
     /// The programs, where both links are pinned and attached to one interface.
@@ -150,45 +215,74 @@ impl Kernel {
         own: Option<&[Map; 4]>,
         reader: &mut Reader,
     ) -> Result<Option<LivePrograms>, LiveError> {
-        let mut ifindices = Vec::new();
-        let mut builds = Vec::new();
-        let mut constants = None;
-        let mut first = true;
+        let mut sides = Vec::new();
         for hook in HOOKS {
-            let Some(link) = self.pins.open_link(&self.pins.link(name, hook))? else {
-                return Ok(None);
-            };
-            let object = || Object::Link(name.clone(), hook);
-            let info = sys::link_info(link.as_fd()).of("look at", object)?;
-            let ifindex = match info.tcx {
-                Some((ifindex, on)) if on == hook && ifindex != 0 => ifindex,
-                _ => return Ok(None),
-            };
-            let chain = attached::chain(ifindex, hook)?;
-            if !chain.iter().any(|at| at.link == info.id) {
-                return Ok(None);
-            }
-            first &= chain.first().is_some_and(|at| at.link == info.id);
-            let Some(program) = attached::program(info.program)? else {
-                return Ok(None);
-            };
-            let Some((build, of)) = self.build(&program, own, reader)? else {
-                return Ok(None);
-            };
-            ifindices.push(ifindex);
-            builds.push(build);
-            constants = Some(of);
+            sides.extend(self.live_side(name, hook, own, reader)?);
         }
-        let (&[ifindex, other], Some(constants)) = (ifindices.as_slice(), constants) else {
+        self.programs_of(&sides)
+    }
+
+    fn programs_of(&self, sides: &[Side]) -> Result<Option<LivePrograms>, LiveError> {
+        let [one, other] = sides else {
             return Ok(None);
         };
-        let same = builds.windows(2).all(|pair| pair[0] == pair[1]);
-        Ok((ifindex == other).then_some(LivePrograms {
-            build: if same { builds[0] } else { NO_BUILD },
-            constants,
+        Ok((one.ifindex == other.ifindex).then_some(LivePrograms {
+            build: if one.build == other.build {
+                one.build
+            } else {
+                NO_BUILD
+            },
+            constants: other.constants,
+            ifindex: one.ifindex,
+            guarded: self.is_guarded(one.ifindex)?,
+            first: one.first && other.first,
+        }))
+    }
+
+    /// What stands under a container's link on one side, or why no program of ours does.
+    fn live_side(
+        &self,
+        name: &FullName,
+        hook: Hook,
+        own: Option<&[Map; 4]>,
+        reader: &mut Reader,
+    ) -> Result<Result<Side, Broken>, LiveError> {
+        let Some(link) = self.pins.open_link(&self.pins.link(name, hook))? else {
+            return Ok(Err(Broken::Unpinned));
+        };
+        let object = || Object::Link(name.clone(), hook);
+        let info = sys::link_info(link.as_fd()).of("look at", object)?;
+        let ifindex = match info.tcx {
+            Some((0, on)) if on == hook => return Ok(Err(Broken::Detached)),
+            Some((ifindex, on)) if on == hook => ifindex,
+            _ => return Ok(Err(Broken::Replaced)),
+        };
+        let chain = attached::chain(ifindex, hook)?;
+        let Some(at) = chain.iter().position(|at| at.link == info.id) else {
+            return Ok(Err(Broken::Detached));
+        };
+        let program = attached::program(info.program)?;
+        let build = program.map(|program| self.build(&program, own, reader));
+        let Some((build, constants)) = build.transpose()?.flatten() else {
+            return Ok(Err(Broken::Program));
+        };
+        let mut strangers = Vec::new();
+        for (place, other) in chain.iter().enumerate().filter(|(place, _)| *place != at) {
+            if let Some(found) = attached::program(other.program)? {
+                strangers.push(Stranger {
+                    side: side_of(hook),
+                    before: place < at,
+                    program: other.program,
+                    name: found.name,
+                });
+            }
+        }
+        Ok(Ok(Side {
             ifindex,
-            guarded: self.is_guarded(ifindex)?,
-            first,
+            build,
+            constants,
+            first: at == 0,
+            strangers,
         }))
     }
 
@@ -225,5 +319,22 @@ impl Kernel {
             .filter(|_| current)
             .map_or(NO_BUILD, BuildHash);
         Ok(Some((build, constants)))
+    }
+}
+
+/// One of a container's programs, attached.
+struct Side {
+    ifindex: u32,
+    build: BuildHash,
+    constants: Constants,
+    first: bool,
+    strangers: Vec<Stranger>,
+}
+
+/// What a container sends comes in by its interface.
+fn side_of(hook: Hook) -> Direction {
+    match hook {
+        Hook::Ingress => Direction::Egress,
+        Hook::Egress => Direction::Ingress,
     }
 }

@@ -197,9 +197,13 @@ impl Kernel {
         let lost = attached::at(ifindex, hook)?.into_iter().find(|found| {
             found.attached.link == first && found.program.maps.iter().any(|id| self.is_global(*id))
         });
+        let lost = match lost.map(|found| sys::link_by_id(found.attached.link)) {
+            // It is going: the kernel takes a link down some time after its last reference.
+            Some(Err(error)) if error.raw_os_error() == Some(libc::ENOENT) => None,
+            lost => lost.transpose().of("open", object)?,
+        };
         let link = match lost {
-            Some(found) => {
-                let link = sys::link_by_id(found.attached.link).of("open", object)?;
+            Some(link) => {
                 sys::link_update(link.as_fd(), program).of("update", object)?;
                 link
             }

@@ -95,7 +95,7 @@ impl Kernel {
         Ok(SlotReading { tables, foreign })
     }
 
-    fn read_endpoints(
+    pub(crate) fn read_endpoints(
         &self,
         slot: Slot,
         foreign: &mut Vec<ForeignRow>,

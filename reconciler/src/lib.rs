@@ -10,4 +10,5 @@ pub mod apply;
 pub mod report;
 pub mod applied;
 pub mod back;
+pub mod drift;
 pub mod commands;

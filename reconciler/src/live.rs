@@ -62,11 +62,10 @@ pub fn may() -> Result<(), LiveError> {
     root.then_some(()).ok_or(LiveError::NotRoot)
 }
 
-/// Opens what is pinned. `None` where there is nothing of ours.
+/// Opens what is pinned, or held by programs that are still attached though another bpffs is there
+/// now. `None` where there is nothing of ours.
 pub fn open(dirs: &Dirs) -> Result<Option<Kernel>, LiveError> {
-    if !mount::is_mounted(&dirs.pin)? || !mount::check_base(&dirs.pin)? {
-        return Ok(None);
-    }
+    mount::check_base(&dirs.pin)?;
     Ok(Kernel::open(&dirs.pin)?)
 }
 

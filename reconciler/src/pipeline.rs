@@ -14,9 +14,10 @@ use state::desired::{self, Desired};
 use state::diff::diff;
 use state::documents::tree::Tree;
 use state::documents::{self, Documents};
-use state::live::Live;
+use state::live::{Entry, Live};
 use state::plan::collisions::{Collision, collisions};
-use state::plan::cuts::{Cuts, Entry, cuts};
+use state::plan::connections::denied;
+use state::plan::cuts::{Cuts, cuts};
 use state::plan::guards::{self, Allowed, Refusal};
 use state::plan::{Kind, Origin, Plan, back, plan};
 use state::reach::View;
@@ -190,7 +191,11 @@ pub fn plan_for(
     if !collisions.is_empty() {
         return Err(Failure::Collisions(collisions));
     }
-    let differences = diff(&target, &read.live, &datapath);
+    let mut differences = diff(&target, &read.live, &datapath);
+    let entries = entries(&request.dirs, &read.live)?;
+    if !differences.needs_commit() {
+        differences.denied = denied(&entries, &read.live, &target.tables).len();
+    }
     let mut plan = plan(&target, &read.live, &differences, &origin);
     let held = match errand {
         Errand::Apply => {
@@ -205,11 +210,7 @@ pub fn plan_for(
     };
     tracing::info!(operations = plan.steps.len(), "plan made");
     let cuts = match plan.kind {
-        Kind::Commit => cuts(
-            entries(&request.dirs, &read.live)?.into_iter(),
-            &read.live,
-            &target,
-        ),
+        Kind::Commit => cuts(&entries, &read.live, &target),
         _ => Cuts::default(),
     };
     let refusal = held
@@ -232,8 +233,8 @@ pub fn plan_for(
     }
 }
 
-/// The connections of all live containers that go on. One whose maps are missing has none.
-fn entries(dirs: &Dirs, live: &Live) -> Result<Vec<Entry>, Failure> {
+/// The connections of all live containers. One whose maps are missing has none.
+pub(crate) fn entries(dirs: &Dirs, live: &Live) -> Result<Vec<Entry>, Failure> {
     let mut entries = Vec::new();
     let Some(kernel) = live::open(dirs)? else {
         return Ok(entries);
@@ -248,7 +249,7 @@ fn entries(dirs: &Dirs, live: &Live) -> Result<Vec<Entry>, Failure> {
     Ok(entries)
 }
 
-/// `None` where it has ended or expired, or is a record of fragments.
+/// `None` where it has expired, or is a record of fragments.
 fn entry(container: &FullName, connection: &Connection) -> Option<Entry> {
     let Subject::Flow {
         peer_port,
@@ -257,14 +258,17 @@ fn entry(container: &FullName, connection: &Connection) -> Option<Entry> {
     else {
         return None;
     };
-    let ended = connection.reset || connection.closed == (true, true);
-    (!ended && connection.expires_in_s >= 0).then(|| Entry {
+    (connection.expires_in_s >= 0).then(|| Entry {
         container: container.clone(),
         peer: connection.peer,
         protocol: connection.protocol,
         own_port,
         peer_port,
         initiator: connection.initiator,
+        ended: connection.reset || connection.closed == (true, true),
+        generation: connection.generation,
+        from_host: connection.ingress == 0,
+        deliver_to: connection.deliver_to,
     })
 }
 

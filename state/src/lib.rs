@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! source -> documents -> desired -> target --\
-//!                                             diff -> plan
+//!                                             diff -> plan, drift
 //! kernel --------------------------> live --/
 //! ```
 //!
@@ -21,3 +21,4 @@ pub mod reach;
 pub mod live;
 pub mod diff;
 pub mod plan;
+pub mod drift;

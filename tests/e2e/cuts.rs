@@ -12,7 +12,7 @@ use rig::random::Random;
 use rig::traffic::{Exchange, Listen, Protocol, Service};
 use rig::tree::{Container, Policy, Rule, Tree};
 use rig::wait::LIMIT;
-use state::plan::cuts;
+use state::plan::connections::{Connection, End};
 
 use crate::pipeline::{apply, planned, request};
 
@@ -117,8 +117,8 @@ impl Alive {
         }
     }
 
-    fn is(&self, connection: &cuts::Connection) -> bool {
-        let end = |end: &cuts::End| SocketAddr::new(end.address, end.port);
+    fn is(&self, connection: &Connection) -> bool {
+        let end = |end: &End| SocketAddr::new(end.address, end.port);
         (self.protocol, self.from, self.to)
             == (
                 connection.protocol,

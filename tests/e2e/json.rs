@@ -131,6 +131,10 @@ fn every_field_is_documented() {
             &lab.reconcile(&["history", "-o", "json"]).ended(0),
         );
 
+        lab.alpha().net().ip("route delete 10.44.0.1");
+        printed.note("drift", &lab.reconcile(&["drift", "-o", "json"]).ended(6));
+        printed.note("status", &lab.reconcile(&["status", "-o", "json"]).ended(0));
+
         let nobody = Policy::new("shop/nobody").select(&[("app", "nobody")]);
         lab.repository().hold(&tree().policy(&nobody));
         lab.repository().commit("a policy for nobody");

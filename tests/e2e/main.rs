@@ -24,3 +24,4 @@ mod cuts;
 mod minimal;
 mod executed;
 mod rollback;
+mod drift;

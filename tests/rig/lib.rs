@@ -5,6 +5,7 @@
 //! lab      hosts as namespaces, the segment between them, a tree in git, the program under test
 //! traffic  real sockets in a namespace: services that echo, attempts, streams that go on
 //! packet   packets byte by byte; wire: sent and captured on an interface
+//! foreign  programs of others
 //! probe    who can reach whom, against what was expected; scene: of a tree that was applied
 //! ids      what the kernel holds because of a lab; world: everything, when a test fails
 //! ```
@@ -17,6 +18,7 @@
 pub mod wait;
 pub mod processors;
 pub mod program;
+pub mod foreign;
 pub mod netns;
 pub mod tree;
 pub mod repository;

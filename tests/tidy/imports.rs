@@ -30,6 +30,7 @@ const STATE: &[Row] = &[
     row("live", &["words", "target"]),
     row("diff", &["words", "target", "live"]),
     row("plan", &["words", "target", "live", "diff"]),
+    row("drift", &["words", "target", "live", "diff", "plan"]),
 ];
 
 /// The loader is flat: each file may import those whose `mod` lines stand above its own in lib.rs,
@@ -84,11 +85,12 @@ const RECONCILER: &[Row] = &[
         &["source", "run", "live", "pipeline", "report", "state"],
     ),
     row("back", &["run", "live", "pipeline", "applied", "state"]),
+    row("drift", &["live", "pipeline", "applied", "state", "bpf"]),
     row(
         "commands",
         &[
             "source", "run", "host", "live", "apply", "pipeline", "watch", "report", "applied",
-            "back", "state", "bpf",
+            "back", "drift", "state", "bpf",
         ],
     ),
     row("main", &["commands", "report::exit"]),

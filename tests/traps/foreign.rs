@@ -1,16 +1,10 @@
-//! Programs of others, in a few lines of C.
+//! Programs of others on an interface.
 
 use std::os::fd::{AsFd, OwnedFd};
 
 use bpf::attached::{self, Hook};
-use libbpf_rs::{MapCore, MapFlags, Object, ObjectBuilder};
-use rig::program::Program;
-
-/// Lets everything pass, and keeps it from who stands behind (`TC_ACT_OK`).
-const PASSES: &str = r#"
-__attribute__((section("tc"), used)) int passes(void *skb) { return 0; }
-char _license[] __attribute__((section("license"), used)) = "GPL";
-"#;
+use libbpf_rs::{MapCore, MapFlags, Object};
+use rig::foreign::{PASSES, load};
 
 /// Keeps a packet until flag 1 is set, but not for ever; flag 0 says that it is inside, flag 2 that
 /// it has left.
@@ -50,18 +44,6 @@ SEC("tc") int holds(void *skb)
 }
 char _license[] SEC("license") = "GPL";
 "#;
-
-fn load(source: &str) -> Object {
-    let folder = tempfile::tempdir().unwrap();
-    let [source_path, object] = ["foreign.c", "foreign.o"].map(|name| folder.path().join(name));
-    std::fs::write(&source_path, source).unwrap();
-    let clang = Program::new("clang")
-        .args(["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-c", "-o"])
-        .args([&object, &source_path]);
-    clang.run().succeed();
-    let mut builder = ObjectBuilder::default();
-    builder.open_file(&object).unwrap().load().unwrap()
-}
 
 /// A stranger's program that lets everything pass, first on both sides of an interface for as long
 /// as it is held.

@@ -22,3 +22,4 @@ mod expiry;
 mod recovery;
 mod rollback;
 mod family;
+mod udev;

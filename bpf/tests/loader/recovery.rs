@@ -54,7 +54,8 @@ fn t13_lost_map_pins_are_found_through_attached_programs() {
         let found = lab.open().unwrap();
         assert_eq!(found.unpinned().len(), 15);
         assert_eq!(found.record(), record);
-        assert_eq!(found.block_code(), [0; 32], "so that a plan mends it");
+        let lost = found.live().unwrap().base.unpinned;
+        assert_eq!(lost.len(), 15, "so that a plan mends it: {lost:?}");
         assert!(
             !lab.base().join("v1/commit").exists(),
             "reading mends nothing"

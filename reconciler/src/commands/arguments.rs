@@ -36,7 +36,7 @@ Exit codes:
   4  refused: another run holds the lock, a guard, a collision, a held commit, the owner of the
      tree
   5  the check after the commit failed: swung back
-  6  needs attention: something was left behind
+  6  needs attention: something was left behind, or `drift` found something
  64  wrong usage";
 
 /// What applies to every command.
@@ -177,7 +177,10 @@ pub enum Command {
     Diff(DiffArguments),
     /// Say what is live: the commit, and each container's programs, flows and drops.
     ///
-    /// All of it is read from the kernel; no tree is looked at, whatever -C says. Needs root.
+    /// All of it is read from the kernel. Needs root.
+    ///
+    /// Where the tree of the live commit can be read, by -C, it also says what differs, as `drift`
+    /// does.
     Status,
     /// Say what was live when: each commit, newest first, from the journal in --state-dir.
     ///
@@ -196,6 +199,13 @@ pub enum Command {
     /// Other commits can be named with --rev meanwhile, and --lift-hold applies it all the same.
     /// Needs root.
     Rollback(RollbackArguments),
+    /// Say what is not as the live commit put it there.
+    ///
+    /// What, where, and what it means for traffic. Compares with the tree of the live commit, which
+    /// is read from the repository that -C names; without it only what the kernel and the host tell
+    /// by themselves is found. The next run mends it. Exits with 6 where something is found, but
+    /// for what is harmless. Needs root.
+    Drift,
     /// Say whether a flow is allowed, and which rules say so, each with file and line.
     ///
     /// Asks the tree, and needs no root: whose an address outside of it is, it does not know, not

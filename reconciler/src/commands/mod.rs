@@ -25,6 +25,7 @@ mod explain;
 mod status;
 mod history;
 mod rollback;
+mod drift;
 mod detach;
 
 use arguments::{Cli, ColorWhen, Command, Global, Output};
@@ -51,6 +52,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Some(Command::Status) => status::run(global, out),
         Some(Command::History(arguments)) => history::run(global, arguments, out),
         Some(Command::Rollback(arguments)) => rollback::run(global, arguments, out),
+        Some(Command::Drift) => drift::run(global, out),
         Some(Command::Explain(arguments)) => explain::run(global, arguments, out),
         Some(Command::Detach) => detach::run(global, out),
     };

@@ -4,8 +4,11 @@ use bpf::kernel::Kernel;
 use state::words::names::FullName;
 
 use super::arguments::Global;
-use super::{dirs, failure};
-use crate::live::{self, LiveError, Reading};
+use super::{dirs, failure, request};
+use crate::drift;
+use crate::live;
+use crate::pipeline::Failure;
+use crate::report::drift::Item;
 use crate::report::exit::Exit;
 use crate::report::json;
 use crate::report::out::Out;
@@ -15,7 +18,7 @@ use crate::report::status::{self, Container, Status};
 pub(crate) fn run(global: &Global, out: Out) -> Exit {
     let status = match read(global) {
         Ok(status) => status,
-        Err(error) => return failure::live(&error, out),
+        Err(failure) => return failure::tell(&failure, out),
     };
     if !out.json {
         return out.data(&status::text(&status, out.data));
@@ -23,10 +26,12 @@ pub(crate) fn run(global: &Global, out: Out) -> Exit {
     json::tell(&status, out)
 }
 
-fn read(global: &Global) -> Result<Status, LiveError> {
+fn read(global: &Global) -> Result<Status, Failure> {
     let dirs = dirs(global);
-    let Reading { live, .. } = live::read(&dirs)?;
+    let found = drift::find(request(global).ok().as_ref(), &dirs)?;
+    let live = found.reading.live;
     let mut status = Status::of(&live);
+    status.drift = found.findings.iter().map(Item::from).collect();
     let kernel = live::open(&dirs)?;
     for (name, found) in &live.containers {
         let mut container = Container::of(name, found, &live);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
-use state::live::{About, Fault, LiveHost, LiveNetwork};
+use state::live::{About, Fault, LiveHost, LiveNetwork, Part};
 use state::target::host::{
     GATEWAY_MAC, INSIDE_NAME, INTERFACE_GROUP, Network, from_alias, interface_name,
 };
@@ -180,14 +180,24 @@ fn own_interfaces<'a>(
             let named = |c: &&FullName| interface_name(c) == link.name;
             insides.keys().find(named).cloned()
         });
-        if let Some(container) = container
-            && link.name == interface_name(&container)
-            && is_interface_of(link, &container)
-        {
+        let Some(container) = container.filter(|container| is_interface_of(link, container)) else {
+            continue;
+        };
+        if link.name == interface_name(&container) {
             own.insert(container, link);
+        } else if insides
+            .get(&container)
+            .is_some_and(|inside| leads_into(link, inside))
+        {
+            // Somebody has given it another name.
+            own.entry(container).or_insert(link);
         }
     }
     own
+}
+
+fn leads_into(link: &Link, inside: &Inside) -> bool {
+    link.alias.is_some() && network::other_end(link, &inside.links).is_some()
 }
 
 /// Reads one container's network.
@@ -221,19 +231,23 @@ impl NetworkReader<'_> {
         };
         let mut faults = Faults::default();
         let Some(inside) = inside else {
-            faults.add(About::All, "no network namespace of its name");
+            faults.add(
+                Part::Namespace,
+                About::All,
+                "no network namespace of its name",
+            );
             return Ok(found(None, network, faults));
         };
         let listing = Listing::read(&inside.netlink)?;
         if listing.links.iter().any(|link| link.loopback && !link.up) {
-            faults.add(About::All, "the loopback inside is down");
+            faults.add(Part::Interface, About::All, "the loopback inside is down");
         }
         let Some(link) = self.link else {
-            faults.add(About::All, "no host-side interface");
+            faults.add(Part::Interface, About::All, "no host-side interface");
             return Ok(found(None, network, faults));
         };
         let Some(other) = network::other_end(link, &listing.links) else {
-            faults.add(About::All, "the interface inside is gone");
+            faults.add(Part::Interface, About::All, "the interface inside is gone");
             return Ok(found(None, network, faults));
         };
         network.mac = other.mac.unwrap_or(network.mac);
@@ -268,43 +282,33 @@ impl NetworkReader<'_> {
         network: &Network,
         faults: &mut Faults,
     ) -> Result<(), HostError> {
-        let mut fault = |wrong, about, words: String| faults.add_if(wrong, about, words);
-        let name = &link.name;
-        fault(!link.up, About::All, format!("{name} is down"));
-        fault(
-            link.alias.is_none(),
-            About::All,
-            format!("{name} has no alias"),
-        );
-        fault(
-            link.group != INTERFACE_GROUP,
-            About::All,
-            format!("{name} is not in our group"),
-        );
-        fault(
-            link.mac != Some(GATEWAY_MAC),
-            About::All,
-            format!("{name} has another MAC address than {GATEWAY_MAC}"),
-        );
-        fault(
-            link.generates_addresses,
-            About::All,
-            format!("{name} generates IPv6 addresses"),
-        );
+        let (name, wanted) = (&link.name, &network.interface);
+        let mut own = |wrong, words: String| {
+            faults.add_if(wrong, Part::Interface, About::All, words);
+        };
+        own(name != wanted, format!("{wanted} is named {name}"));
+        own(!link.up, format!("{name} is down"));
+        own(link.alias.is_none(), format!("{name} has no alias"));
+        let grouped = link.group == INTERFACE_GROUP;
+        own(!grouped, format!("{name} is not in our group"));
+        let words = format!("{name} has another MAC address than {GATEWAY_MAC}");
+        own(link.mac != Some(GATEWAY_MAC), words);
+        let generates = link.generates_addresses;
+        own(generates, format!("{name} generates IPv6 addresses"));
         for &address in &network.addresses {
             let family = Family::of(address);
             let routed = self.around.leads(family, Some(address), None, link.index);
             let words = format!("no route to {address}");
-            fault(!routed, About::Address(address), words);
+            faults.add_if(!routed, Part::Route, About::Address(address), words);
             let known = self.around.knows(address, network.mac, link.index);
             let words = format!("no permanent neighbour {address}");
-            fault(!known, About::Address(address), words);
+            faults.add_if(!known, Part::Neighbour, About::Address(address), words);
         }
         for family in families(network) {
-            for (path, value) in network::family_sysctls(&network.interface, family) {
+            for (path, value) in sysctls::of_interface(name, family) {
                 let is = sysctls::read(&path)?.unwrap_or_default();
                 let words = format!("{path} is {is}, not {value}");
-                fault(is != value, About::Family(family), words);
+                faults.add_if(is != value, Part::Sysctl, About::Family(family), words);
             }
         }
         Ok(())
@@ -316,51 +320,39 @@ impl NetworkReader<'_> {
 struct Faults(Vec<Fault>);
 
 impl Faults {
-    fn add(&mut self, about: About, words: impl Into<String>) {
+    fn add(&mut self, part: Part, about: About, words: impl Into<String>) {
         let words = words.into();
-        self.0.push(Fault { about, words });
+        self.0.push(Fault { part, about, words });
     }
 
-    fn add_if(&mut self, wrong: bool, about: About, words: String) {
+    fn add_if(&mut self, wrong: bool, part: Part, about: About, words: String) {
         if wrong {
-            self.add(about, words);
+            self.add(part, about, words);
         }
     }
 }
 
 fn inside_faults(listing: &Listing, eth: &Link, network: &Network, faults: &mut Faults) {
-    let mut fault = |wrong, about, words: String| faults.add_if(wrong, about, words);
-    fault(
-        eth.name != INSIDE_NAME,
-        About::All,
-        format!(
-            "the interface inside is named {}, not {INSIDE_NAME}",
-            eth.name
-        ),
-    );
-    fault(
-        !eth.up,
-        About::All,
-        "the interface inside is down".to_owned(),
-    );
-    fault(
-        eth.mtu != network.mtu,
-        About::All,
-        format!("the MTU inside is {}, not {}", eth.mtu, network.mtu),
-    );
-    fault(
-        eth.generates_addresses,
-        About::All,
-        "the interface inside generates IPv6 addresses".to_owned(),
-    );
+    let mut own = |wrong, words: String| {
+        faults.add_if(wrong, Part::Interface, About::All, words);
+    };
+    let name = &eth.name;
+    let words = format!("the interface inside is named {name}, not {INSIDE_NAME}");
+    own(name != INSIDE_NAME, words);
+    own(!eth.up, "the interface inside is down".to_owned());
+    let words = format!("the MTU inside is {}, not {}", eth.mtu, network.mtu);
+    own(eth.mtu != network.mtu, words);
+    let words = "the interface inside generates IPv6 addresses".to_owned();
+    own(eth.generates_addresses, words);
     for family in families(network) {
         let gateway = gateway(family);
         let leads = listing.leads(family, None, Some(gateway), eth.index);
         let about = About::Family(family);
-        fault(!leads, about, format!("no default {family} route inside"));
+        let words = format!("no default {family} route inside");
+        faults.add_if(!leads, Part::Route, about, words);
         let known = listing.knows(gateway, GATEWAY_MAC, eth.index);
         let words = format!("no permanent neighbour {gateway} inside");
-        fault(!known, about, words);
+        faults.add_if(!known, Part::Neighbour, about, words);
     }
 }
 

@@ -56,20 +56,6 @@ pub(super) fn families(network: &Network) -> impl Iterator<Item = Family> + '_ {
         .filter(|family| network.addresses.iter().any(|a| Family::of(*a) == *family))
 }
 
-/// The sysctls of a host-side interface: below `/proc/sys`, and the value that each needs.
-///
-/// IPv4 packets that come in by an interface are forwarded only if it allows that itself. An IPv6
-/// host believes router advertisements by default: none of a container's may reach that far.
-pub(super) fn family_sysctls(interface: &str, family: Family) -> Vec<(String, &'static str)> {
-    match family {
-        Family::V4 => vec![(format!("net/ipv4/conf/{interface}/forwarding"), "1")],
-        Family::V6 => vec![
-            (format!("net/ipv6/conf/{interface}/disable_ipv6"), "0"),
-            (format!("net/ipv6/conf/{interface}/accept_ra"), "0"),
-        ],
-    }
-}
-
 /// Whether a host-side interface is this container's: its alias says so, or it has none yet and
 /// has our group beside the name that only this container's has.
 pub(super) fn is_interface_of(link: &Link, container: &FullName) -> bool {
@@ -92,9 +78,8 @@ impl Host {
         let ends = match self.ends(container, network, &inside)? {
             Some(ends) => ends,
             None => {
-                if self.remove_renamed(container, &inside)? {
-                    inside.links = links::list(&inside.netlink)?;
-                }
+                self.remove_half(network, &inside)?;
+                inside.links = links::list(&inside.netlink)?;
                 self.create_pair(network, &inside)?;
                 inside.links = links::list(&inside.netlink)?;
                 self.ends(container, network, &inside)?
@@ -124,7 +109,7 @@ impl Host {
             .ends(container, network, &inside)?
             .ok_or_else(vanished)?;
         for family in families(network) {
-            for (path, value) in family_sysctls(&network.interface, family) {
+            for (path, value) in sysctls::of_interface(&network.interface, family) {
                 sysctls::write(&path, value)?;
             }
         }
@@ -186,7 +171,14 @@ impl Host {
         container: &FullName,
         interface: &str,
     ) -> Result<bool, HostError> {
-        let Some(link) = links::find(&self.netlink, interface)? else {
+        let found = match links::find(&self.netlink, interface)? {
+            None => match self.open_namespace(container, &container.dotted())? {
+                Some(inside) => self.renamed(container, &inside)?,
+                None => None,
+            },
+            found => found,
+        };
+        let Some(link) = found else {
             return Ok(false);
         };
         if !is_interface_of(&link, container) {
@@ -286,7 +278,11 @@ impl Host {
         network: &Network,
         inside: &Inside,
     ) -> Result<Option<Ends>, HostError> {
-        let Some(host) = links::find(&self.netlink, &network.interface)? else {
+        let found = match links::find(&self.netlink, &network.interface)? {
+            None => self.renamed(container, inside)?,
+            found => found,
+        };
+        let Some(host) = found else {
             return Ok(None);
         };
         if !is_interface_of(&host, container) {
@@ -304,16 +300,28 @@ impl Host {
         }
     }
 
-    /// A pair of ours whose host-side end somebody has given another name: nobody would look for it
-    /// there, and its other end has the name of the one that is to be made. Whether there was one.
-    fn remove_renamed(&self, container: &FullName, inside: &Inside) -> Result<bool, NetlinkError> {
+    /// The host-side end of a pair of ours to which somebody has given another name.
+    fn renamed(&self, container: &FullName, inside: &Inside) -> Result<Option<Link>, NetlinkError> {
         let mark = alias(container);
+        let links = links::list(&self.netlink)?.into_iter();
+        let mut ours = links.filter(|link| {
+            link.alias.as_deref() == Some(mark.as_str()) && other_end(link, &inside.links).is_some()
+        });
+        Ok(ours.next())
+    }
+
+    /// Removes the inside end of a pair of ours whose host-side end is in another namespace now:
+    /// known by its name and its MAC address, which is made from the container's.
+    fn remove_half(&self, network: &Network, inside: &Inside) -> Result<(), NetlinkError> {
         let links = links::list(&self.netlink)?;
-        let ours = |link: &&Link| link.alias.as_deref() == Some(mark.as_str());
-        let mut ours = links.iter().filter(ours);
-        match ours.find(|link| other_end(link, &inside.links).is_some()) {
-            Some(link) => links::delete(&self.netlink, link.index, &link.name).map(|()| true),
-            None => Ok(false),
+        let half = inside.links.iter().find(|half| {
+            let ours = half.veth && half.name == INSIDE_NAME && half.mac == Some(network.mac);
+            let half = std::slice::from_ref(*half);
+            ours && links.iter().all(|link| other_end(link, half).is_none())
+        });
+        match half {
+            Some(half) => links::delete(&inside.netlink, half.index, &half.name),
+            None => Ok(()),
         }
     }
 
@@ -349,6 +357,9 @@ impl Host {
         found: &Link,
     ) -> Result<(), NetlinkError> {
         let mark = alias(container);
+        if found.name != network.interface {
+            self.name_again(network, found)?;
+        }
         let mut settings = Vec::new();
         if found.alias.as_deref() != Some(mark.as_str()) {
             settings.push(Setting::Alias(&mark));
@@ -360,6 +371,18 @@ impl Host {
             settings.push(Setting::Mac(GATEWAY_MAC));
         }
         apply(&self.netlink, network, found, settings)
+    }
+
+    /// Gives the host-side end its name back. Before 6.2 an interface that is up keeps its own.
+    fn name_again(&self, network: &Network, found: &Link) -> Result<(), NetlinkError> {
+        let name = || set(found.index, &found.name, Setting::Name(&network.interface));
+        match self.netlink.change(name()) {
+            Err(e) if e.errno() == Some(Errno::BUSY) => {
+                let down = set(found.index, &found.name, Setting::Up(false));
+                self.netlink.changes(vec![down, name()])
+            }
+            result => result,
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use state::words::address::Family;
+
 /// Why a sysctl cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SysctlError {
@@ -41,6 +43,20 @@ pub enum SysctlError {
         /// As given.
         path: String,
     },
+}
+
+/// The sysctls of a host-side interface: below `/proc/sys`, and the value that each needs.
+///
+/// IPv4 packets that come in by an interface are forwarded only if it allows that itself. An IPv6
+/// host believes router advertisements by default: none of a container's may reach that far.
+pub(super) fn of_interface(interface: &str, family: Family) -> Vec<(String, &'static str)> {
+    match family {
+        Family::V4 => vec![(format!("net/ipv4/conf/{interface}/forwarding"), "1")],
+        Family::V6 => vec![
+            (format!("net/ipv6/conf/{interface}/disable_ipv6"), "0"),
+            (format!("net/ipv6/conf/{interface}/accept_ra"), "0"),
+        ],
+    }
 }
 
 /// The value of a sysctl, such as `net/ipv4/conf/eth0/forwarding`; `None` where there is none.

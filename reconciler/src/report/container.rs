@@ -117,7 +117,7 @@ impl<'a> Touched<'a> {
                 ));
                 comes.clear();
             }
-            lines.extend(lacks.faults.iter().cloned());
+            lines.extend(lacks.faults.iter().map(ToString::to_string));
             comes.extend(&lacks.lacks);
         }
         let mut goes = self

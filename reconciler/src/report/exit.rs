@@ -17,7 +17,7 @@ pub enum Exit {
     Refused = 4,
     /// The check after the store failed; swung back.
     SwungBack = 5,
-    /// Needs attention: settle left something.
+    /// Needs attention: settle left something, or there is drift.
     Attention = 6,
     /// Wrong usage.
     Usage = 64,

@@ -78,6 +78,8 @@ impl<'a> Objects<'a> {
             }
             Operation::CreateBase => Object::new(Action::Create, "datapath", "base")
                 .saying("maps, blocks and timer that all containers share"),
+            Operation::RestorePins => Object::new(Action::Update, "datapath", "pins")
+                .saying("pins that are gone, of what is there"),
             Operation::ReplaceBlocks => Object::new(Action::Update, "datapath", "blocks")
                 .saying("another build of what all containers share"),
             Operation::RemoveLeftovers => Object::new(Action::Delete, "datapath", "leftovers")
@@ -128,6 +130,15 @@ fn drift(plan: &Plan) -> Option<Object> {
     if plan.foreign > 0 {
         let rows = plural(plan.foreign, "row");
         object = object.saying(format!("{rows} of others, left behind by this commit"));
+    }
+    if plan.denied > 0 {
+        let connections = plural(plan.denied, "connection");
+        object = object.saying(format!(
+            "{connections} cached as the policy does not give them, judged again by this commit"
+        ));
+    }
+    if plan.rewound {
+        object = object.saying("the commit record was taken back: this commit is above it");
     }
     (!object.details.is_empty()).then_some(object)
 }

@@ -14,6 +14,7 @@ use state::words::hash::short;
 use state::words::names::FullName;
 use state::words::time::utc;
 
+use super::drift::{self, Item};
 use super::escape::escape;
 use super::style::Style;
 
@@ -39,6 +40,8 @@ pub struct Status {
     pub held: Vec<String>,
     /// This host's containers.
     pub containers: Vec<Container>,
+    /// What is not as the live commit put it there.
+    pub drift: Vec<Item>,
     /// Ranges of containers that are private (RFC 1918, RFC 4193) and that nothing translates: what
     /// they send beyond this host is answered only where others have a route back.
     pub untranslated: Vec<String>,
@@ -103,6 +106,7 @@ impl Status {
             rollback: before.filter(|commit| !base.held().contains(commit)),
             held: base.held().to_vec(),
             containers: Vec::new(),
+            drift: Vec::new(),
             translate_with: translate_with(&untranslated),
             untranslated: untranslated.iter().map(ToString::to_string).collect(),
         }
@@ -242,6 +246,9 @@ pub fn text(status: &Status, style: Style) -> String {
     for container in &status.containers {
         let _ = writeln!(out);
         block(&mut out, container, style);
+    }
+    if !status.drift.is_empty() {
+        let _ = write!(out, "\ndrift:\n{}", drift::items(&status.drift, style));
     }
     if !status.untranslated.is_empty() {
         let list = status.untranslated.join(", ");

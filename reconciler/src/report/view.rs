@@ -335,6 +335,8 @@ mod tests {
             opens: Vec::new(),
             rows,
             foreign: 0,
+            denied: 0,
+            rewound: false,
             unsettled: false,
             warnings: Vec::new(),
         }

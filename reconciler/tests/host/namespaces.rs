@@ -217,7 +217,7 @@ fn a_pair_that_a_dead_run_made_and_did_not_mark_is_completed() {
 }
 
 #[test]
-fn a_pair_whose_host_side_was_renamed_is_made_anew() {
+fn a_pair_whose_host_side_was_renamed_has_its_name_again() {
     on_a_host(|| {
         let host = Host::open().unwrap();
         let (container, network) = make(&host, "shop/web", &ADDRESS);
@@ -228,10 +228,16 @@ fn a_pair_whose_host_side_was_renamed_is_made_anew() {
         let other = refused(&host, "shop/web");
         assert!(matches!(other, NotOurs::Inside { .. }), "{other:?}");
         ip("link set uplink alias plumbline:shop/web");
+        let renamed = host.read().unwrap().networks[&container].clone();
+        assert_eq!(
+            renamed.faults[0].words,
+            format!("{} is named uplink", network.interface)
+        );
         make(&host, "shop/web", &ADDRESS);
         assert!(!ip("-o link").contains("uplink"));
         let found = &host.read().unwrap().networks[&container];
         assert!(found.faults.is_empty(), "{:?}", found.faults);
+        assert_eq!(found.ifindex, renamed.ifindex, "the same pair");
     });
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::live::{LiveContainer, LiveNetwork};
+use crate::live::{About, Fault, LiveContainer, LiveNetwork, Part};
 use crate::target::ContainerTarget;
 use crate::target::host::Network;
 
@@ -14,8 +14,8 @@ use crate::target::host::Network;
 pub struct NetworkDifference {
     /// Nothing of it is there.
     pub missing: bool,
-    /// What is wrong with what is there, in words.
-    pub faults: Vec<String>,
+    /// What is wrong with what is there.
+    pub faults: Vec<Fault>,
     /// Addresses that it is to have and has not. None where the pair is to be made, which brings
     /// them all.
     pub lacks: BTreeSet<IpAddr>,
@@ -31,10 +31,17 @@ impl NetworkDifference {
             };
         };
         let concern = found.faults.iter().filter(|fault| fault.concerns(target));
-        let mut faults: Vec<String> = concern.map(ToString::to_string).collect();
+        let mut faults: Vec<Fault> = concern.cloned().collect();
+        let mut fault = |part, words| {
+            let about = About::All;
+            faults.push(Fault { part, about, words });
+        };
         if found.ifindex.is_none() {
-            if faults.is_empty() {
-                faults.push("no interface that leads into it".to_owned());
+            if found.faults.is_empty() {
+                fault(
+                    Part::Interface,
+                    "no interface that leads into it".to_owned(),
+                );
             }
             return Self {
                 faults,
@@ -42,19 +49,18 @@ impl NetworkDifference {
             };
         }
         if found.network.mtu != target.mtu {
-            faults.push(format!(
-                "the MTU is {}, not {}",
-                found.network.mtu, target.mtu
-            ));
+            let words = format!("the MTU is {}, not {}", found.network.mtu, target.mtu);
+            fault(Part::Interface, words);
         }
         if found.network.mac != target.mac {
-            faults.push(format!(
-                "the MAC address is {}, not {}",
-                found.network.mac, target.mac
-            ));
+            let (is, wanted) = (found.network.mac, target.mac);
+            fault(
+                Part::Interface,
+                format!("the MAC address is {is}, not {wanted}"),
+            );
         }
         if target.resolv_conf && !found.network.resolv_conf {
-            faults.push("resolv.conf is not the host's".to_owned());
+            fault(Part::Resolver, "resolv.conf is not the host's".to_owned());
         }
         let lacks = target.addresses.iter();
         let lacks = lacks.filter(|address| !found.network.addresses.contains(address));
@@ -77,7 +83,7 @@ impl NetworkDifference {
             .lacks
             .iter()
             .map(|address| format!("no address {address}"));
-        let faults = self.faults.iter().cloned();
+        let faults = self.faults.iter().map(ToString::to_string);
         missing.into_iter().chain(faults).chain(lacks).collect()
     }
 }
@@ -103,6 +109,8 @@ impl Surplus {
 pub enum ConnectionsDifference {
     /// Not at all.
     None,
+    /// Some have lost their pins; the programs hold them.
+    Unpinned,
     /// There are none, or not all, or they are not registered under the container's index.
     Missing {
         /// The quota of the map of established connections, where there is one.
@@ -185,6 +193,7 @@ impl ContainerDifference {
         let network = self.network.in_words().into_iter().next();
         let connections = match self.connections {
             ConnectionsDifference::None => None,
+            ConnectionsDifference::Unpinned => Some("connection maps have no pin".to_owned()),
             ConnectionsDifference::Missing { .. } => Some("no connection maps".to_owned()),
             ConnectionsDifference::Quota(is) => Some(format!("its quota of connections is {is}")),
         };
@@ -224,7 +233,13 @@ fn connections_difference(
         None => ConnectionsDifference::Missing {
             quota: live.and_then(|l| l.pinned_quota),
         },
+        Some(quota)
+            if quota != target.connections && live.is_some_and(|l| !l.unpinned.is_empty()) =>
+        {
+            ConnectionsDifference::Missing { quota: Some(quota) }
+        }
         Some(quota) if quota != target.connections => ConnectionsDifference::Quota(quota),
+        Some(_) if live.is_some_and(|l| !l.unpinned.is_empty()) => ConnectionsDifference::Unpinned,
         Some(_) => ConnectionsDifference::None,
     }
 }

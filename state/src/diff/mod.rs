@@ -29,6 +29,10 @@ pub struct Differences {
     pub blocks: bool,
     /// The last store has not settled: its run died, left something, or swung back.
     pub unsettled: bool,
+    /// The record was taken back by others: what entries have cached of it may be of other tables.
+    pub rewound: bool,
+    /// Maps and blocks have lost their pins.
+    pub unpinned: bool,
     /// A run died while it prepared the other slot: packets may be in programs that it replaced.
     pub interrupted: bool,
     /// Runs that died have left what nothing reaches.
@@ -45,6 +49,9 @@ pub struct Differences {
     pub containers: BTreeMap<FullName, ContainerDifference>,
     /// Containers of which something is left and the target has none.
     pub surplus: BTreeSet<FullName>,
+    /// How many connections have an entry of the live generation that the target denies. Not
+    /// compared here: who reads the entries counts them.
+    pub denied: usize,
     /// Sysctls: path, what it is (`None`: there is none), what it is to be.
     pub sysctls: BTreeMap<String, (Option<String>, String)>,
 }
@@ -56,7 +63,9 @@ impl Differences {
     pub fn needs_commit(&self) -> bool {
         let mut containers = self.containers.values();
         self.base_missing
+            || self.rewound
             || self.foreign > 0
+            || self.denied > 0
             || !self.live.is_empty()
             || containers.any(|container| container.regenerated)
     }
@@ -68,6 +77,7 @@ impl Differences {
             && !self.bpffs_missing
             && !self.blocks
             && !self.unsettled
+            && !self.unpinned
             && !self.leftovers
             && self.containers.is_empty()
             && self.surplus.is_empty()
@@ -88,6 +98,8 @@ pub fn diff(target: &Target, live: &Live, datapath: &Datapath) -> Differences {
         Some(base) => {
             found.blocks = base.block_code != datapath.block_code;
             found.unsettled = !base.is_settled();
+            found.rewound = base.is_rewound();
+            found.unpinned = !base.unpinned.is_empty();
             found.interrupted = base.other_slot().generation > base.record.generation;
             found.foreign = base.live_slot().foreign;
             found.next_foreign = base.other_slot().foreign;

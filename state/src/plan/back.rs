@@ -132,7 +132,7 @@ fn obstacle(plan: &Plan, live: &Live, differences: &Differences) -> Option<Obsta
         Some(Obstacle::Other { slot, commit })
     } else if let Some(name) = containers.next() {
         Some(Obstacle::Container(name.clone()))
-    } else if differences.blocks || differences.bpffs_missing || !differences.sysctls.is_empty() {
+    } else if shared(differences) {
         Some(Obstacle::Shared)
     } else {
         (rows > 0).then_some(Obstacle::Rows { slot, rows })
@@ -154,6 +154,15 @@ fn held_after_going_back(live: &Live, commit: &str) -> Vec<String> {
         all.drain(HELD_MOST - 1..all.len() - 1);
     }
     all
+}
+
+/// A record that others took back names a slot that has not settled as it says.
+fn shared(differences: &Differences) -> bool {
+    differences.blocks
+        || differences.bpffs_missing
+        || differences.unpinned
+        || differences.rewound
+        || !differences.sysctls.is_empty()
 }
 
 /// What stays held once a commit is live. `named`: it was asked for by name, so `HEAD` may still be

@@ -148,7 +148,7 @@ fn some(names: &BTreeSet<FullName>) -> String {
 }
 
 /// Checks a plan. What counts is live: what a run that died has left of containers that never were
-/// may always go.
+/// may always go; and what the live commit itself opens, others had closed.
 ///
 /// With `--allow-empty` a tree without containers may take away all of them; else it takes no more
 /// than `--max-prune` says. A percentage is of the live containers: of five, 50% are two.
@@ -160,7 +160,8 @@ pub fn check(plan: &Plan, target: &Target, live: &Live, allowed: Allowed) -> Res
             false => Err(Refusal::Empty { live: count }),
         };
     }
-    let opened = plan.opens.iter().filter(|change| change.open);
+    let same = plan.live.as_ref() == Some(&plan.origin);
+    let opened = plan.opens.iter().filter(|change| change.open && !same);
     let opened: BTreeSet<FullName> = opened.map(|change| change.container.clone()).collect();
     let lost = plan.removed.len() + opened.len();
     let too_many = match allowed.max_prune {

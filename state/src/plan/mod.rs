@@ -26,6 +26,7 @@ pub mod operation;
 pub mod order;
 pub mod openness;
 pub mod rows;
+pub mod connections;
 pub mod cuts;
 pub mod back;
 pub mod guards;
@@ -85,6 +86,10 @@ pub struct Plan {
     pub rows: Delta,
     /// Rows of the live slot that nothing of ours writes, and that the commit leaves behind.
     pub foreign: usize,
+    /// Connections with an entry that the tables deny, which the commit judges again.
+    pub denied: usize,
+    /// The record was taken back by others: the commit takes a generation above what it was.
+    pub rewound: bool,
     /// The last store has not settled: this run completes it.
     pub unsettled: bool,
     /// What a person should know before it is applied.
@@ -114,7 +119,11 @@ pub fn plan(target: &Target, live: &Live, differences: &Differences, origin: &Or
     };
     let base = live.base.as_ref();
     let record = base.map_or(before_the_first, |base| base.record);
-    let above = base.map_or(live.begins_at, |base| base.record.generation);
+    let above = base.map_or(live.begins_at, |base| match base.is_rewound() {
+        // One that swung back has stored the next number.
+        true => base.highest().next(),
+        false => base.record.generation,
+    });
     let kind = kind(live, differences, origin);
     let to = match kind {
         Kind::Commit => CommitRecord {
@@ -145,6 +154,8 @@ pub fn plan(target: &Target, live: &Live, differences: &Differences, origin: &Or
         opens: openness::changes(target, live),
         rows: differences.live.clone(),
         foreign: differences.foreign,
+        denied: differences.denied,
+        rewound: differences.rewound,
         unsettled: differences.unsettled,
         warnings: warnings(live, differences),
     }

@@ -57,6 +57,8 @@ pub enum Operation {
     CreateBase,
     /// Load the blocks anew into a new block table.
     ReplaceBlocks,
+    /// Pin maps and blocks that have lost their pins anew.
+    RestorePins,
     /// Wait until no packet is in an old program or reads an old slot.
     Barrier,
     /// Write a sysctl.
@@ -233,6 +235,7 @@ impl fmt::Display for Operation {
             Self::MountBpffs => "mount bpffs",
             Self::CreateBase => "create base",
             Self::ReplaceBlocks => "replace blocks",
+            Self::RestorePins => "restore pins",
             Self::Barrier => "barrier",
             Self::SetSysctl { .. } => "set sysctl",
             Self::EnsureNetwork { .. } => "ensure network",

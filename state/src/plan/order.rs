@@ -1,6 +1,7 @@
 //! The order of operations, and why each comes before the next.
 //!
 //! - Blocks first: loading them makes whatever map is missing, which all that follows writes to.
+//! - Pins that are lost next, for what they would keep is found by its programs alone until then.
 //! - Then a barrier where the last run died: packets may still read the slot that is about to be
 //!   written, or be in a program that was replaced.
 //! - Networks before programs: a program needs its interface, and the interface's index goes into
@@ -164,6 +165,8 @@ impl Run<'_> {
         }
         if found.blocks {
             list.push(phase, Operation::ReplaceBlocks);
+        } else if found.unpinned {
+            list.push(phase, Operation::RestorePins);
         }
         if self.commits {
             if found.unsettled || found.interrupted {
@@ -264,8 +267,10 @@ impl Change<'_> {
 
     /// Maps of which a part is there keep their quota: connections may be in them.
     fn create_connections(&self) -> Option<Operation> {
-        let ConnectionsDifference::Missing { quota } = self.difference.connections else {
-            return None;
+        let quota = match self.difference.connections {
+            ConnectionsDifference::Missing { quota } => quota,
+            ConnectionsDifference::Unpinned => None,
+            ConnectionsDifference::None | ConnectionsDifference::Quota(_) => return None,
         };
         Some(Operation::CreateConnections {
             container: self.name.clone(),
@@ -276,7 +281,7 @@ impl Change<'_> {
 
     fn resize_connections(&self) -> Option<Operation> {
         let from = match self.difference.connections {
-            ConnectionsDifference::None => None,
+            ConnectionsDifference::None | ConnectionsDifference::Unpinned => None,
             ConnectionsDifference::Missing { quota } => quota,
             ConnectionsDifference::Quota(from) => Some(from),
         };

@@ -3,6 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any};
 use proptest::sample::{Index, select};
+use state::live::SlotMark;
 use state::target::tables::EndpointIndex;
 use state::words::generation::{CommitRecord, Generation, Slot};
 
@@ -26,6 +27,8 @@ enum Kind {
     TurnPolicy(Slot),
     AddRow(Slot),
     Swing,
+    Rewind,
+    NameOtherSlot,
     // Containers.
     LoseInterface,
     LoseNamespace,
@@ -46,12 +49,13 @@ enum Kind {
     LoseRegistration,
     RegisterNobody,
     LoseBlocks,
+    LoseMapPin,
     LoseBpffs,
     LoseRecord,
     SetSysctl,
 }
 
-const KINDS: [Kind; 35] = [
+const KINDS: [Kind; 38] = [
     Kind::LosePolicy(Slot::A),
     Kind::LosePolicy(Slot::B),
     Kind::LoseRuleset(Slot::A),
@@ -66,6 +70,8 @@ const KINDS: [Kind; 35] = [
     Kind::AddRow(Slot::B),
     Kind::Swing,
     Kind::Swing,
+    Kind::Rewind,
+    Kind::NameOtherSlot,
     Kind::LoseInterface,
     Kind::LoseNamespace,
     Kind::SetDown,
@@ -84,6 +90,7 @@ const KINDS: [Kind; 35] = [
     Kind::LoseRegistration,
     Kind::RegisterNobody,
     Kind::LoseBlocks,
+    Kind::LoseMapPin,
     Kind::LoseBpffs,
     Kind::LoseRecord,
     Kind::SetSysctl,
@@ -118,6 +125,12 @@ impl World {
             | Kind::TurnPolicy(slot)
             | Kind::AddRow(slot) => self.suffer_rows(damage, slot),
             Kind::Swing => self.suffer_swing(),
+            Kind::Rewind | Kind::NameOtherSlot => self.suffer_record(damage.kind),
+            Kind::LoseMapPin => {
+                if let Some(base) = &mut self.base {
+                    base.unpinned.insert("policy");
+                }
+            }
             Kind::LoseRegistration => {
                 if let Some(base) = &mut self.base
                     && !base.registry.is_empty()
@@ -218,6 +231,27 @@ impl World {
         };
         // A slot that is being prepared is refused.
         let _refused = self.point(record);
+    }
+
+    /// Somebody writes the record of a host that has settled. (Where a run died between two builds
+    /// of a program, either slot may be without its constants.)
+    fn suffer_record(&mut self, kind: Kind) {
+        let Some(base) = &mut self.base else { return };
+        let was = base.record;
+        let settled =
+            base.live().mark == SlotMark::Settled && base.live().generation == was.generation;
+        let other = base.slots[was.slot.other().index() as usize].generation;
+        if !settled || other > was.generation {
+            return;
+        }
+        match kind {
+            Kind::Rewind if was.generation > Generation(1) => base.record.generation.0 -= 1,
+            Kind::NameOtherSlot if was.generation > Generation(1) => {
+                base.record.slot = was.slot.other();
+                self.left = Some(was.slot);
+            }
+            _ => {}
+        }
     }
 
     fn suffer_container(&mut self, damage: &Damage) {

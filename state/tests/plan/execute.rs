@@ -28,6 +28,11 @@ impl World {
             Operation::CreateBase => self.create_base(planned)?,
             Operation::ReplaceBlocks => {
                 self.add_blocks(planned.datapath.block_code, true)?;
+                self.base()?.unpinned.clear();
+            }
+            Operation::RestorePins => {
+                law(!self.base()?.unpinned.is_empty(), "a pin is lost")?;
+                self.base()?.unpinned.clear();
             }
             Operation::Barrier => {
                 self.base()?;
@@ -161,6 +166,7 @@ impl World {
             slots: Default::default(),
             sets: Vec::new(),
             registry: BTreeMap::new(),
+            unpinned: BTreeSet::new(),
         });
         self.add_blocks(planned.datapath.block_code, true)
     }

@@ -13,6 +13,7 @@ mod converge;
 mod minimal;
 mod guards;
 mod back;
+mod drift;
 
 use state::documents::Documents;
 

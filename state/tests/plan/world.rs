@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use state::live::{
-    About, Base, Fault, Live, LiveContainer, LiveHost, LiveNetwork, LivePrograms, LiveSlot,
+    About, Base, Fault, Live, LiveContainer, LiveHost, LiveNetwork, LivePrograms, LiveSlot, Part,
+    Stranger,
 };
 use state::target::host::Network;
 use state::target::located::Uplink;
@@ -14,6 +15,7 @@ use state::target::tables::EndpointIndex;
 use state::target::{Constants, Datapath};
 use state::words::generation::{CommitRecord, Generation, Slot};
 use state::words::names::FullName;
+use state::words::verdict::Direction;
 
 /// The build that is read of programs which are to be swapped whatever the target says.
 const NO_BUILD: BuildHash = BuildHash([0; 32]);
@@ -83,6 +85,8 @@ pub(super) struct Pinned {
     pub(super) sets: Vec<BlockSet>,
     /// Connection maps by endpoint.
     pub(super) registry: BTreeMap<EndpointIndex, u32>,
+    /// Maps that have lost their pins.
+    pub(super) unpinned: BTreeSet<&'static str>,
 }
 
 /// The host.
@@ -182,6 +186,7 @@ impl World {
             block_code: current.map_or([0; 32], |set| set.code),
             record: base.record,
             slots: base.slots.clone(),
+            unpinned: base.unpinned.iter().map(ToString::to_string).collect(),
         }
     }
 
@@ -208,6 +213,9 @@ impl World {
             connections: whole.map(|maps| maps.quota),
             pinned_quota: is.maps.map(|maps| maps.quota),
             endpoint,
+            unpinned: Vec::new(),
+            links: Vec::new(),
+            strangers: (!is.first).then(stranger).into_iter().collect(),
             network: is.wires.as_ref().map(|wires| read_wires(name, wires)),
         }
     }
@@ -240,23 +248,32 @@ impl World {
     }
 }
 
+fn stranger() -> Stranger {
+    Stranger {
+        side: Direction::Egress,
+        before: true,
+        program: 7,
+        name: "passes".to_owned(),
+    }
+}
+
 fn read_wires(name: &FullName, wires: &Wires) -> LiveNetwork {
     let mut faults = Vec::new();
-    let mut fault = |about, words: &str| {
+    let mut fault = |part, about, words: &str| {
         let words = words.to_owned();
-        faults.push(Fault { about, words });
+        faults.push(Fault { part, about, words });
     };
     if wires.ifindex.is_none() {
-        fault(About::All, "no host-side interface");
+        fault(Part::Interface, About::All, "no host-side interface");
     } else {
         if !wires.up {
-            fault(About::All, "it is down");
+            fault(Part::Interface, About::All, "it is down");
         }
         for address in wires.addresses.difference(&wires.neighbours) {
-            fault(About::Address(*address), "no neighbour");
+            fault(Part::Neighbour, About::Address(*address), "no neighbour");
         }
         for address in wires.addresses.difference(&wires.routes) {
-            fault(About::Address(*address), "no route");
+            fault(Part::Route, About::Address(*address), "no route");
         }
     }
     LiveNetwork {

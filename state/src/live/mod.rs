@@ -6,17 +6,23 @@
 //! address, which is made from the container's name, so it is known also where its pins are lost.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::IpAddr;
 
 use crate::target::constants::Constants;
-use crate::target::host::{GATEWAY_MAC, Network, container_mac};
+use crate::target::host::{GATEWAY_MAC, container_mac};
 use crate::target::located::{Found, Located, Uplink};
-use crate::target::programs::BuildHash;
 use crate::target::tables::{Endpoint, EndpointIndex, Owner, Tables};
 use crate::words::address::Family;
 use crate::words::generation::{CommitRecord, Generation, Slot};
 use crate::words::names::FullName;
+
+pub mod network;
+pub mod attached;
+pub mod entry;
+
+pub use attached::{Broken, LinkFault, LivePrograms, Stranger};
+pub use entry::Entry;
+pub use network::{About, Fault, LiveNetwork, Part};
 
 /// What the kernel holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +54,8 @@ pub struct Base {
     pub record: CommitRecord,
     /// The two slots, A first.
     pub slots: [LiveSlot; 2],
+    /// Maps and blocks that have lost their pins and are still there.
+    pub unpinned: Vec<String>,
 }
 
 impl Base {
@@ -78,6 +86,26 @@ impl Base {
         let slot = self.live_slot();
         let first = self.record.generation == Generation(0);
         first || (slot.mark == SlotMark::Settled && slot.generation == self.record.generation)
+    }
+
+    /// Whether the record was taken back by others: a generation that was stored is not below it,
+    /// so connections may have cached its number under other tables. A store that swings back is
+    /// above all of them.
+    pub fn is_rewound(&self) -> bool {
+        let other = self.other_slot();
+        let is = self.record.generation;
+        let stored = match other.mark {
+            SlotMark::Settled => other.generation >= is,
+            SlotMark::Ready => other.generation == is,
+            SlotMark::Empty | SlotMark::Preparing => false,
+        };
+        stored || self.live_slot().generation > is
+    }
+
+    /// The highest generation that anything of it names.
+    pub fn highest(&self) -> Generation {
+        let slots = self.slots.iter().map(|slot| slot.generation);
+        slots.fold(self.record.generation, Generation::max)
     }
 }
 
@@ -221,85 +249,20 @@ pub struct LiveSlot {
 pub struct LiveContainer {
     /// Its programs, where both links are pinned and attached.
     pub programs: Option<LivePrograms>,
-    /// Its connection maps are pinned and registered: quota of established TCP connections.
+    /// Its links that hold no program of ours.
+    pub links: Vec<LinkFault>,
+    /// Programs of others on its interface.
+    pub strangers: Vec<Stranger>,
+    /// Its connection maps are there and registered: quota of established TCP connections.
     pub connections: Option<u32>,
+    /// Those of them that have lost their pins, and that its programs still hold.
+    pub unpinned: Vec<String>,
     /// The quota that its map of established connections has, registered or not.
     pub pinned_quota: Option<u32>,
     /// Endpoint index under which its maps are pinned.
     pub endpoint: Option<EndpointIndex>,
     /// Whether its interface, addresses, routes and neighbours were found, and as what.
     pub network: Option<LiveNetwork>,
-}
-
-/// Attached programs, as read back from the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LivePrograms {
-    /// The build hash that stands in the program.
-    pub build: BuildHash,
-    /// The constants that stand in the program (of the live slot, in a transition build).
-    pub constants: Constants,
-    /// Interface index both links are attached to.
-    pub ifindex: u32,
-    /// Whether the guard stands behind them.
-    pub guarded: bool,
-    /// Whether they are first in their chains.
-    pub first: bool,
-}
-
-/// A managed network, as read back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LiveNetwork {
-    /// Index of the host-side interface; `None` where there is none that leads into the namespace,
-    /// so that a new one will be made.
-    pub ifindex: Option<u32>,
-    /// What was found, in the words of the target. Equal to the target's where nothing is missing.
-    pub network: Network,
-    /// What is missing or different; empty where all is well. Addresses, MAC address, MTU and
-    /// `resolv.conf` are compared with the target's later.
-    pub faults: Vec<Fault>,
-    /// Addresses for which routes or neighbours of ours are on the host-side interface.
-    pub reached: BTreeSet<IpAddr>,
-    /// Whether there is a `resolv.conf` of ours for it, current or not.
-    pub resolv_conf: bool,
-}
-
-/// Something of a network that is missing or different.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// What of it is concerned.
-    pub about: About,
-    /// In words ("no default IPv6 route").
-    pub words: String,
-}
-
-/// What of a network a fault concerns. One that has an address too much is not at fault for what
-/// that address lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum About {
-    /// All of it.
-    All,
-    /// Its addresses of a family.
-    Family(Family),
-    /// One address.
-    Address(IpAddr),
-}
-
-impl Fault {
-    /// Whether it concerns a network that is as it is to be.
-    pub fn concerns(&self, network: &Network) -> bool {
-        let addresses = &network.addresses;
-        match self.about {
-            About::All => true,
-            About::Family(family) => addresses.iter().any(|a| Family::of(*a) == family),
-            About::Address(address) => addresses.contains(&address),
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words)
-    }
 }
 
 /// The host, as far as a plan needs it.
@@ -341,6 +304,8 @@ pub struct Process {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::host::Network;
+    use crate::target::programs::BuildHash;
     use crate::words::address::Mac;
     use crate::words::identity::{IdentityId, SubjectId};
 
@@ -399,6 +364,7 @@ mod tests {
                 block_code: [0; 32],
                 record,
                 slots,
+                unpinned: Vec::new(),
             }),
             containers: BTreeMap::from([(name("a/kept"), found(Some(7), Some(0)))]),
             ..Live::default()

@@ -1,0 +1,78 @@
+//! Live against what its commit put there: the tree of the live commit is read again and compiled
+//! for what was found on the host.
+
+use bpf::object::datapath;
+use state::drift::{Finding, drift};
+use state::live::Live;
+use state::target::{Located, Target, compile};
+
+use crate::applied;
+use crate::live::{self, Dirs, Reading};
+use crate::pipeline::{Failure, Request, entries};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The host, as it was read.
+    pub reading: Reading,
+    /// What differs.
+    pub findings: Vec<Finding>,
+    /// Why there was no target to compare with, if there was none.
+    pub unread: Option<String>,
+}
+
+/// How often a host is read that a run changes meanwhile.
+const READINGS: usize = 3;
+
+/// Reads the host, and finds what differs. Without a request there is no tree to look into.
+///
+/// # Errors
+///
+/// The host cannot be read.
+pub fn find(request: Option<&Request>, dirs: &Dirs) -> Result<Found, Failure> {
+    let mut found = read(request, dirs)?;
+    for _ in 1..READINGS {
+        let now = live::open(dirs)?.map(|kernel| kernel.record());
+        if now == found.reading.live.base.as_ref().map(|base| base.record) {
+            break;
+        }
+        found = read(request, dirs)?;
+    }
+    Ok(found)
+}
+
+fn read(request: Option<&Request>, dirs: &Dirs) -> Result<Found, Failure> {
+    let reading = live::read(dirs)?;
+    let entries = entries(dirs, &reading.live)?;
+    let (target, unread) = match target(request, &reading.live, &reading.located) {
+        Ok(target) => (target, None),
+        Err(why) => (None, Some(why)),
+    };
+    Ok(Found {
+        findings: drift(target.as_ref(), &reading.live, &entries, &datapath()),
+        reading,
+        unread,
+    })
+}
+
+/// What the live commit asks for; `None` before the first. Why its tree cannot be read.
+fn target(
+    request: Option<&Request>,
+    live: &Live,
+    located: &Located,
+) -> Result<Option<Target>, String> {
+    let Some(base) = &live.base else {
+        return Ok(None);
+    };
+    let commit = &base.live_slot().commit;
+    if commit.is_empty() {
+        return Ok(None);
+    }
+    let request = request.ok_or("no tree was named")?;
+    let tree = applied::understand(request, commit).map_err(|error| error.to_string())?;
+    if tree.origin().tree != base.live_slot().tree {
+        return Err("live is another folder of its commit".to_owned());
+    }
+    let target = compile(&tree.desired, located, &datapath());
+    target.map(Some).map_err(|error| error.to_string())
+}

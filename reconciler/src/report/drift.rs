@@ -1,0 +1,113 @@
+//! What live differs in from what its commit put there, for people and for programs.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+use state::drift::{Finding, needs_attention};
+use state::live::Live;
+use state::words::hash::short;
+
+use super::escape::escape;
+use super::style::{RED, Style, YELLOW};
+
+/// What `drift` prints.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drift {
+    /// The live commit, whole; empty where nothing is live.
+    pub commit: String,
+    /// The live generation; 0 where nothing is live.
+    pub generation: u64,
+    /// Why what is live could not be compared with its tree; `None` where it was.
+    pub unread: Option<String>,
+    /// What differs.
+    pub drift: Vec<Item>,
+    #[serde(skip)]
+    attention: bool,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Item {
+    /// What it is about, in one word.
+    pub kind: &'static str,
+    /// The container that it concerns.
+    pub container: Option<String>,
+    /// Where.
+    pub place: String,
+    /// What is not as it was put there.
+    pub what: String,
+    /// What it means for traffic.
+    pub traffic: String,
+    /// Whether it changes nothing for packets and stays as it is.
+    pub harmless: bool,
+}
+
+impl From<&Finding> for Item {
+    fn from(finding: &Finding) -> Self {
+        Self {
+            kind: finding.kind.name(),
+            container: finding.container.as_ref().map(ToString::to_string),
+            place: finding.place.clone(),
+            what: finding.what.clone(),
+            traffic: finding.traffic.clone(),
+            harmless: finding.harmless,
+        }
+    }
+}
+
+impl Drift {
+    /// From what was found.
+    pub fn of(live: &Live, findings: &[Finding], unread: Option<String>) -> Self {
+        let base = live.base.as_ref();
+        Self {
+            commit: base.map_or_else(String::new, |base| base.live_slot().commit.clone()),
+            generation: base.map_or(0, |base| base.record.generation.0),
+            unread,
+            drift: findings.iter().map(Item::from).collect(),
+            attention: needs_attention(findings),
+        }
+    }
+}
+
+/// For people.
+pub fn text(drift: &Drift, style: Style) -> String {
+    let mut out = items(&drift.drift, style);
+    if let Some(why) = &drift.unread {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            out,
+            "the tree of what is live cannot be read ({}): policy, addresses and sysctls were \
+             compared with nothing",
+            escape(why)
+        );
+    }
+    let live = match drift.generation {
+        0 => "nothing is live on this host".to_owned(),
+        generation => format!("{}, generation {generation}", escape(short(&drift.commit))),
+    };
+    let says = match (drift.attention, drift.generation) {
+        (true, _) => ": drift, which the next run mends",
+        (false, 0) => "",
+        (false, _) => " is live as its commit put it there",
+    };
+    let _ = writeln!(out, "{live}{says}");
+    out
+}
+
+/// Two lines for each.
+pub fn items(items: &[Item], style: Style) -> String {
+    let mut out = String::new();
+    for item in items {
+        let (mark, colour) = match item.harmless {
+            true => ('~', YELLOW),
+            false => ('!', RED),
+        };
+        let whose = item.container.as_deref();
+        let whose = whose.map(|name| format!(" of {name}")).unwrap_or_default();
+        let title = format!("{mark} {}{whose}, {}: {}", item.kind, item.place, item.what);
+        let _ = writeln!(out, "{}", style.paint(colour, &escape(&title)));
+        let _ = writeln!(out, "    traffic: {}", escape(&item.traffic));
+    }
+    out
+}

@@ -1,0 +1,93 @@
+//! What all containers share: the bpffs, pins, blocks and the commit record.
+
+use super::{Finding, Kind};
+use crate::live::{Base, Live, SlotMark};
+use crate::target::Datapath;
+
+pub(super) fn findings(live: &Live, datapath: &Datapath) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let Some(base) = &live.base else {
+        if !live.containers.is_empty() {
+            found.push(lost(live));
+        }
+        return found;
+    };
+    if !live.bpffs {
+        let finding = Finding::new(Kind::Bpffs, "bpffs", "is not mounted");
+        found.push(finding.means(HELD));
+    }
+    found.extend(base.unpinned.iter().map(|name| {
+        Finding::new(Kind::Pin, name, "its pin is gone").means(match name.as_str() {
+            "sweep" => "none yet: expired connections are not reclaimed, and fill their maps",
+            _ => HELD,
+        })
+    }));
+    found.extend(blocks(base, datapath));
+    found.extend(record(base));
+    if base.live_slot().foreign > 0 {
+        let rows = base.live_slot().foreign;
+        let what = format!("holds {rows} that nothing of ours writes");
+        let finding = Finding::new(Kind::Row, format!("slot {}", base.record.slot), what);
+        found.push(finding.means("packets may be judged by them"));
+    }
+    if live.leftovers {
+        let what = "blocks or registrations that nothing reaches any more";
+        let finding = Finding::new(Kind::Leftover, "pins", what);
+        found.push(finding.means("none"));
+    }
+    found
+}
+
+const HELD: &str = "none yet: attached programs hold it, and with the last of them it is lost";
+
+fn lost(live: &Live) -> Finding {
+    let what = match live.bpffs {
+        true => "nothing is pinned there, and containers are left",
+        false => "is not mounted, and containers are left",
+    };
+    let containers = live.containers.len();
+    Finding::new(Kind::Bpffs, "bpffs", what).means(format!(
+        "the guards drop everything of {containers} containers, and connections are forgotten"
+    ))
+}
+
+fn blocks(base: &Base, datapath: &Datapath) -> Option<Finding> {
+    let finding = |what: &str| Finding::new(Kind::Blocks, "blocks", what);
+    if base.block_code == [0; 32] {
+        let traffic = "new flows, and known ones under a new generation, may be dropped";
+        return Some(finding("there is no whole set").means(traffic));
+    }
+    let other = base.block_code != datapath.block_code;
+    let what = "are another version's; the next run replaces them";
+    other.then(|| finding(what).means("none").harmless())
+}
+
+/// The record against what the slots say of themselves.
+fn record(base: &Base) -> Option<Finding> {
+    let (slot, generation) = (base.record.slot, base.record.generation);
+    let live = base.live_slot();
+    let says = format!("says generation {generation}, slot {slot}");
+    let finding = |what: String| Finding::new(Kind::Record, "commit record", what);
+    if base.is_rewound() {
+        let highest = base.highest();
+        let what = format!("{says}, and generation {highest} was live after it");
+        let traffic = "slot {} judges new flows; entries may be believed that other tables gave";
+        return Some(finding(what).means(traffic.replace("{}", &slot.to_string())));
+    }
+    if base.is_settled() {
+        return None;
+    }
+    let stored = live.mark == SlotMark::Ready && live.generation == generation;
+    if stored || swung_back(base) {
+        let what = "the last run ended before it had settled".to_owned();
+        return Some(finding(what).means("none: what its commit removed may be left"));
+    }
+    let what = format!("{says}, whose commit was generation {}", live.generation);
+    Some(finding(what).means(format!("slot {slot} judges every flow anew")))
+}
+
+/// A check that fails stores the former slot under the number after the failed one's.
+fn swung_back(base: &Base) -> bool {
+    let failed = base.other_slot();
+    failed.mark == SlotMark::Ready && failed.generation.next() == base.record.generation
+}

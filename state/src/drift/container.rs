@@ -1,0 +1,268 @@
+//! What belongs to one container: its links and programs, its maps, its network.
+
+use std::net::IpAddr;
+
+use super::{Finding, Kind};
+use crate::diff::{ConnectionsDifference, ContainerDifference, Detached, Differences};
+use crate::diff::{NetworkDifference, ProgramsDifference};
+use crate::live::{Broken, Fault, LinkFault, Live, LiveContainer, Part, Stranger};
+use crate::target::programs::BuildHash;
+use crate::target::{ContainerTarget, Target};
+use crate::words::names::FullName;
+use crate::words::verdict::Direction;
+
+pub(super) fn findings(target: &Target, live: &Live, differences: &Differences) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (name, difference) in &differences.containers {
+        let Some(target) = target.containers.get(name) else {
+            continue;
+        };
+        let is = live.containers.get(name);
+        let own = of_one(target, is, difference).into_iter();
+        found.extend(own.map(|finding| finding.of(name)));
+    }
+    found
+}
+
+/// The same where nobody knows what was asked for.
+pub(super) fn alone(live: &Live) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (name, is) in &live.containers {
+        let faults = is.network.iter().flat_map(|network| &network.faults);
+        let mut own: Vec<Finding> = faults.map(|found| fault(place(name), found)).collect();
+        own.extend(links(is));
+        own.extend(pins(is));
+        if let Some(programs) = is.programs.filter(|p| !p.guarded) {
+            own.push(unguarded(programs.ifindex));
+        }
+        if is.programs.is_some_and(|p| p.build == NO_BUILD) {
+            own.push(mixed(place(name)));
+        }
+        found.extend(own.into_iter().map(|finding| finding.of(name)));
+    }
+    found
+}
+
+const NO_BUILD: BuildHash = BuildHash([0; 32]);
+
+fn place(name: &FullName) -> String {
+    crate::target::host::interface_name(name)
+}
+
+fn of_one(
+    target: &ContainerTarget,
+    is: Option<&LiveContainer>,
+    difference: &ContainerDifference,
+) -> Vec<Finding> {
+    let interface = &target.network.interface;
+    let mut found = network(interface, &difference.network);
+    let surplus = &difference.surplus;
+    found.extend(surplus.addresses.iter().map(|address| {
+        Finding::new(
+            Kind::Address,
+            interface,
+            format!("has {address}, which is not its own"),
+        )
+        .means("what it sends from there is dropped as spoofed")
+    }));
+    if surplus.resolv_conf {
+        let finding = Finding::new(Kind::Resolver, "/etc/netns", "a resolv.conf too much");
+        found.push(finding.means("none"));
+    }
+    found.extend(is.into_iter().flat_map(pins));
+    let missing = |finding: &Finding| finding.kind == Kind::Pin;
+    match difference.connections {
+        ConnectionsDifference::Missing { .. } if !found.iter().any(missing) => {
+            let finding = Finding::new(Kind::Pin, "connection maps", "are gone, or not registered");
+            found.push(finding.means("connections that it had may be forgotten"));
+        }
+        ConnectionsDifference::Quota(is) => {
+            let what = format!("have room for {is}, not {}", target.connections);
+            let finding = Finding::new(Kind::Pin, "connection maps", what);
+            found.push(finding.means("connections beyond that are refused"));
+        }
+        _ => {}
+    }
+    found.extend(programs(target, is, difference));
+    found
+}
+
+fn pins(is: &LiveContainer) -> Vec<Finding> {
+    let lost = is.unpinned.iter();
+    lost.map(|map| {
+        Finding::new(Kind::Pin, map, "its pin is gone")
+            .means("none yet: its programs hold it, and with them its connections are lost")
+    })
+    .collect()
+}
+
+// ---- Programs ----
+
+fn programs(
+    target: &ContainerTarget,
+    is: Option<&LiveContainer>,
+    difference: &ContainerDifference,
+) -> Vec<Finding> {
+    let interface = &target.network.interface;
+    let programs = is.and_then(|is| is.programs);
+    match difference.programs {
+        ProgramsDifference::None | ProgramsDifference::Blocks => Vec::new(),
+        ProgramsDifference::Detached(Detached::Missing) => match is.map(links) {
+            Some(links) if !links.is_empty() => links,
+            _ => vec![
+                Finding::new(Kind::Link, interface, "its programs are not attached").means(CLOSED),
+            ],
+        },
+        ProgramsDifference::Detached(Detached::Elsewhere) => {
+            vec![Finding::new(Kind::Link, interface, Detached::Elsewhere.to_string()).means(CLOSED)]
+        }
+        // Told as what stands before them.
+        ProgramsDifference::Detached(Detached::NotFirst) => Vec::new(),
+        ProgramsDifference::Detached(Detached::Unguarded) => {
+            let ifindex = programs.map_or(0, |programs| programs.ifindex);
+            vec![unguarded(ifindex)]
+        }
+        ProgramsDifference::Build => match programs {
+            Some(p) if p.build != NO_BUILD && p.constants == target.constants => vec![
+                Finding::new(
+                    Kind::Program,
+                    interface,
+                    "its programs are another version's",
+                )
+                .means("none; the next run replaces them")
+                .harmless(),
+            ],
+            Some(p) if p.build != NO_BUILD => vec![
+                Finding::new(
+                    Kind::Program,
+                    interface,
+                    "its programs have other constants",
+                )
+                .means("its packets may be taken for somebody else's, or dropped"),
+            ],
+            _ => vec![mixed(interface.clone())],
+        },
+    }
+}
+
+const CLOSED: &str = "nothing passes: the guard drops everything that its programs do not judge";
+
+fn links(is: &LiveContainer) -> Vec<Finding> {
+    is.links.iter().map(link).collect()
+}
+
+fn link(fault: &LinkFault) -> Finding {
+    let place = match fault.side {
+        Direction::Egress => "from_container",
+        Direction::Ingress => "to_container",
+    };
+    let (kind, what) = match fault.why {
+        Broken::Unpinned => (Kind::Pin, "its link has no pin"),
+        Broken::Detached => (Kind::Link, "its link is detached"),
+        Broken::Replaced => (Kind::Link, "another link is pinned in its place"),
+        Broken::Program => (Kind::Program, "another program stands under its link"),
+    };
+    let does = match fault.side {
+        Direction::Egress => "sends",
+        Direction::Ingress => "is sent",
+    };
+    Finding::new(kind, place, what).means(match fault.why {
+        Broken::Program => format!("what it {does} is judged by that program, and by no commit"),
+        _ => format!("what it {does} is dropped by the guard"),
+    })
+}
+
+fn unguarded(ifindex: u32) -> Finding {
+    Finding::new(
+        Kind::Guard,
+        format!("interface {ifindex}"),
+        Detached::Unguarded.to_string(),
+    )
+    .means("none yet: should its links vanish, everything would pass")
+}
+
+fn mixed(place: String) -> Finding {
+    let what = "its programs are not of one build, or reach other maps or blocks";
+    Finding::new(Kind::Program, place, what)
+        .means("its packets may be judged otherwise than the commit says")
+}
+
+/// Programs of others on interfaces of containers.
+pub(super) fn strangers(live: &Live) -> Vec<Finding> {
+    let all = live.containers.iter();
+    let all = all.flat_map(|(name, is)| is.strangers.iter().map(move |found| (name, found)));
+    all.map(|(name, found)| stranger(name, found).of(name))
+        .collect()
+}
+
+fn stranger(name: &FullName, found: &Stranger) -> Finding {
+    let Stranger { program, side, .. } = found;
+    let whose = format!("program {} ({program}) of others", found.name);
+    let finding =
+        |stands: &str| Finding::new(Kind::Stranger, place(name), format!("{whose} {stands}"));
+    match found.before {
+        true => finding(&format!("stands before ours in {side}"))
+            .means("what it lets pass, or drops, ours never see"),
+        false => finding(&format!("stands after ours in {side}"))
+            .means("none: ours hand nothing on")
+            .harmless(),
+    }
+}
+
+// ---- Network ----
+
+fn network(interface: &str, lacks: &NetworkDifference) -> Vec<Finding> {
+    let mut found: Vec<Finding> = Vec::new();
+    if lacks.missing {
+        let finding = Finding::new(Kind::Namespace, interface, "no network of it is there");
+        found.push(finding.means(CUT_OFF));
+    }
+    let faults = lacks.faults.iter();
+    found.extend(faults.map(|found| fault(interface.to_owned(), found)));
+    found.extend(
+        lacks
+            .lacks
+            .iter()
+            .map(|address| lacks_address(interface, address)),
+    );
+    found
+}
+
+const CUT_OFF: &str = "nothing reaches it, and nothing leaves it";
+
+fn lacks_address(interface: &str, address: &IpAddr) -> Finding {
+    Finding::new(
+        Kind::Address,
+        interface,
+        format!("has no address {address} inside"),
+    )
+    .means("its stack answers nobody at that address")
+}
+
+fn fault(place: String, fault: &Fault) -> Finding {
+    let (kind, traffic) = match fault.part {
+        Part::Namespace => (Kind::Namespace, CUT_OFF),
+        Part::Interface => (
+            Kind::Interface,
+            "it may be cut off; the commit's verdicts stay",
+        ),
+        Part::Address => (Kind::Address, "its stack answers nobody at that address"),
+        Part::Route => (
+            Kind::Route,
+            "between it and the host, and what is beyond, nothing passes that way",
+        ),
+        Part::Neighbour => (
+            Kind::Neighbour,
+            "packets between it and the host, and what is beyond, may find no way",
+        ),
+        Part::Sysctl => (
+            Kind::Sysctl,
+            "packets between it and beyond this host may not be forwarded",
+        ),
+        Part::Resolver => (
+            Kind::Resolver,
+            "names are looked up elsewhere than the host does",
+        ),
+    };
+    Finding::new(kind, place, fault.words.clone()).means(traffic)
+}

@@ -1,0 +1,217 @@
+//! What others do to interfaces, addresses, routes, neighbours and sysctls.
+
+use std::any::Any;
+
+use rig::lab::Lab;
+use rig::netns::Netns;
+use rig::program::Program;
+use state::target::host::interface_name;
+
+use super::ENDS;
+use crate::kernel::named;
+
+/// What keeps a harm in place.
+pub(super) type Left = Box<dyn Any>;
+
+/// One thing that others do.
+pub(super) struct Harm {
+    pub(super) says: &'static str,
+    pub(super) act: fn(&Lab) -> Left,
+    /// The kind of the finding, and some of its words.
+    pub(super) finds: (&'static str, &'static str),
+    /// The operations that mend it, but for the checks.
+    pub(super) steps: &'static [&'static str],
+    /// It lets pass what the policy denies, or may.
+    pub(super) opens: bool,
+    /// Connections are forgotten.
+    pub(super) forgets: bool,
+}
+
+/// One that opens nothing and forgets nothing.
+pub(super) const fn harm(
+    says: &'static str,
+    act: fn(&Lab) -> Left,
+    finds: (&'static str, &'static str),
+    steps: &'static [&'static str],
+) -> Harm {
+    Harm {
+        says,
+        act,
+        finds,
+        steps,
+        opens: false,
+        forgets: false,
+    }
+}
+
+/// All of them.
+pub(super) const ALL: [&[Harm]; 3] = [&super::tables::HARMS, &HARMS, &super::pins::HARMS];
+
+const NETWORK: &[&str] = &["ensure network shop/db", "open network shop/db"];
+
+/// The host's end of the interface of `shop/db`.
+fn outer() -> String {
+    interface_name(&named(ENDS[1]))
+}
+
+/// Lines for `ip`. Another harm may have taken away what they are about.
+fn lines(net: &Netns, lines: &str) -> Left {
+    for line in lines.lines() {
+        let line = line.replace("OUTER", &outer());
+        drop(net.program(&Program::new("ip").args(line.split(' '))));
+    }
+    Box::new(())
+}
+
+fn ip(lab: &Lab, line: &str) -> Left {
+    lines(lab.alpha().net(), line)
+}
+
+fn inside(lab: &Lab, line: &str) -> Left {
+    lines(&lab.alpha().container(ENDS[1]), line)
+}
+
+fn move_away(lab: &Lab) -> Left {
+    let elsewhere = Netns::new("elsewhere");
+    ip(lab, &format!("link set OUTER netns {}", elsewhere.path()));
+    Box::new(elsewhere)
+}
+
+/// A new pair has another index, which the rows hold.
+const NEW_PAIR: &[&str] = &[
+    "mark slot preparing",
+    "ensure network shop/db",
+    "attach programs shop/db",
+    "open network shop/db",
+    "write slot ROWS",
+    "barrier",
+    "verify slot",
+    "store record",
+    "barrier",
+    "mark slot settled",
+];
+
+pub(super) const HARMS: [Harm; 16] = [
+    harm(
+        "the interface is removed",
+        |lab| ip(lab, "link delete OUTER"),
+        ("interface", "no host-side interface"),
+        NEW_PAIR,
+    ),
+    harm(
+        "the interface is moved to another namespace",
+        move_away,
+        ("interface", "no host-side interface"),
+        NEW_PAIR,
+    ),
+    harm(
+        "the interface is renamed",
+        |lab| ip(lab, "link set OUTER name other0"),
+        ("interface", "is named other0"),
+        NETWORK,
+    ),
+    harm(
+        "the interface inside is renamed",
+        |lab| {
+            inside(
+                lab,
+                "link set eth0 down\nlink set eth0 name other0\nlink set other0 up",
+            )
+        },
+        ("interface", "is named other0, not eth0"),
+        NETWORK,
+    ),
+    harm(
+        "the interface is down",
+        |lab| ip(lab, "link set OUTER down"),
+        ("interface", "is down"),
+        NETWORK,
+    ),
+    harm(
+        "the interface has another MTU",
+        |lab| ip(lab, "link set OUTER mtu 1400"),
+        ("interface", "the MTU is 1400, not 1500"),
+        NETWORK,
+    ),
+    harm(
+        "the container has another MAC address",
+        |lab| inside(lab, "link set eth0 address 02:00:00:00:00:09"),
+        ("interface", "the MAC address is 02:00:00:00:00:09"),
+        NETWORK,
+    ),
+    harm(
+        "an address is gone",
+        |lab| inside(lab, "address del fd44::2/128 dev eth0"),
+        ("address", "no address fd44::2"),
+        NETWORK,
+    ),
+    harm(
+        "an address has another prefix",
+        |lab| {
+            inside(
+                lab,
+                "address del 10.44.0.2/32 dev eth0\naddress add 10.44.0.2/24 dev eth0",
+            )
+        },
+        ("address", "no address 10.44.0.2"),
+        NETWORK,
+    ),
+    harm(
+        "a route of the host is gone",
+        |lab| ip(lab, "route del 10.44.0.2"),
+        ("route", "no route to 10.44.0.2"),
+        NETWORK,
+    ),
+    harm(
+        "the default route inside is gone",
+        |lab| inside(lab, "-6 route del default"),
+        ("route", "no default IPv6 route inside"),
+        NETWORK,
+    ),
+    harm(
+        "a neighbour of the host has another address",
+        |lab| {
+            ip(
+                lab,
+                "neighbour replace fd44::2 dev OUTER lladdr 02:00:00:00:00:09 nud permanent",
+            )
+        },
+        ("neighbour", "no permanent neighbour fd44::2"),
+        NETWORK,
+    ),
+    harm(
+        "the gateway's neighbour entry is gone",
+        |lab| inside(lab, "neighbour flush all nud permanent"),
+        ("neighbour", "no permanent neighbour 169.254.80.76 inside"),
+        NETWORK,
+    ),
+    harm(
+        "a sysctl of the interface is changed",
+        |lab| {
+            let path = format!("/proc/sys/net/ipv4/conf/{}/forwarding", outer());
+            drop(lab.alpha().run(|| std::fs::write(path, "0")));
+            Box::new(())
+        },
+        ("sysctl", "forwarding is 0, not 1"),
+        NETWORK,
+    ),
+    harm(
+        "a sysctl of the host is changed",
+        |lab| {
+            lab.alpha().net().sysctl("ipv4/conf/uplink/forwarding", "0");
+            Box::new(())
+        },
+        ("sysctl", "is 0, not 1"),
+        &["set sysctl net/ipv4/conf/uplink/forwarding"],
+    ),
+    harm(
+        "the guard is gone",
+        |lab| {
+            let arguments = ["qdisc", "del", "dev", &outer(), "clsact"];
+            drop(lab.alpha().program(&Program::new("tc").args(arguments)));
+            Box::new(())
+        },
+        ("guard", "no guard stands behind"),
+        &["attach programs shop/db"],
+    ),
+];

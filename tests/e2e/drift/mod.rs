@@ -1,0 +1,236 @@
+//! Whatever others change is found, named with what it means for traffic, and mended by the next
+//! run by the smallest change: each kind alone, and in random combinations, with traffic running.
+//!
+//! `shop/web` may reach `shop/db` at two ports. What it sends to a third is denied, and comes
+//! through under drift that opens it alone; after the mending run never.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use rig::lab::Lab;
+use rig::random::Random;
+use rig::traffic::{Exchange, Listen, Protocol, Service};
+use rig::tree::{Container, Policy, Rule, Tree};
+use rig::wait;
+use serde_json::Value;
+use state::plan::Operation;
+
+use crate::pipeline::{planned, request};
+use harms::{ALL, Harm, Left};
+
+mod harms;
+mod pins;
+mod tables;
+
+const ENDS: [&str; 2] = ["shop/web", "shop/db"];
+const DENIED: u16 = 54;
+
+fn tree() -> Tree {
+    let ends = [("web", 1), ("db", 2)].map(|(name, number)| {
+        Container::numbered(&format!("shop/{name}"), number).label("app", name)
+    });
+    let from_web = Rule::new().containers(&[("app", "web")]);
+    let policy = |name: &str| Policy::new(&format!("shop/{name}")).select(&[("app", name)]);
+    let tree = ends.iter().fold(Tree::new(), Tree::container);
+    tree.policy(&policy("web").ingress(&[]))
+        .policy(&policy("db").ingress(&[from_web.port("TCP", 5432).port("UDP", 53)]))
+}
+
+/// A lab with the tree applied, and traffic between its ends.
+struct Stage<'a> {
+    lab: &'a Lab,
+    commit: String,
+    service: Service,
+    allowed: Vec<Exchange>,
+    denied: Vec<Exchange>,
+}
+
+impl<'a> Stage<'a> {
+    fn set(lab: &'a Lab) -> Self {
+        lab.outside();
+        lab.repository().hold(&tree());
+        let commit = lab.repository().commit("the tree");
+        drop(lab.reconcile(&[]).ended(0));
+        let db = lab.alpha().container(ENDS[1]);
+        let listens = [
+            (Protocol::Tcp, 5432),
+            (Protocol::Udp, 53),
+            (Protocol::Udp, DENIED),
+        ];
+        let listens = listens.map(|(protocol, port)| Listen::everywhere(protocol, port));
+        let mut stage = Self {
+            lab,
+            commit,
+            service: Service::start(&db, &listens),
+            allowed: Vec::new(),
+            denied: Vec::new(),
+        };
+        stage.begin();
+        stage
+    }
+
+    /// Begins the traffic, anew where connections were forgotten.
+    fn begin(&mut self) {
+        let web = self.lab.alpha().container(ENDS[0]);
+        let to = |port| addresses().map(move |address| SocketAddr::new(address, port));
+        self.allowed = to(5432).map(|to| Exchange::tcp(&web, to)).into();
+        self.allowed
+            .extend(to(53).map(|to| Exchange::udp(&web, to)));
+        self.denied = to(DENIED).map(|to| Exchange::udp(&web, to)).into();
+        self.goes_on();
+    }
+
+    #[track_caller]
+    fn goes_on(&self) {
+        self.allowed.iter().for_each(|exchange| exchange.advance(3));
+    }
+
+    fn served(&self) -> u64 {
+        self.service.served(Protocol::Udp, DENIED)
+    }
+
+    /// What `drift` finds, by its exit code and as `status` tells it too.
+    #[track_caller]
+    fn drift(&self, exit: i32) -> Vec<Value> {
+        let run = self.lab.reconcile(&["drift", "-o", "json"]).ended(exit);
+        let found: Value = serde_json::from_str(&run.stdout).unwrap();
+        let found = found["drift"].clone();
+        let status = self.lab.reconcile(&["status", "-o", "json"]).json();
+        assert_eq!(status["drift"], found);
+        found.as_array().unwrap().clone()
+    }
+
+    /// What the next run would do.
+    fn steps(&self) -> Vec<String> {
+        let plan = planned(&request(self.lab, &self.commit)).plan;
+        let checks = |operation: &Operation| matches!(operation, Operation::Check { .. });
+        let steps = plan.steps.iter().map(|step| &step.operation);
+        let steps = steps.filter(|operation| !checks(operation));
+        steps.map(in_words).collect()
+    }
+
+    /// The next run, and what holds after it.
+    #[track_caller]
+    fn mended(&mut self, says: &str, harms: &[&Harm]) {
+        let run = self.lab.reconcile(&[]).ended(0);
+        // Whatever is under way was judged before.
+        let before = self.served();
+        if harms.iter().any(|harm| harm.forgets) {
+            self.begin();
+        }
+        self.goes_on();
+        let lost: u64 = self.denied.iter().map(|d| d.progress().repeated).sum();
+        wait::holds("what is denied to be sent", || {
+            self.denied
+                .iter()
+                .map(|d| d.progress().repeated)
+                .sum::<u64>()
+                > lost + 1
+        });
+        let passed = self.served() - before;
+        assert!(passed <= 2, "{says}: {passed} denied packets passed: {run}");
+        let settled = self.served();
+        self.goes_on();
+        assert_eq!(self.served(), settled, "{says}: denied packets pass: {run}");
+        let left = self.drift(0);
+        let harmful: Vec<&Value> = left.iter().filter(|f| f["harmless"] == false).collect();
+        assert_eq!(harmful, [&Value::Null; 0], "{says}: {run}");
+        assert_eq!(self.steps(), [""; 0], "{says}");
+    }
+}
+
+/// Without numbers, which are others each time.
+fn in_words(operation: &Operation) -> String {
+    match operation {
+        Operation::WriteSlot { .. } => "write slot ROWS".to_owned(),
+        Operation::Store { .. } => "store record".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn addresses() -> [IpAddr; 2] {
+    ["10.44.0.2", "fd44::2"].map(|address| address.parse().unwrap())
+}
+
+/// One finding that is as the harm says.
+fn is_named(found: &[Value], harm: &Harm) -> bool {
+    let (kind, words) = harm.finds;
+    found.iter().any(|finding| {
+        let says = |field: &str| finding[field].as_str().unwrap_or_default();
+        says("kind") == kind && says("what").contains(words) && !says("traffic").is_empty()
+    })
+}
+
+/// Each alone, one after the other.
+fn alone(harms: &[Harm]) {
+    Lab::run("drift", |lab| {
+        let mut stage = Stage::set(lab);
+        for harm in harms {
+            let says = harm.says;
+            let before = stage.served();
+            let left: Left = (harm.act)(lab);
+            let found = stage.drift(6);
+            assert!(is_named(&found, harm), "{says}: {found:#?}");
+            assert_eq!(stage.steps(), harm.steps, "{says}");
+            if harm.opens {
+                wait::holds("what is denied to pass", || stage.served() > before);
+            }
+            assert_eq!(stage.served() > before, harm.opens, "{says}: {found:#?}");
+            stage.mended(says, &[harm]);
+            drop(left);
+        }
+    });
+}
+
+#[test]
+fn what_is_pinned_and_attached_is_mended() {
+    alone(&pins::HARMS);
+}
+
+#[test]
+fn rows_the_record_and_entries_are_mended() {
+    alone(&tables::HARMS);
+}
+
+#[test]
+fn interfaces_addresses_routes_and_sysctls_are_mended() {
+    alone(&harms::HARMS);
+}
+
+#[test]
+fn any_of_them_together_are_mended() {
+    Lab::run("drift-random", |lab| {
+        let mut stage = Stage::set(lab);
+        let mut random = Random::new();
+        let all: Vec<&Harm> = ALL.iter().flat_map(|harms| harms.iter()).collect();
+        for round in 0..8 {
+            let count = 2 + random.below(3);
+            // In this order each finds what it is to harm.
+            let chosen: BTreeSet<usize> = (0..count).map(|_| random.below(all.len())).collect();
+            let harms: Vec<&Harm> = chosen.into_iter().map(|at| all[at]).collect();
+            let says: Vec<&str> = harms.iter().map(|harm| harm.says).collect();
+            let says = format!("round {round}: {}", says.join("; "));
+            println!("{says}");
+            let left: Vec<Left> = harms.iter().map(|harm| (harm.act)(lab)).collect();
+            assert!(!stage.drift(6).is_empty(), "{says}");
+            stage.mended(&says, &harms);
+            drop(left);
+        }
+    });
+}
+
+#[test]
+fn a_program_of_others_behind_ours_is_named_and_harmless() {
+    Lab::run("drift-behind", |lab| {
+        let mut stage = Stage::set(lab);
+        let stranger = pins::stranger_before(lab);
+        stage.drift(6);
+        stage.mended("behind", &[]);
+        let found = stage.drift(0);
+        let behind =
+            |finding: &&Value| finding["kind"] == "stranger" && finding["container"] == ENDS[1];
+        assert_eq!(found.iter().filter(behind).count(), 2, "{found:#?}");
+        drop(stranger);
+        wait::holds("it to be gone", || stage.drift(0).is_empty());
+    });
+}
