@@ -5,6 +5,7 @@ use state::words::names::FullName;
 
 use super::arguments::Global;
 use super::{dirs, failure};
+use crate::host::attachments::Wanted;
 use crate::live::{self, LiveError, Reading};
 use crate::report::exit::Exit;
 use crate::report::json;
@@ -25,7 +26,7 @@ pub(crate) fn run(global: &Global, out: Out) -> Exit {
 
 fn read(global: &Global) -> Result<Status, LiveError> {
     let dirs = dirs(global);
-    let Reading { live, .. } = live::read(&dirs)?;
+    let Reading { live, .. } = live::read(&dirs, &Wanted::new())?;
     let mut status = Status::of(&live);
     let kernel = live::open(&dirs)?;
     for (name, found) in &live.containers {
