@@ -180,6 +180,9 @@ struct pl_constants {
 	__u16 endpoint;
 	__u8 has_v4;
 	__u8 has_v6;
+	__u8 theirs; /* somebody else's interface: host and container ask for each other */
+	__u8 passes; /* it carried traffic before us: what is judged by this slot passes */
+	__u8 unused[2];
 };
 
 /* ---- Drops. ---- */

@@ -280,6 +280,9 @@ pub(crate) fn constants(constants: &Constants) -> ConstantsRow {
         endpoint: constants.endpoint.0,
         has_v4: u8::from(constants.v4.is_some()),
         has_v6: u8::from(constants.v6.is_some()),
+        theirs: u8::from(constants.theirs),
+        passes: u8::from(constants.passes),
+        unused: [0; 2],
     }
 }
 
@@ -291,6 +294,8 @@ pub(crate) fn read_constants(row: &ConstantsRow) -> Option<Constants> {
         v6: (row.has_v6 != 0).then(|| Ipv6Addr::from(row.v6)),
         mac: Mac(row.mac),
         gateway_mac: Mac(row.gateway_mac),
+        theirs: row.theirs != 0,
+        passes: row.passes != 0,
     };
     (bytes_of(&constants(&read)) == bytes_of(row)).then_some(read)
 }
@@ -379,6 +384,7 @@ mod tests {
         fn constants_go_there_and_back(
             at in any::<u16>(), v4 in any::<Option<[u8; 4]>>(), v6 in any::<Option<[u8; 16]>>(),
             mac in any::<[u8; 6]>(), gateway in any::<[u8; 6]>(),
+            [theirs, passes] in any::<[bool; 2]>(),
         ) {
             let own = Constants {
                 endpoint: EndpointIndex(at),
@@ -386,6 +392,8 @@ mod tests {
                 v6: v6.map(Ipv6Addr::from),
                 mac: Mac(mac),
                 gateway_mac: Mac(gateway),
+                theirs,
+                passes,
             };
             prop_assert_eq!(read_constants(&constants(&own)), Some(own));
         }

@@ -42,6 +42,16 @@ pub enum Build {
     Transition([Constants; 2]),
 }
 
+impl Build {
+    /// Whether it is for an interface of others.
+    pub(crate) fn is_theirs(&self) -> bool {
+        match self {
+            Self::Plain(constants, _) => constants.theirs,
+            Self::Transition(constants) => constants.iter().any(|c| c.theirs),
+        }
+    }
+}
+
 /// What stands in place of a build hash in a transition build.
 pub(crate) const TRANSITION: &str = "transition";
 
@@ -237,6 +247,8 @@ mod tests {
                 v6: None,
                 mac: state::words::address::Mac([2; 6]),
                 gateway_mac: state::words::address::Mac([2; 6]),
+                theirs: false,
+                passes: false,
             }; 2],
         );
         let over = BTreeMap::from([(maps::BLOCKS.name, no_table.as_fd())]);

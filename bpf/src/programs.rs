@@ -60,6 +60,17 @@ pub enum AttachError {
         /// Why.
         source: libbpf_rs::Error,
     },
+    /// A filter of others is there.
+    #[error(
+        "a filter of others stands on {hook} of interface {ifindex} where the guard is to stand \
+         (priority 1, handle 1): remove it, or move it"
+    )]
+    Filter {
+        /// Which interface.
+        ifindex: u32,
+        /// Which side.
+        hook: Hook,
+    },
     /// Something else is pinned there.
     #[error(transparent)]
     Pin(#[from] PinError),
@@ -81,7 +92,9 @@ impl Kernel {
         build: &Build,
     ) -> Result<(), AttachError> {
         let programs = self.load(container, build)?;
-        self.guard(ifindex)?;
+        if build.is_theirs() {
+            self.leave_others(ifindex)?;
+        }
         self.place(
             container,
             ifindex,
@@ -93,7 +106,9 @@ impl Kernel {
             ifindex,
             Hook::Egress,
             programs.to_container.as_fd(),
-        )
+        )?;
+        // Behind them: on an interface that carries traffic it would stop all until they are there.
+        self.guard(ifindex)
     }
 
     /// Loads a container's programs anew and puts them in the place of those that are attached.
@@ -232,20 +247,55 @@ impl Kernel {
         Ok(())
     }
 
-    /// Whether the guard stands on both sides.
-    pub(crate) fn is_guarded(&self, ifindex: u32) -> Result<bool, Fault> {
+    /// A filter of others that stands where the guard is to stand is not replaced.
+    fn leave_others(&self, ifindex: u32) -> Result<(), AttachError> {
+        for hook in HOOKS {
+            if self.filter(ifindex, hook)?.is_some_and(|(_, ours)| !ours) {
+                return Err(AttachError::Filter { ifindex, hook });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the guard from an interface that is not ours and goes on without us.
+    pub fn unguard(&self, ifindex: u32) -> Result<(), AttachError> {
         let Some(blocks) = &self.blocks else {
-            return Ok(false);
+            return Ok(());
+        };
+        for hook in HOOKS {
+            if !self.filter(ifindex, hook)?.is_some_and(|(_, ours)| ours) {
+                continue;
+            }
+            let gone = guard_hook(ifindex, hook, blocks.guard.as_fd()).and_then(|mut f| f.detach());
+            gone.map_err(|source| AttachError::Guard {
+                ifindex,
+                hook,
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The program of the filter where the guard is to stand, and whether it is the guard.
+    fn filter(&self, ifindex: u32, hook: Hook) -> Result<Option<(u32, bool)>, Fault> {
+        let Some(blocks) = &self.blocks else {
+            return Ok(None);
         };
         let guard = sys::program_info(blocks.guard.as_fd());
         let guard = guard.of("look at", || Object::Program("guard"))?;
+        let id = guard_hook(ifindex, hook, blocks.guard.as_fd()).and_then(|mut f| f.query());
+        // No filter, no qdisc and no interface are all answered by an error.
+        let Some(id) = id.ok().filter(|id| *id != 0) else {
+            return Ok(None);
+        };
+        let found = attached::program(id)?;
+        Ok(found.map(|found| (id, found.tag == guard.tag)))
+    }
+
+    /// Whether the guard stands on both sides.
+    pub(crate) fn is_guarded(&self, ifindex: u32) -> Result<bool, Fault> {
         for hook in HOOKS {
-            let id = guard_hook(ifindex, hook, blocks.guard.as_fd()).and_then(|mut f| f.query());
-            // No filter, no qdisc and no interface are all answered by an error.
-            let Some(found) = attached::program(id.unwrap_or(0))? else {
-                return Ok(false);
-            };
-            if found.tag != guard.tag {
+            if !self.filter(ifindex, hook)?.is_some_and(|(_, ours)| ours) {
                 return Ok(false);
             }
         }

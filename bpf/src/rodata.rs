@@ -86,7 +86,8 @@ impl Reader {
         if let Some((_, layout)) = self.seen.iter().find(|(seen, _)| *seen == types) {
             return Ok(Rc::clone(layout));
         }
-        let btf = Btf::from_prog_id(program.id).map_err(io::Error::other)?;
+        // What the kernel said libbpf leaves there, and libbpf-rs does not hand on.
+        let btf = Btf::from_prog_id(program.id).map_err(|_| io::Error::last_os_error())?;
         let layout = Rc::new(layout_of(&btf, section));
         self.seen.push((types, Rc::clone(&layout)));
         Ok(layout)

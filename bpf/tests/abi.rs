@@ -84,6 +84,9 @@ fn expected() -> Vec<Expected> {
             endpoint,
             has_v4,
             has_v6,
+            theirs,
+            passes,
+            unused,
         ),
         fields!("pl_counters", Counters, drops, reclaim, unused),
     ]

@@ -4,6 +4,8 @@
 //! for what the kernel does not know. The tree is read again from the repository's objects, or from
 //! the copy of an applied directory, and is then planned like any other.
 
+use std::collections::BTreeMap;
+
 use state::live::Base;
 use state::plan::back::previous;
 use state::plan::guards::Allowed;
@@ -71,8 +73,8 @@ pub fn make_plan(
     generation: Option<Generation>,
     allowed: Allowed,
 ) -> Result<Planned, BackError> {
-    let read = live::read(&request.dirs).map_err(Failure::from)?;
-    let base = read.live.base.as_ref();
+    let found = live::read(&request.dirs, &BTreeMap::new()).map_err(Failure::from)?;
+    let base = found.live.base.as_ref();
     let base = base.filter(|base| base.record.generation != Generation(0));
     let base = base.ok_or(BackError::NothingLive)?;
     let commit = match generation {
@@ -88,6 +90,11 @@ pub fn make_plan(
         commit: short(&commit).to_owned(),
         cause: Box::new(cause),
     })?;
+    // What of others its containers are attached to is known only now.
+    let read = match tree.desired.attachments() {
+        none if none.is_empty() => found,
+        wanted => live::read(&request.dirs, &wanted).map_err(Failure::from)?,
+    };
     Ok(pipeline::plan_for(
         request,
         tree,

@@ -4,11 +4,12 @@
 use bpf::object::datapath;
 use state::drift::{Finding, drift};
 use state::live::Live;
-use state::target::{Located, Target, compile};
+use state::target::compile;
 
 use crate::applied;
+use crate::host::attachments::Wanted;
 use crate::live::{self, Dirs, Reading};
-use crate::pipeline::{Failure, Request, entries};
+use crate::pipeline::{Failure, Request, Understood, entries};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -42,9 +43,23 @@ pub fn find(request: Option<&Request>, dirs: &Dirs) -> Result<Found, Failure> {
 }
 
 fn read(request: Option<&Request>, dirs: &Dirs) -> Result<Found, Failure> {
-    let reading = live::read(dirs)?;
+    let mut reading = live::read(dirs, &Wanted::new())?;
+    let tree = tree(request, &reading.live);
+    if let Ok(Some(tree)) = &tree {
+        // What of others its containers are attached to is known only now.
+        let wanted = tree.desired.attachments();
+        if !wanted.is_empty() {
+            reading = live::read(dirs, &wanted)?;
+        }
+    }
     let entries = entries(dirs, &reading.live)?;
-    let (target, unread) = match target(request, &reading.live, &reading.located) {
+    let target = tree.and_then(|tree| match tree {
+        None => Ok(None),
+        Some(tree) => compile(&tree.desired, &reading.located, &datapath())
+            .map(Some)
+            .map_err(|error| error.to_string()),
+    });
+    let (target, unread) = match target {
         Ok(target) => (target, None),
         Err(why) => (None, Some(why)),
     };
@@ -55,12 +70,8 @@ fn read(request: Option<&Request>, dirs: &Dirs) -> Result<Found, Failure> {
     })
 }
 
-/// What the live commit asks for; `None` before the first. Why its tree cannot be read.
-fn target(
-    request: Option<&Request>,
-    live: &Live,
-    located: &Located,
-) -> Result<Option<Target>, String> {
+/// The tree of the live commit; `None` before the first. Why it cannot be read.
+fn tree(request: Option<&Request>, live: &Live) -> Result<Option<Understood>, String> {
     let Some(base) = &live.base else {
         return Ok(None);
     };
@@ -73,6 +84,5 @@ fn target(
     if tree.origin().tree != base.live_slot().tree {
         return Err("live is another folder of its commit".to_owned());
     }
-    let target = compile(&tree.desired, located, &datapath());
-    target.map(Some).map_err(|error| error.to_string())
+    Ok(Some(tree))
 }

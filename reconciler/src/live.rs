@@ -7,6 +7,7 @@ use state::live::Live;
 use state::target::Located;
 use thiserror::Error;
 
+use crate::host::attachments::Wanted;
 use crate::host::{Host, HostError, MountError, mount};
 
 /// Where things are pinned and kept.
@@ -69,13 +70,12 @@ pub fn open(dirs: &Dirs) -> Result<Option<Kernel>, LiveError> {
     Ok(Kernel::open(&dirs.pin)?)
 }
 
-/// Reads everything. Changes nothing.
-pub fn read(dirs: &Dirs) -> Result<Reading, LiveError> {
+/// Reads everything. Changes nothing. `wanted`: what of others containers are to be attached to;
+/// who has no tree finds what they are attached to.
+pub fn read(dirs: &Dirs, wanted: &Wanted) -> Result<Reading, LiveError> {
     may()?;
-    let host = Host::open()?.read()?;
     let mut live = Live {
         bpffs: mount::is_mounted(&dirs.pin)?,
-        host: host.host,
         ..Live::default()
     };
     if let Some(kernel) = open(dirs)? {
@@ -88,9 +88,11 @@ pub fn read(dirs: &Dirs) -> Result<Reading, LiveError> {
         live.begins_at = remains.begins_at;
         live.leftovers = remains.pinned;
     }
+    let host = Host::open()?.read_for(wanted, &live.attached())?;
+    live.host = host.host;
     for (name, network) in host.networks {
         live.containers.entry(name).or_default().network = Some(network);
     }
-    let located = live.located(host.uplinks);
+    let located = live.located(host.uplinks, host.attachments);
     Ok(Reading { live, located })
 }

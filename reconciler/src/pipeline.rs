@@ -169,7 +169,7 @@ pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure
         containers = tree.desired.containers.len(),
         "tree read"
     );
-    let read = live::read(&request.dirs)?;
+    let read = live::read(&request.dirs, &tree.desired.attachments())?;
     tracing::info!(
         containers = read.live.containers.len(),
         "kernel and host read"

@@ -7,7 +7,7 @@ use std::path::Path;
 use rig::lab::Lab;
 use rig::program::Run;
 use rig::tree::{Container, Policy, Rule, Tree};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 type Fields = BTreeSet<String>;
 
@@ -72,7 +72,9 @@ fn tree() -> Tree {
     let container = |name: &str, number| {
         Container::numbered(&format!("shop/{name}"), number).label("app", name)
     };
+    let missing = json!({"interface": {"name": "nowhere0"}});
     Tree::new()
+        .container(&container("vm", 3).spec("attach", missing))
         .container(&container("front", 1))
         .container(&container("db", 2))
         .policy(

@@ -16,6 +16,7 @@ mod leaks;
 mod after_exit;
 mod bad_day;
 mod refuse;
+mod attach;
 mod privilege;
 mod faults;
 mod json;

@@ -7,6 +7,7 @@
 #include "../action/deliver.h"
 #include "../action/drop.h"
 #include "../lookup/connections.h"
+#include "../lookup/advertisement.h"
 #include "../lookup/scratch.h"
 #include "../lookup/self.h"
 #include "../packet/parse.h"
@@ -58,12 +59,16 @@ int from_container(struct __sk_buff *skb)
 		return pl_drop(PL_MALFORMED);
 	s->commit = pl_read_commit();
 	self = pl_self_of(s->commit);
+	if (self->passes)
+		return TC_ACT_OK;
 	if (!pl_is_own_mac(self, eth->h_source))
 		return pl_drop(PL_SPOOFED_MAC);
 	s->endpoint = self->endpoint;
 	pl_copy_gateway_mac(self, s->gateway_mac);
 	reason = pl_parse(skb, s, PL_OUT);
 	if (reason == PL_ARP || reason == PL_NEIGHBOUR_DISCOVERY) {
+		if (self->theirs && pl_advertises_itself(skb, self))
+			return TC_ACT_OK;
 		bpf_tail_call(skb, &blocks, PL_BLOCK_NEIGHBOUR);
 		return pl_drop(PL_MISSED_BLOCK);
 	}

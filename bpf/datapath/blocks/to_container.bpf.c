@@ -49,8 +49,14 @@ int to_container(struct __sk_buff *skb)
 		return pl_drop(PL_MALFORMED);
 	s->commit = pl_read_commit();
 	self = pl_self_of(s->commit);
+	if (self->passes)
+		return TC_ACT_OK;
 	s->endpoint = self->endpoint;
 	reason = pl_parse(skb, s, PL_IN);
+	/* The host asks for its neighbour, where it is not told. */
+	if (self->theirs && !skb->ingress_ifindex &&
+	    (reason == PL_ARP || reason == PL_NEIGHBOUR_DISCOVERY))
+		return TC_ACT_OK;
 	if (reason != PL_PASS)
 		return pl_drop(reason);
 	if (s->class != PL_TRIED && !pl_is_own(self, s->flow.family, s->destination))

@@ -421,6 +421,8 @@ pub(crate) fn constants(index: u16) -> Constants {
         v6: Some([0xfd44, 0, 0, 0, 0, 0, 0, index].into()),
         mac: Mac([2, 0, 0, 0, high, low]),
         gateway_mac: Mac([2, 0x50, 0x4c, 0x42, 0, 1]),
+        theirs: false,
+        passes: false,
     }
 }
 

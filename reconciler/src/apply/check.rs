@@ -35,7 +35,7 @@ impl<'a> Committed<'a> {
             failures.extend(self.apply.network(operation).err().map(|e| e.to_string()));
         }
         if !operations.is_empty() {
-            match live::read(self.apply.dirs) {
+            match live::read(self.apply.dirs, &self.apply.target.attachments()) {
                 Err(error) => failures.push(error.to_string()),
                 Ok(reading) => failures.extend(self.containers(&reading.live, &operations)),
             }

@@ -49,6 +49,11 @@ pub struct Apply<'a> {
     host: Host,
     /// Interface indices, as found or made.
     interfaces: BTreeMap<FullName, u32>,
+    /// The interfaces that programs were found on.
+    attached: BTreeMap<FullName, u32>,
+    /// Containers that are not managed, and the interface that they are attached to, if it is
+    /// somebody else's.
+    theirs: BTreeMap<FullName, Option<u32>>,
     /// Who lives in managed namespaces.
     processes: &'a BTreeMap<FullName, Vec<Process>>,
     now_s: u64,
@@ -80,6 +85,8 @@ impl<'a> Apply<'a> {
             kernel,
             host,
             interfaces: interfaces.collect(),
+            attached: live.attached(),
+            theirs: live.theirs(),
             processes: &live.host.processes,
             now_s,
         })

@@ -87,6 +87,9 @@ impl Apply<'_> {
                 let ifindex = self.interface(container)?;
                 let build = self.build(from.as_ref(), constants, *build);
                 self.kernel()?.attach(container, ifindex, &build)?;
+                if let Some(left) = self.left(container, ifindex) {
+                    self.kernel()?.unguard(left)?;
+                }
             }
             Operation::Swap { .. } => self.swap(operation)?,
             _ => {}
@@ -109,6 +112,13 @@ impl Apply<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The interface of others that a container leaves for another one.
+    fn left(&self, container: &FullName, ifindex: u32) -> Option<u32> {
+        let theirs = &self.target.containers.get(container)?.constants.theirs;
+        let before = self.attached.get(container).copied();
+        before.filter(|before| *theirs && *before != ifindex)
     }
 
     fn interface(&self, container: &FullName) -> Result<u32, PrepareError> {

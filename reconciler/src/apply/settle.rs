@@ -6,7 +6,7 @@ use state::target::host::interface_name;
 use state::words::names::FullName;
 
 use super::check::Checked;
-use super::error::SettleError;
+use super::error::{SettleError, SwapError};
 use super::{Apply, batches};
 
 /// What a finished run leaves to say.
@@ -87,12 +87,19 @@ impl Apply<'_> {
     /// there. Who still lives in a namespace is told.
     fn remove(&self, containers: &[FullName]) -> Result<Vec<String>, SettleError> {
         for container in containers {
+            if let (Some(Some(ifindex)), Some(kernel)) = (self.theirs.get(container), &self.kernel)
+            {
+                // What goes on without us is not to be stopped when our programs go.
+                kernel.unguard(*ifindex).map_err(SwapError::from)?;
+            }
             let interface = interface_name(container);
             self.host.remove_interface(container, &interface)?;
         }
         let mut left = Vec::new();
         for container in containers {
-            self.host.remove_namespace(container)?;
+            if !self.theirs.contains_key(container) {
+                self.host.remove_namespace(container)?;
+            }
             for process in self.processes.get(container).into_iter().flatten() {
                 left.push(format!(
                     "process {} ({}) lives on in {container}, without a network",

@@ -224,6 +224,7 @@ impl<'a> Run<'a> {
         if out.quiet {
             // What nobody may miss, whoever asked for quiet.
             out.insist(&text::opened(&view, out.notes));
+            out.insist(&text::missing(&view, out.notes));
         }
         Ok(out.say(&text::plan(&view, out.data)))
     }

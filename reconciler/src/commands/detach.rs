@@ -7,11 +7,12 @@ use std::time::Duration;
 use bpf::kernel::Kernel;
 use serde::Serialize;
 use state::live::Live;
-use state::target::host::{HostTarget, interface_name};
+use state::target::host::{Attach, HostTarget, interface_name};
 use state::words::names::FullName;
 
 use super::arguments::Global;
 use super::{dirs, failure, lock as locking};
+use crate::host::attachments::Wanted;
 use crate::host::{Host, MountError, mount};
 use crate::live::{self, Dirs};
 use crate::report::escape::escape;
@@ -39,7 +40,7 @@ pub(crate) fn run(global: &Global, out: Out) -> Exit {
         Ok(lock) => lock,
         Err(exit) => return exit,
     };
-    let read = match live::read(&dirs) {
+    let read = match live::read(&dirs, &Wanted::new()) {
         Ok(read) => read,
         Err(error) => return failure::live(&error, out),
     };
@@ -92,7 +93,7 @@ fn detach(dirs: &Dirs, live: &Live) -> Detached {
         Err(error) => detached.left.push(error.to_string()),
         Ok(host) => {
             for name in live.containers.keys() {
-                container(&host, name, &mut detached);
+                container(&host, live, dirs, name, &mut detached);
                 let processes = live.host.processes.get(name).into_iter().flatten();
                 for process in processes {
                     detached.left.push(format!(
@@ -120,18 +121,45 @@ fn detach(dirs: &Dirs, live: &Live) -> Detached {
     detached
 }
 
-fn container(host: &Host, name: &FullName, detached: &mut Detached) {
+fn container(host: &Host, live: &Live, dirs: &Dirs, name: &FullName, detached: &mut Detached) {
+    let network = live.containers.get(name).and_then(|c| c.network.as_ref());
+    let attach = network.map_or(Attach::Managed, |found| found.network.attach.clone());
     let interface = interface_name(name);
-    let removed = host
-        .remove_interface(name, &interface)
-        .and_then(|_| host.remove_namespace(name));
+    let removed = match &attach {
+        Attach::Managed => host
+            .remove_interface(name, &interface)
+            .and_then(|_| host.remove_namespace(name))
+            .map_err(|error| error.to_string()),
+        Attach::Namespace(_) => host
+            .remove_interface(name, &interface)
+            .map_err(|error| error.to_string()),
+        Attach::Interface { .. } => unguard(dirs, network.and_then(|found| found.ifindex)),
+    };
     match removed {
-        Ok(_) => detached.removed.push(format!(
-            "container {name}: interface {interface}, network namespace {}",
-            name.dotted()
-        )),
+        Ok(_) => detached.removed.push(match &attach {
+            Attach::Managed => format!(
+                "container {name}: interface {interface}, network namespace {}",
+                name.dotted()
+            ),
+            Attach::Namespace(path) => {
+                format!("container {name}: interface {interface}; network namespace {path} stays")
+            }
+            Attach::Interface { name: theirs, .. } => {
+                format!("container {name}: programs on interface {theirs}, which stays")
+            }
+        }),
         Err(error) => detached.left.push(format!("container {name}: {error}")),
     }
+}
+
+/// What goes on without us is not to be stopped when our programs go.
+fn unguard(dirs: &Dirs, ifindex: Option<u32>) -> Result<bool, String> {
+    let kernel = live::open(dirs).map_err(|error| error.to_string())?;
+    let (Some(kernel), Some(ifindex)) = (kernel, ifindex) else {
+        return Ok(false);
+    };
+    let unguarded = kernel.unguard(ifindex);
+    unguarded.map(|()| true).map_err(|error| error.to_string())
 }
 
 fn pins(dirs: &Dirs, unknown: BTreeSet<std::path::PathBuf>, detached: &mut Detached) {

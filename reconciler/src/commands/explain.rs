@@ -6,6 +6,7 @@ use state::words::flow::Flow;
 use super::arguments::{ExplainArguments, Global};
 use super::{dirs, failure, problems, request};
 use crate::applied;
+use crate::host::attachments::Wanted;
 use crate::live::{self, Reading};
 use crate::pipeline::{self, Request, Understood};
 use crate::report::escape::escape;
@@ -65,7 +66,7 @@ fn of_live(
 ) -> Result<Explanation, Stop> {
     let failed = |message: String| (Exit::Failed, Some(message));
     let Reading { live, located } =
-        live::read(&dirs(global)).map_err(|error| failed(error.to_string()))?;
+        live::read(&dirs(global), &Wanted::new()).map_err(|error| failed(error.to_string()))?;
     let base = live
         .base
         .as_ref()

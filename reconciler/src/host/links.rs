@@ -25,8 +25,13 @@ pub(super) struct Link {
     pub(super) up: bool,
     pub(super) loopback: bool,
     pub(super) veth: bool,
-    /// Index of the other end of a pair, in its own namespace.
+    /// Index of the other end of a pair, in its own namespace; of a VLAN and the like, of the
+    /// interface that it stands on.
     pub(super) peer: Option<u32>,
+    /// The number that our namespace has for that one, where it is another.
+    pub(super) peer_namespace: Option<i32>,
+    /// Index of the bridge, bond or the like that it is a port of.
+    pub(super) controller: Option<u32>,
     /// Whether it gives itself a link-local IPv6 address.
     pub(super) generates_addresses: bool,
 }
@@ -62,6 +67,22 @@ pub(super) fn find(netlink: &Netlink, name: &str) -> Result<Option<Link>, Netlin
     let mut message = LinkMessage::default();
     message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
     let request = format!("look up the interface {name}");
+    let found = netlink.get(&request, RouteNetlinkMessage::GetLink(message))?;
+    Ok(match found {
+        Some(RouteNetlinkMessage::NewLink(link)) => Some(read(link)),
+        _ => None,
+    })
+}
+
+/// The other end of a pair, in another namespace.
+pub(super) fn peer(netlink: &Netlink, link: &Link) -> Result<Option<Link>, NetlinkError> {
+    let (Some(index), Some(namespace)) = (link.peer, link.peer_namespace) else {
+        return Ok(None);
+    };
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes = vec![LinkAttribute::IfNetnsId(namespace)];
+    let request = format!("look at the other end of {}", link.name);
     let found = netlink.get(&request, RouteNetlinkMessage::GetLink(message))?;
     Ok(match found {
         Some(RouteNetlinkMessage::NewLink(link)) => Some(read(link)),
@@ -182,6 +203,8 @@ fn read(message: LinkMessage) -> Link {
             LinkAttribute::Group(group) => link.group = group,
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Link(peer) => link.peer = Some(peer),
+            LinkAttribute::LinkNetNsId(id) => link.peer_namespace = Some(id),
+            LinkAttribute::Controller(index) => link.controller = Some(index),
             LinkAttribute::Address(address) => {
                 link.mac = <[u8; 6]>::try_from(address.as_slice()).ok().map(Mac);
             }

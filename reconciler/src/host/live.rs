@@ -5,14 +5,17 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use state::live::{About, Fault, LiveHost, LiveNetwork, Part};
+use state::target::Attachment;
 use state::target::host::{
-    GATEWAY_MAC, INSIDE_NAME, INTERFACE_GROUP, Network, from_alias, interface_name,
+    Attach, GATEWAY_MAC, INSIDE_NAME, INTERFACE_GROUP, Network, container_mac, from_alias,
+    interface_name,
 };
 use state::target::located::Uplink;
 use state::words::address::{Cidr, Family, Mac};
 use state::words::names::FullName;
 
 use super::addresses::{self, Address};
+use super::attachments::{self, Found, Wanted};
 use super::chains::Chains;
 use super::links::{self, Link};
 use super::network::{self, Inside, families, gateway, is_interface_of};
@@ -29,6 +32,8 @@ pub struct HostReading {
     pub host: LiveHost,
     /// Interfaces that lead out of the host.
     pub uplinks: BTreeMap<String, Uplink>,
+    /// What of others containers are attached to.
+    pub attachments: BTreeMap<FullName, Attachment>,
 }
 
 /// The interfaces, addresses, routes and neighbours of one network namespace.
@@ -81,8 +86,18 @@ enum Named {
 }
 
 impl Host {
-    /// Reads what is there. Nothing is changed.
+    /// Reads what is there, where no container is attached to anything of others.
     pub fn read(&self) -> Result<HostReading, HostError> {
+        self.read_for(&Wanted::new(), &BTreeMap::new())
+    }
+
+    /// Reads what is there. Nothing is changed. `attached`: the interfaces that programs of
+    /// containers are attached to.
+    pub fn read_for(
+        &self,
+        wanted: &Wanted,
+        attached: &BTreeMap<FullName, u32>,
+    ) -> Result<HostReading, HostError> {
         let listing = Listing::read(&self.netlink)?;
         let mut foreign_namespaces = BTreeSet::new();
         let mut insides = BTreeMap::new();
@@ -97,19 +112,33 @@ impl Host {
                 Named::Free => {}
             }
         }
-        let interfaces = own_interfaces(&listing.links, &insides);
-        let mut networks = BTreeMap::new();
-        let wanted = resolver::wanted()?;
+        let (interfaces, marked) = own_interfaces(&listing.links, &insides, wanted);
+        let mut found = Found::default();
+        let theirs = self.theirs(wanted, &marked, &insides, &mut found)?;
+        self.interfaces_of_others(&listing.links, wanted, attached, &mut found)?;
+        let mut networks = found.networks;
+        let resolv_conf = resolver::wanted()?;
         let containers: BTreeSet<_> = insides.keys().chain(interfaces.keys()).cloned().collect();
-        for container in containers {
+        for container in containers.iter().chain(theirs.keys()) {
             let reader = NetworkReader {
-                container: &container,
-                link: interfaces.get(&container).copied(),
+                container,
+                attach: match insides.contains_key(container) {
+                    true => None,
+                    false => marked.get(container).or_else(|| wanted.get(container)),
+                },
+                link: interfaces.get(container).copied(),
                 around: &listing,
-                resolv_conf: wanted.as_deref(),
+                resolv_conf: resolv_conf.as_deref(),
             };
-            let network = reader.read(insides.get(&container))?;
-            networks.insert(container, network);
+            let outside = theirs.get(container);
+            if let Some(why) = outside.map_or(Ok(None), |inside| reader.in_the_way(inside))? {
+                let missing = Attachment::Missing(why);
+                found.attachments.insert(container.clone(), missing);
+            }
+            if containers.contains(container) {
+                let network = reader.read(insides.get(container).or(outside))?;
+                networks.insert(container.clone(), network);
+            }
         }
         let own: BTreeSet<u32> = interfaces.values().map(|link| link.index).collect();
         let uplinks = uplinks(&listing, &own)?;
@@ -129,6 +158,7 @@ impl Host {
             },
             networks,
             uplinks,
+            attachments: found.attachments,
         })
     }
 
@@ -167,42 +197,55 @@ impl Host {
     }
 }
 
-/// The host-side interfaces of ours, by container: by alias, or where a run died before it set
-/// one, by the name that only a container with a namespace of ours has.
+/// The host-side interfaces of ours, by container, and of those that lead into namespaces of others
+/// where: by alias, or where a run died before it set one, by the name that only one container has.
 fn own_interfaces<'a>(
     links: &'a [Link],
     insides: &BTreeMap<FullName, Inside>,
-) -> BTreeMap<FullName, &'a Link> {
+    wanted: &Wanted,
+) -> (BTreeMap<FullName, &'a Link>, Wanted) {
     let mut own = BTreeMap::new();
+    let mut theirs = Wanted::new();
     for link in links {
         let marked = link.alias.as_deref().and_then(from_alias);
         let container = marked.or_else(|| {
             let named = |c: &&FullName| interface_name(c) == link.name;
-            insides.keys().find(named).cloned()
+            let container = insides.keys().chain(wanted.keys()).find(named)?;
+            let theirs = wanted
+                .get(container)
+                .filter(|_| !insides.contains_key(container));
+            Some((container.clone(), theirs.cloned().unwrap_or_default()))
         });
-        let Some(container) = container.filter(|container| is_interface_of(link, container)) else {
+        let container = container.filter(|(container, _)| is_interface_of(link, container));
+        let Some((container, attach)) = container else {
             continue;
         };
+        let managed = attach == Attach::Managed;
+        if !managed {
+            theirs.insert(container.clone(), attach);
+        }
         if link.name == interface_name(&container) {
             own.insert(container, link);
-        } else if insides
-            .get(&container)
-            .is_some_and(|inside| leads_into(link, inside))
-        {
-            // Somebody has given it another name.
+        } else if link.alias.is_some() && (!managed || leads_into(link, insides.get(&container))) {
+            // Somebody has given it another name; where one of others' leads its alias says.
             own.entry(container).or_insert(link);
         }
     }
-    own
+    (own, theirs)
 }
 
-fn leads_into(link: &Link, inside: &Inside) -> bool {
-    link.alias.is_some() && network::other_end(link, &inside.links).is_some()
+fn leads_into(link: &Link, inside: Option<&Inside>) -> bool {
+    inside.is_some_and(|inside| {
+        let mut links = inside.links.iter();
+        links.any(|other| network::are_pair(link, other))
+    })
 }
 
 /// Reads one container's network.
 struct NetworkReader<'a> {
     container: &'a FullName,
+    /// Where its network is to be, or is, if that is not managed.
+    attach: Option<&'a Attach>,
     /// Its host-side interface.
     link: Option<&'a Link>,
     around: &'a Listing,
@@ -210,15 +253,29 @@ struct NetworkReader<'a> {
 }
 
 impl NetworkReader<'_> {
-    fn read(&self, inside: Option<&Inside>) -> Result<LiveNetwork, HostError> {
-        let mut network = Network {
+    /// Nothing of it is known but whose it is.
+    fn network(&self) -> Network {
+        Network {
+            attach: self.attach.cloned().unwrap_or_default(),
             namespace: self.container.dotted(),
             interface: interface_name(self.container),
-            mac: Mac([0; 6]),
+            mac: container_mac(self.container),
             addresses: Vec::new(),
             mtu: self.link.map_or(0, |link| link.mtu),
             resolv_conf: false,
-        };
+        }
+    }
+
+    /// What of others is in the way in their namespace.
+    fn in_the_way(&self, inside: &Inside) -> Result<Option<String>, HostError> {
+        let network = self.network();
+        let path = network.namespace_in_words();
+        attachments::in_the_way(path, inside, self.link, &network)
+    }
+
+    fn read(&self, inside: Option<&Inside>) -> Result<LiveNetwork, HostError> {
+        let mut network = self.network();
+        let managed = network.attach == Attach::Managed;
         let state = resolver::state(&network.namespace, self.resolv_conf)?;
         network.resolv_conf = state == State::Current;
         let wanted = self.resolv_conf.is_some();
@@ -239,14 +296,14 @@ impl NetworkReader<'_> {
             return Ok(found(None, network, faults));
         };
         let listing = Listing::read(&inside.netlink)?;
-        if listing.links.iter().any(|link| link.loopback && !link.up) {
+        if managed && listing.links.iter().any(|link| link.loopback && !link.up) {
             faults.add(Part::Interface, About::All, "the loopback inside is down");
         }
         let Some(link) = self.link else {
             faults.add(Part::Interface, About::All, "no host-side interface");
             return Ok(found(None, network, faults));
         };
-        let Some(other) = network::other_end(link, &listing.links) else {
+        let Some(other) = network::other_end(link, &listing.links, &network) else {
             faults.add(Part::Interface, About::All, "the interface inside is gone");
             return Ok(found(None, network, faults));
         };

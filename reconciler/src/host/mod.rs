@@ -23,6 +23,8 @@ mod routes;
 pub mod sysctls;
 pub mod resolver;
 mod network;
+mod removal;
+pub mod attachments;
 mod processes;
 mod chains;
 mod live;

@@ -74,6 +74,17 @@ pub enum NamespaceError {
         /// What the kernel said.
         cause: io::Error,
     },
+    /// Somebody else's is not there any more.
+    #[error("{0}; run again")]
+    Theirs(String),
+    /// An interface of ours in somebody else's cannot be kept quiet.
+    #[error("cannot set the IPv6 sysctls of our interface in network namespace {name}: {cause}")]
+    Quiet {
+        /// Its path.
+        name: String,
+        /// What the kernel said.
+        cause: io::Error,
+    },
     /// It cannot be removed.
     #[error("cannot remove network namespace {name}: {cause}")]
     Remove {
@@ -135,6 +146,46 @@ pub(super) fn open(name: &str) -> Result<Option<OwnedFd>, NamespaceError> {
         return Ok(None);
     }
     Err(NotOurs::NamespaceFile { path }.into())
+}
+
+/// The namespace that somebody else's path leads to, or why there is none, in words.
+pub(super) fn open_theirs(path: &str) -> Result<OwnedFd, String> {
+    // Whatever else stands there must not be waited for.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        // Of a process that has gone meanwhile /proc says ESRCH.
+        Err(Errno::NOENT | Errno::SRCH) => return Err(format!("there is no {path}")),
+        Err(error) => return Err(format!("{path} cannot be opened: {error}")),
+    };
+    match is_namespace(&file) {
+        Ok(true) => Ok(file.into()),
+        Ok(false) => Err(format!("{path} is no network namespace")),
+        Err(error) => Err(format!("{path} cannot be looked at: {error}")),
+    }
+}
+
+/// Keeps an interface of ours in somebody else's namespace from talking by itself: there what
+/// interfaces begin with is not ours to set.
+pub(super) fn quiet(namespace: BorrowedFd<'_>, interface: &str) -> io::Result<()> {
+    inside(namespace, || {
+        let folder = Path::new("/proc/sys/net/ipv6/conf").join(interface);
+        if !folder.exists() {
+            return Ok(());
+        }
+        for (key, value) in QUIET.into_iter().chain([("disable_ipv6", "0")]) {
+            let file = folder.join(key);
+            if fs::read_to_string(&file)?.trim_end() != value {
+                fs::write(file, value)?;
+            }
+        }
+        Ok(())
+    })?
+}
+
+/// The network namespace of the calling thread.
+pub(super) fn own() -> io::Result<OwnedFd> {
+    File::open("/proc/thread-self/ns/net").map(OwnedFd::from)
 }
 
 /// Binds a namespace to its name, where [`open`] has found none.

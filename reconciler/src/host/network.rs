@@ -7,18 +7,18 @@
 //! - [`Host::open_network`] brings both ends up and adds what needs that: routes and neighbours.
 //!   It is called once the container's programs are attached.
 //!
+//! What goes is in [`super::removal`].
+//!
 //! Both complete what an earlier run left half-done, mend what drifted, change nothing that is as
 //! it should be, and refuse to touch what is not ours.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
-use state::live::Process;
 use state::target::host::{
-    GATEWAY_MAC, GATEWAY_V4, GATEWAY_V6, INSIDE_NAME, INTERFACE_GROUP, Network, alias,
-    interface_name,
+    Attach, GATEWAY_MAC, GATEWAY_V4, GATEWAY_V6, INSIDE_NAME, INTERFACE_GROUP, Network, alias,
+    from_alias,
 };
 use state::words::address::Family;
 use state::words::names::FullName;
@@ -26,7 +26,7 @@ use state::words::names::FullName;
 use super::links::{self, Link, Pair, Setting, set};
 use super::netlink::{Change, Netlink, NetlinkError};
 use super::ownership::NotOurs;
-use super::{Host, HostError, addresses, namespaces, processes, resolver, routes, sysctls};
+use super::{Host, HostError, NamespaceError, addresses, namespaces, resolver, routes, sysctls};
 
 /// A namespace of ours, and a socket in it.
 pub(super) struct Inside {
@@ -36,9 +36,9 @@ pub(super) struct Inside {
 }
 
 /// The two ends of a container's veth pair, each as its own namespace lists it.
-struct Ends {
-    host: Link,
-    inside: Link,
+pub(super) struct Ends {
+    pub(super) host: Link,
+    pub(super) inside: Link,
 }
 
 /// The gateway of a family's default route inside.
@@ -60,7 +60,7 @@ pub(super) fn families(network: &Network) -> impl Iterator<Item = Family> + '_ {
 /// has our group beside the name that only this container's has.
 pub(super) fn is_interface_of(link: &Link, container: &FullName) -> bool {
     match &link.alias {
-        Some(text) => *text == alias(container),
+        Some(text) => from_alias(text).is_some_and(|(name, _)| name == *container),
         None => link.group == INTERFACE_GROUP,
     }
 }
@@ -74,7 +74,14 @@ impl Host {
         container: &FullName,
         network: &Network,
     ) -> Result<u32, HostError> {
-        let mut inside = self.ensure_namespace(container, &network.namespace)?;
+        let mut inside = match &network.attach {
+            Attach::Managed => self.ensure_namespace(container, &network.namespace)?,
+            Attach::Namespace(path) => self.open_theirs(path)?,
+            Attach::Interface { name, .. } => {
+                let found = links::find(&self.netlink, name)?;
+                return found.map(|link| link.index).ok_or_else(|| vanished(name));
+            }
+        };
         let ends = match self.ends(container, network, &inside)? {
             Some(ends) => ends,
             None => {
@@ -83,13 +90,18 @@ impl Host {
                 self.create_pair(network, &inside)?;
                 inside.links = links::list(&inside.netlink)?;
                 self.ends(container, network, &inside)?
-                    .ok_or_else(|| HostError::Vanished {
-                        interface: network.interface.clone(),
-                    })?
+                    .ok_or_else(|| vanished(&network.interface))?
             }
         };
         self.mend_host_end(container, network, &ends.host)?;
         mend_inside_end(network, &inside.netlink, &ends.inside)?;
+        if network.attach != Attach::Managed {
+            let quiet = namespaces::quiet(inside.descriptor.as_fd(), INSIDE_NAME);
+            quiet.map_err(|cause| NamespaceError::Quiet {
+                name: network.namespace_in_words().to_owned(),
+                cause,
+            })?;
+        }
         ensure_addresses(network, &inside.netlink, ends.inside.index)?;
         if network.resolv_conf {
             resolver::write(&network.namespace)?;
@@ -99,12 +111,8 @@ impl Host {
 
     /// Opens a container's network: both ends up, routes and neighbours on both sides.
     pub fn open_network(&self, container: &FullName, network: &Network) -> Result<(), HostError> {
-        let vanished = || HostError::Vanished {
-            interface: network.interface.clone(),
-        };
-        let inside = self
-            .open_namespace(container, &network.namespace)?
-            .ok_or_else(vanished)?;
+        let vanished = || vanished(&network.interface);
+        let inside = self.inside_of(container, network)?.ok_or_else(vanished)?;
         let ends = self
             .ends(container, network, &inside)?
             .ok_or_else(vanished)?;
@@ -121,7 +129,10 @@ impl Host {
             let gateway = gateway(family);
             let (eth, name) = (ends.inside.index, INSIDE_NAME);
             changes.push(routes::neighbour(eth, name, gateway, GATEWAY_MAC));
-            changes.push(routes::default(eth, name, gateway));
+            let managed = network.attach == Attach::Managed;
+            if managed || !leads_out(&inside.netlink, family, eth)? {
+                changes.push(routes::default(eth, name, gateway, managed));
+            }
         }
         inside.netlink.changes(changes)?;
         for address in &network.addresses {
@@ -136,85 +147,34 @@ impl Host {
         Ok(())
     }
 
-    /// Takes from a container's network what is ours and is not in `network`: addresses inside,
-    /// routes and neighbours on both sides, and its `resolv.conf`.
-    pub fn trim_network(&self, container: &FullName, network: &Network) -> Result<(), HostError> {
-        if !network.resolv_conf {
-            resolver::remove(&network.namespace)?;
-        }
-        let Some(inside) = self.open_namespace(container, &network.namespace)? else {
-            return Ok(());
-        };
-        let Some(ends) = self.ends(container, network, &inside)? else {
-            return Ok(());
-        };
-        let wanted = |address: &IpAddr| network.addresses.contains(address);
-        trim_routes(&self.netlink, ends.host.index, &network.interface, wanted)?;
-        let eth = ends.inside.index;
-        let gateways: Vec<_> = families(network).map(gateway).collect();
-        trim_routes(&inside.netlink, eth, INSIDE_NAME, |gateway| {
-            gateways.contains(gateway)
-        })?;
-        for found in addresses::list(&inside.netlink)? {
-            if found.index == eth && found.ours && !wanted(&found.address) {
-                let delete = addresses::delete(eth, INSIDE_NAME, found.address, found.prefix);
-                inside.netlink.change(delete)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes a container's interface, and with it the other end, its addresses and routes. From
-    /// then on nothing reaches it. Returns whether there was one.
-    pub fn remove_interface(
+    /// The namespace of a network that was made, if it is there.
+    pub(super) fn inside_of(
         &self,
         container: &FullName,
-        interface: &str,
-    ) -> Result<bool, HostError> {
-        let found = match links::find(&self.netlink, interface)? {
-            None => match self.open_namespace(container, &container.dotted())? {
-                Some(inside) => self.renamed(container, &inside)?,
-                None => None,
-            },
-            found => found,
-        };
-        let Some(link) = found else {
-            return Ok(false);
-        };
-        if !is_interface_of(&link, container) {
-            return Err(not_ours(interface).into());
+        network: &Network,
+    ) -> Result<Option<Inside>, HostError> {
+        match &network.attach {
+            Attach::Managed => self.open_namespace(container, &network.namespace),
+            Attach::Namespace(path) => self.open_theirs(path).map(Some),
+            Attach::Interface { .. } => Ok(None),
         }
-        links::delete(&self.netlink, link.index, interface)?;
-        Ok(true)
     }
 
-    /// Takes a container's namespace down: its name and its `resolv.conf`. Processes inside live
-    /// on in it, without a network. Returns whether there was one; an empty file of its name, which
-    /// a run that died leaves, goes too.
-    pub fn remove_namespace(&self, container: &FullName) -> Result<bool, HostError> {
-        let name = container.dotted();
-        resolver::remove(&name)?;
-        if self.open_namespace(container, &name)?.is_none() {
-            namespaces::remove_empty(&name)?;
-            return Ok(false);
-        }
-        namespaces::remove(&name)?;
-        Ok(true)
+    /// Somebody else's namespace.
+    pub(super) fn open_theirs(&self, path: &str) -> Result<Inside, HostError> {
+        let opened = namespaces::open_theirs(path);
+        let descriptor = opened.map_err(NamespaceError::Theirs)?;
+        Ok(self.look_inside(descriptor)?)
     }
 
-    /// Takes a container's network down, interface first, and gives the processes that still live
-    /// in its namespace: they live on, without a network.
-    pub fn remove_network(&self, container: &FullName) -> Result<Vec<Process>, HostError> {
-        self.remove_interface(container, &interface_name(container))?;
-        let inside = self.open_namespace(container, &container.dotted())?;
-        self.remove_namespace(container)?;
-        let Some(inside) = inside else {
-            return Ok(Vec::new());
-        };
-        let id = namespaces::id(inside.descriptor.as_fd()).map_err(HostError::Processes)?;
-        let found = processes::living_in(&BTreeMap::from([(id, 0)]));
-        let found = found.map_err(HostError::Processes)?;
-        Ok(found.into_iter().map(|(_, process)| process).collect())
+    pub(super) fn look_inside(&self, descriptor: OwnedFd) -> Result<Inside, NetlinkError> {
+        let netlink = Netlink::inside(&self.runtime, descriptor.as_fd())?;
+        let links = links::list(&netlink)?;
+        Ok(Inside {
+            descriptor,
+            netlink,
+            links,
+        })
     }
 
     /// The namespace of a name, if there is one and it is this container's.
@@ -226,19 +186,14 @@ impl Host {
         let Some(descriptor) = namespaces::open(name)? else {
             return Ok(None);
         };
-        let netlink = Netlink::inside(&self.runtime, descriptor.as_fd())?;
-        let links = links::list(&netlink)?;
-        let mark = alias(container);
+        let inside = self.look_inside(descriptor)?;
+        let mark = alias(container, &Attach::Managed);
         let marked = |link: &Link| link.loopback && link.alias.as_deref() == Some(mark.as_str());
-        if !links.iter().any(marked) {
+        if !inside.links.iter().any(marked) {
             let name = name.to_owned();
             return Err(NotOurs::Namespace { name }.into());
         }
-        Ok(Some(Inside {
-            descriptor,
-            netlink,
-            links,
-        }))
+        Ok(Some(inside))
     }
 
     fn ensure_namespace(&self, container: &FullName, name: &str) -> Result<Inside, HostError> {
@@ -257,7 +212,7 @@ impl Host {
         let descriptor = namespaces::create(name)?;
         let netlink = Netlink::inside(&self.runtime, descriptor.as_fd())?;
         for lo in links::list(&netlink)?.iter().filter(|l| l.loopback) {
-            let mark = alias(container);
+            let mark = alias(container, &Attach::Managed);
             netlink.change(set(lo.index, &lo.name, Setting::Alias(&mark)))?;
             netlink.change(set(lo.index, &lo.name, Setting::Up(true)))?;
         }
@@ -272,14 +227,14 @@ impl Host {
 
     /// Both ends of the pair, where it is whole. A host-side end of ours whose other end is not in
     /// the namespace is of no use to anybody: it is removed.
-    fn ends(
+    pub(super) fn ends(
         &self,
         container: &FullName,
         network: &Network,
         inside: &Inside,
     ) -> Result<Option<Ends>, HostError> {
         let found = match links::find(&self.netlink, &network.interface)? {
-            None => self.renamed(container, inside)?,
+            None => self.renamed(container, network, inside)?,
             found => found,
         };
         let Some(host) = found else {
@@ -288,7 +243,7 @@ impl Host {
         if !is_interface_of(&host, container) {
             return Err(not_ours(&network.interface).into());
         }
-        match other_end(&host, &inside.links) {
+        match other_end(&host, &inside.links, network) {
             Some(other) => Ok(Some(Ends {
                 inside: other.clone(),
                 host,
@@ -301,13 +256,18 @@ impl Host {
     }
 
     /// The host-side end of a pair of ours to which somebody has given another name.
-    fn renamed(&self, container: &FullName, inside: &Inside) -> Result<Option<Link>, NetlinkError> {
-        let mark = alias(container);
-        let links = links::list(&self.netlink)?.into_iter();
-        let mut ours = links.filter(|link| {
-            link.alias.as_deref() == Some(mark.as_str()) && other_end(link, &inside.links).is_some()
-        });
-        Ok(ours.next())
+    fn renamed(
+        &self,
+        container: &FullName,
+        network: &Network,
+        inside: &Inside,
+    ) -> Result<Option<Link>, NetlinkError> {
+        let mark = alias(container, &network.attach);
+        let mut links = links::list(&self.netlink)?.into_iter();
+        Ok(links.find(|link| {
+            link.alias.as_deref() == Some(mark.as_str())
+                && other_end(link, &inside.links, network).is_some()
+        }))
     }
 
     /// Removes the inside end of a pair of ours whose host-side end is in another namespace now:
@@ -317,7 +277,9 @@ impl Host {
         let half = inside.links.iter().find(|half| {
             let ours = half.veth && half.name == INSIDE_NAME && half.mac == Some(network.mac);
             let half = std::slice::from_ref(*half);
-            ours && links.iter().all(|link| other_end(link, half).is_none())
+            ours && links
+                .iter()
+                .all(|link| other_end(link, half, network).is_none())
         });
         match half {
             Some(half) => links::delete(&inside.netlink, half.index, &half.name),
@@ -327,7 +289,7 @@ impl Host {
 
     fn create_pair(&self, network: &Network, inside: &Inside) -> Result<(), HostError> {
         if inside.links.iter().any(|link| link.name == INSIDE_NAME) {
-            let namespace = network.namespace.clone();
+            let namespace = network.namespace_in_words().to_owned();
             let interface = INSIDE_NAME.to_owned();
             return Err(NotOurs::Inside {
                 namespace,
@@ -356,7 +318,7 @@ impl Host {
         network: &Network,
         found: &Link,
     ) -> Result<(), NetlinkError> {
-        let mark = alias(container);
+        let mark = alias(container, &network.attach);
         if found.name != network.interface {
             self.name_again(network, found)?;
         }
@@ -386,11 +348,37 @@ impl Host {
     }
 }
 
-/// The other end of a pair among the interfaces of a namespace: each names the other's index.
-pub(super) fn other_end<'a>(host: &Link, links: &'a [Link]) -> Option<&'a Link> {
-    links
-        .iter()
-        .find(|link| link.veth && link.peer == Some(host.index) && host.peer == Some(link.index))
+/// The other end of a pair among the interfaces of a namespace: each names the other's index. In a
+/// namespace of others another pair may have the same two, so the MAC address counts as well: it
+/// is the container's from the beginning.
+pub(super) fn other_end<'a>(host: &Link, links: &'a [Link], network: &Network) -> Option<&'a Link> {
+    let managed = network.attach == Attach::Managed;
+    let mut veths = links.iter().filter(|link| link.veth);
+    veths.find(|link| are_pair(host, link) && (managed || link.mac == Some(network.mac)))
+}
+
+/// Whether each of two interfaces, as its own namespace lists it, names the other's index.
+pub(super) fn are_pair(host: &Link, inside: &Link) -> bool {
+    host.veth && inside.veth && inside.peer == Some(host.index) && host.peer == Some(inside.index)
+}
+
+/// Whether an interface's default route is there: in a namespace of others it is never put in the
+/// place of another.
+fn leads_out(netlink: &Netlink, family: Family, index: u32) -> Result<bool, NetlinkError> {
+    let found = routes::list(netlink)?;
+    let gateway = Some(gateway(family));
+    Ok(found.iter().any(|route| {
+        route.family == family
+            && route.destination.is_none()
+            && route.gateway == gateway
+            && route.out == Some(index)
+    }))
+}
+
+fn vanished(interface: &str) -> HostError {
+    HostError::Vanished {
+        interface: interface.to_owned(),
+    }
 }
 
 fn mend_inside_end(network: &Network, netlink: &Netlink, found: &Link) -> Result<(), NetlinkError> {
@@ -452,36 +440,7 @@ fn ensure_addresses(network: &Network, netlink: &Netlink, index: u32) -> Result<
     Ok(())
 }
 
-/// Removes routes and neighbours of ours on an interface, whose address or gateway is not wanted.
-fn trim_routes(
-    netlink: &Netlink,
-    index: u32,
-    interface: &str,
-    wanted: impl Fn(&IpAddr) -> bool,
-) -> Result<(), NetlinkError> {
-    for route in routes::list(netlink)? {
-        if !route.ours || route.out != Some(index) {
-            continue;
-        }
-        match (route.destination, route.gateway) {
-            (Some(address), _) if !wanted(&address) => {
-                netlink.change(routes::delete_to(index, interface, address))?;
-            }
-            (None, Some(gateway)) if !wanted(&gateway) => {
-                netlink.change(routes::delete_default(index, interface, gateway))?;
-            }
-            _ => {}
-        }
-    }
-    for found in routes::neighbours(netlink)? {
-        if found.ours && found.index == index && !wanted(&found.address) {
-            netlink.change(routes::delete_neighbour(index, interface, found.address))?;
-        }
-    }
-    Ok(())
-}
-
-fn not_ours(interface: &str) -> NotOurs {
+pub(super) fn not_ours(interface: &str) -> NotOurs {
     NotOurs::Interface {
         name: interface.to_owned(),
     }

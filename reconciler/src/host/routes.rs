@@ -112,7 +112,8 @@ pub(super) fn delete_to(index: u32, interface: &str, address: IpAddr) -> Change 
 }
 
 /// The default route of a family through a gateway that is on the link whatever the addresses say.
-pub(super) fn default(index: u32, interface: &str, gateway: IpAddr) -> Change {
+/// Another one is replaced only where that is allowed.
+pub(super) fn default(index: u32, interface: &str, gateway: IpAddr, replaces: bool) -> Change {
     let mut message = message(Family::of(gateway), index);
     message.header.flags = RouteFlags::Onlink;
     message
@@ -121,7 +122,7 @@ pub(super) fn default(index: u32, interface: &str, gateway: IpAddr) -> Change {
     Change::new(
         format!("make {gateway} the default gateway of {interface}"),
         RouteNetlinkMessage::NewRoute(message),
-        NLM_F_CREATE | NLM_F_REPLACE,
+        NLM_F_CREATE | if replaces { NLM_F_REPLACE } else { NLM_F_EXCL },
     )
 }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use state::diff::{NetworkDifference, Surplus};
 use state::plan::{Operation, Phase, Plan};
 use state::target::Constants;
-use state::target::host::Network;
+use state::target::host::{Attach, Network};
 use state::words::hash::short;
 use state::words::names::FullName;
 use state::words::verdict::ByDirection;
@@ -20,6 +20,8 @@ pub(super) struct Touched<'a> {
     added: Option<ByDirection<bool>>,
     /// It is live, and will not be.
     removed: bool,
+    /// What of others it is attached to.
+    attached: Option<Attach>,
     /// It is taken down.
     taken_down: bool,
     network: Option<(&'a Network, &'a NetworkDifference)>,
@@ -35,6 +37,7 @@ impl<'a> Touched<'a> {
         Self {
             added: plan.added.get(name).copied(),
             removed: plan.removed.contains(name),
+            attached: plan.attached.get(name).cloned(),
             ..Self::default()
         }
     }
@@ -57,9 +60,20 @@ impl<'a> Touched<'a> {
                 let detail = format!("up to {from} -> {to} TCP connections");
                 self.details.push(detail);
             }
-            Operation::Attach { build, why, .. } => {
+            Operation::Attach {
+                build,
+                why,
+                constants,
+                ..
+            } => {
                 let build = build.to_string();
                 let programs = format!("programs {}", short(&build));
+                if let (Some(Attach::Interface { name, .. }), None) = (&self.attached, self.network)
+                {
+                    let mac = constants.mac;
+                    let on = format!("on interface {name} of others, to MAC address {mac}");
+                    self.details.push(on);
+                }
                 self.details.push(match self.added {
                     Some(_) => programs,
                     None => format!("{why}: attach {programs}"),
@@ -90,7 +104,10 @@ impl<'a> Touched<'a> {
                 true => "interface, network namespace, programs and connections",
                 false => "what a run that died has made of it",
             };
-            return Some(named(Action::Delete).saying(detail));
+            return Some(named(Action::Delete).saying(match &self.attached {
+                Some(attach) if self.removed => leaves(attach),
+                _ => detail.to_owned(),
+            }));
         }
         let action = match self.added {
             Some(_) => Action::Create,
@@ -113,7 +130,9 @@ impl<'a> Touched<'a> {
                 lines.push(listed(addresses));
                 lines.push(format!(
                     "network namespace {}, interface {}, MTU {}",
-                    network.namespace, network.interface, network.mtu
+                    network.namespace_in_words(),
+                    network.interface,
+                    network.mtu
                 ));
                 comes.clear();
             }
@@ -145,6 +164,19 @@ impl<'a> Touched<'a> {
             lines.push("its resolv.conf goes".to_owned());
         }
         lines
+    }
+}
+
+/// What goes of a container that is attached to something of others, and what stays.
+fn leaves(attach: &Attach) -> String {
+    match attach {
+        Attach::Managed => "interface, network namespace, programs and connections".to_owned(),
+        Attach::Namespace(path) => {
+            format!("interface, programs and connections; network namespace {path} stays")
+        }
+        Attach::Interface { name, .. } => {
+            format!("programs and connections; interface {name} stays")
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 use state::live::{Live, LiveContainer};
 use state::plan::back::previous;
-use state::target::host::{INTERFACE_GROUP, TRANSLATION_TABLE};
+use state::target::host::{Attach, INTERFACE_GROUP, TRANSLATION_TABLE};
 use state::words::address::Family;
 use state::words::hash::short;
 use state::words::names::FullName;
@@ -71,6 +71,10 @@ pub struct Container {
     pub entries: Entries,
     /// Packets dropped, by reason; reasons without one are left out.
     pub drops: BTreeMap<String, u64>,
+    /// What it was to be attached to was not there at the last run.
+    pub missing: bool,
+    /// The network namespace or interface of others that it is attached to.
+    pub attached: Option<String>,
     /// What is not as it should be.
     pub faults: Vec<String>,
 }
@@ -117,51 +121,70 @@ impl Container {
     /// What was read back of it. Entries and drops are the caller's to add.
     pub fn of(name: &FullName, found: &LiveContainer, live: &Live) -> Self {
         let network = found.network.as_ref();
-        let mut faults: Vec<String> = network
-            .map(|network| network.faults.iter().map(ToString::to_string).collect())
-            .unwrap_or_default();
-        match &found.programs {
-            None => faults.push("its programs are not attached".to_owned()),
-            Some(programs) => {
-                let is = [
-                    (!programs.first, "another program stands before ours"),
-                    (!programs.guarded, "the guard is missing"),
-                ];
-                faults.extend(
-                    is.iter()
-                        .filter(|(bad, _)| *bad)
-                        .map(|(_, text)| (*text).into()),
-                );
-            }
-        }
-        let listed = |endpoint| {
-            let base = live.base.as_ref();
-            base.is_some_and(|base| base.live_slot().tables.endpoints.contains_key(&endpoint))
-        };
-        if !found.endpoint.is_some_and(listed) {
-            faults.push("absent: the live commit has no such container".to_owned());
-        }
+        let missing = live.is_missing(name);
         Self {
             name: name.to_string(),
             endpoint: found.endpoint.map(|endpoint| endpoint.0),
             interface: network.map(|network| network.network.interface.clone()),
             ifindex: network.and_then(|network| network.ifindex),
-            addresses: network
-                .map(|n| {
-                    n.network
-                        .addresses
-                        .iter()
-                        .map(ToString::to_string)
-                        .collect()
-                })
-                .unwrap_or_default(),
+            addresses: addresses(found).iter().map(ToString::to_string).collect(),
             programs: found.programs.map(|programs| programs.build.to_string()),
             quota: found.connections,
             entries: Entries::default(),
             drops: BTreeMap::new(),
-            faults,
+            missing,
+            attached: network.and_then(|network| match &network.network.attach {
+                Attach::Managed => None,
+                Attach::Namespace(path) => Some(path.clone()),
+                Attach::Interface { name, .. } => Some(name.clone()),
+            }),
+            faults: match missing {
+                true => vec![MISSING.to_owned()],
+                false => faults(found, live),
+            },
         }
     }
+}
+
+/// What is said of a container that the live commit knows and that is not there.
+const MISSING: &str =
+    "missing: what it is attached to was not there at the last run; the next one looks again";
+
+/// Of an interface of others the programs say whose it is.
+fn addresses(found: &LiveContainer) -> Vec<IpAddr> {
+    let network = found.network.as_ref().map(|network| &network.network);
+    match (network, found.programs) {
+        (Some(network), Some(programs)) if matches!(network.attach, Attach::Interface { .. }) => {
+            programs.constants.addresses().collect()
+        }
+        (network, _) => network
+            .map(|network| network.addresses.clone())
+            .unwrap_or_default(),
+    }
+}
+
+fn faults(found: &LiveContainer, live: &Live) -> Vec<String> {
+    let network = found.network.iter();
+    let faults = network.flat_map(|network| &network.faults);
+    let mut faults: Vec<String> = faults.map(ToString::to_string).collect();
+    match &found.programs {
+        None => faults.push("its programs are not attached".to_owned()),
+        Some(programs) => {
+            let is = [
+                (!programs.first, "another program stands before ours"),
+                (!programs.guarded, "the guard is missing"),
+            ];
+            faults.extend(
+                is.iter()
+                    .filter(|(bad, _)| *bad)
+                    .map(|(_, text)| (*text).into()),
+            );
+        }
+    }
+    if !found.endpoint.is_some_and(|endpoint| live.lists(endpoint)) {
+        faults.push("absent: the live commit has no such container".to_owned());
+    }
+    faults
 }
 
 /// The private addresses of containers as ranges, in families without the table of
@@ -268,9 +291,13 @@ fn block(out: &mut String, container: &Container, style: Style) {
     let _ = writeln!(out, "{} {}", container.name, container.addresses.join(" "));
     if let (Some(interface), Some(ifindex)) = (&container.interface, container.ifindex) {
         let programs = container.programs.as_deref().map_or("none", short);
+        let attached = container.attached.as_deref().map(escape);
+        let attached = attached.filter(|attached| *attached != escape(interface));
+        let into = attached.map_or_else(String::new, |path| format!(" into {path}"));
         let _ = writeln!(
             out,
-            "    interface {interface} ({ifindex}), programs {programs}"
+            "    interface {} ({ifindex}){into}, programs {programs}",
+            escape(interface)
         );
     }
     let Entries {

@@ -40,11 +40,13 @@ pub fn plan(view: &View, style: Style) -> String {
     for change in &view.openness {
         out.push_str(&becomes(change, style));
     }
+    out.push_str(&missing(view, style));
     for warning in &view.warnings {
         let line = format!("! {}", escape(warning));
         let _ = writeln!(out, "{}", style.paint(YELLOW, &line));
     }
-    if !view.openness.is_empty() || !view.warnings.is_empty() || view.cuts.count > 0 {
+    let said = !(view.openness.is_empty() && view.missing.is_empty() && view.warnings.is_empty());
+    if said || view.cuts.count > 0 {
         out.push('\n');
     }
     let _ = writeln!(out, "{}", counts(view));
@@ -74,6 +76,15 @@ fn cut(out: &mut String, cuts: &CutsView, style: Style) {
         let more = thousands(cuts.count - cuts.named.len());
         let _ = writeln!(out, "    and {more} more");
     }
+}
+
+/// The lines of those who are not there.
+pub fn missing(view: &View, style: Style) -> String {
+    let lines = view.missing.iter().map(|missing| {
+        let line = format!("! {} is missing: {}", missing.container, missing.why);
+        style.paint(YELLOW, &escape(&line)) + "\n"
+    });
+    lines.collect()
 }
 
 /// The lines of those who become open, alone.

@@ -72,6 +72,15 @@ pub struct Openness {
     pub open: bool,
 }
 
+/// A container that is absent because what it is attached to is not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// Which.
+    pub container: String,
+    /// Why, in words.
+    pub why: String,
+}
+
 /// How many live connections a plan cuts, and the first of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CutsView {
@@ -173,6 +182,8 @@ pub struct View {
     pub cuts: CutsView,
     /// Who becomes open or isolated.
     pub openness: Vec<Openness>,
+    /// Containers of this host that are not there.
+    pub missing: Vec<Missing>,
     /// What a person should know.
     pub warnings: Vec<String>,
     /// How many of what.
@@ -282,6 +293,14 @@ pub fn view(plan: &Plan, old: &Words, new: &Words) -> View {
                 open: change.open,
             })
             .collect(),
+        missing: plan
+            .missing
+            .iter()
+            .map(|(container, why)| Missing {
+                container: container.to_string(),
+                why: why.clone(),
+            })
+            .collect(),
         warnings: plan.warnings.clone(),
         counts,
     }
@@ -332,6 +351,8 @@ mod tests {
             steps: Vec::new(),
             added: Default::default(),
             removed: Default::default(),
+            attached: Default::default(),
+            missing: Default::default(),
             opens: Vec::new(),
             rows,
             foreign: 0,

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 
 use reconciler::host::Host;
-use state::target::host::{GATEWAY_MAC, INSIDE_NAME, alias};
+use state::target::host::{Attach, GATEWAY_MAC, INSIDE_NAME, alias};
 
 use crate::world::{Tenant, inside, ip, make, name, network, on_a_host};
 
@@ -70,7 +70,7 @@ fn it_is_as_the_design_says() {
         for part in [
             "mtu 1400",
             &GATEWAY_MAC.to_string(),
-            &alias(&container),
+            &alias(&container, &Attach::Managed),
             "addrgenmode none",
             "UP",
         ] {

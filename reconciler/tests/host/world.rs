@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sched::CloneFlags;
 use reconciler::host::Host;
 use rustix::mount::{MountFlags, MountPropagationFlags};
-use state::target::host::{Network, container_mac, interface_name};
+use state::target::host::{Attach, Network, container_mac, interface_name};
 use state::words::names::FullName;
 
 /// Runs a test on a host of its own: a thread in new network and mount namespaces, in which
@@ -52,6 +52,7 @@ pub(crate) fn name(text: &str) -> FullName {
 pub(crate) fn network(container: &str, addresses: &[&str]) -> (FullName, Network) {
     let name = name(container);
     let network = Network {
+        attach: Attach::Managed,
         namespace: name.dotted(),
         interface: interface_name(&name),
         mac: container_mac(&name),

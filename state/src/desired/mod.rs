@@ -20,6 +20,7 @@ pub mod policies;
 mod crowd;
 mod vocabulary;
 pub mod subjects;
+mod attachments;
 pub mod validate;
 pub mod judge;
 pub mod describe;
@@ -162,6 +163,15 @@ impl Desired {
     /// The containers of this host, by name.
     pub fn containers_here(&self) -> impl Iterator<Item = &Container> {
         self.containers.values().filter(|container| container.here)
+    }
+
+    /// What of others the containers of this host are attached to.
+    pub fn attachments(&self) -> BTreeMap<FullName, Attach> {
+        let here = self.containers_here();
+        let others = here.filter(|container| container.attach != Attach::Managed);
+        others
+            .map(|container| (container.name.clone(), container.attach.clone()))
+            .collect()
     }
 
     /// The container of an address.

@@ -207,7 +207,7 @@ impl<'a> Contents<'a> {
             addresses: document.addresses.iter().map(|(ip, _)| *ip).collect(),
             ports: document.ports.clone(),
             connections: document.connections,
-            attach: document.attach,
+            attach: document.attach.clone(),
             subject,
             class,
         }

@@ -1,7 +1,7 @@
 //! What only the whole tree can tell.
 //!
-//! Errors: an address that is the gateway's, a name too long to name a network namespace, more
-//! selectors than can be asked. (How many
+//! Errors: an address that is the gateway's, a name too long to name a network namespace, two
+//! containers attached to one interface or namespace, more selectors than can be asked. (How many
 //! containers fit depends on the datapath: see `target::capacity`.) Warnings: a selector that
 //! selects nobody, a named port that nobody has; both are legal and usually a slip of the pen.
 
@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Bound;
 
-use super::{Block, Desired, Group, Peer, Policy, Port, PortNumber, Rule, Scope, Subject};
+use super::attachments;
+use super::{Attach, Block, Desired, Group, Peer, Policy, Port, PortNumber, Rule, Scope, Subject};
 use crate::documents::{self, codes};
 use crate::words::address::{GATEWAY_V4, GATEWAY_V6};
 use crate::words::names::{ALIAS_MARK, NamespaceName};
@@ -36,6 +37,7 @@ const NAMED_PORT_NOBODY: &str = "named-port-nobody";
 pub const CODES: &[&str] = &[
     GATEWAY_ADDRESS,
     NAME_TOO_LONG,
+    attachments::TWICE,
     SELECTS_NOBODY,
     NAMED_PORT_NOBODY,
 ];
@@ -51,6 +53,7 @@ pub(super) fn problems(
         check_name(container, &mut problems);
         check_addresses(container, &mut problems);
     }
+    attachments::check(documents, &mut problems);
     if exhausted {
         problems.push(too_many_selectors());
         return problems;
@@ -76,6 +79,16 @@ fn too_many_selectors() -> Problem {
 
 fn check_name(container: &documents::Container, problems: &mut Problems) {
     let length = container.name.dotted().len();
+    if let Attach::Namespace(path) = &container.attach
+        && length + 1 + path.len() > DOTTED_NAME_MOST
+    {
+        let says = format!(
+            "namespace, name and the path of attach.netns together have more than the \
+             {DOTTED_NAME_MOST} characters for which an interface's alias has room"
+        );
+        problems.push(Problem::error(container.place.clone(), NAME_TOO_LONG, says));
+        return;
+    }
     if length > DOTTED_NAME_MOST {
         let says = format!(
             "namespace and name together have {length} characters, more than the \

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use crate::live::{About, Fault, LiveContainer, LiveNetwork, Part};
 use crate::target::ContainerTarget;
-use crate::target::host::Network;
+use crate::target::host::{Attach, Network};
 
 /// What a container's network lacks. What it has too much is [`Surplus`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +47,13 @@ impl NetworkDifference {
                 faults,
                 ..Self::default()
             };
+        }
+        if let Attach::Interface { .. } = target.attach {
+            return Self::default();
+        }
+        if found.network.attach != target.attach {
+            let words = "it leads into another network namespace".to_owned();
+            fault(Part::Namespace, words);
         }
         if found.network.mtu != target.mtu {
             let words = format!("the MTU is {}, not {}", found.network.mtu, target.mtu);
@@ -173,8 +180,18 @@ pub struct ContainerDifference {
 }
 
 impl ContainerDifference {
-    /// Compares. `blocks`: the blocks that its programs reach are to be replaced.
+    /// Compares. Of what is missing only the connection maps count. `blocks`: the blocks that its
+    /// programs reach are to be replaced.
     pub fn between(target: &ContainerTarget, live: Option<&LiveContainer>, blocks: bool) -> Self {
+        if target.missing.is_some() {
+            return Self {
+                network: NetworkDifference::default(),
+                surplus: Surplus::default(),
+                connections: connections_difference(target, live),
+                programs: ProgramsDifference::None,
+                regenerated: false,
+            };
+        }
         let network = live.and_then(|l| l.network.as_ref());
         Self {
             network: NetworkDifference::between(&target.network, network),

@@ -93,6 +93,8 @@ codes! {
     WITHOUT_EFFECT = "without-effect";
     /// An address that a container cannot have.
     BAD_ADDRESS = "bad-address";
+    /// A path, an interface name or a MAC address that is none.
+    BAD_ATTACHMENT = "bad-attachment";
     /// A number outside its limits.
     OUT_OF_RANGE = "out-of-range";
     /// Two documents of one kind and name.

@@ -9,7 +9,7 @@ use super::fields::{Context, Fields};
 use super::metadata::{Metadata, checked};
 use super::ports;
 use super::yaml::{Node, Spot, shown};
-use crate::words::address::Family;
+use crate::words::address::{Family, Mac};
 use crate::words::labels::Labels;
 use crate::words::names::{FullName, HostName};
 use crate::words::place::Place;
@@ -46,13 +46,25 @@ impl Container {
     pub const CONNECTIONS_MOST: u32 = 1 << 20;
 }
 
-/// How a container is found on its host. This version serves managed namespaces.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How a container is found on its host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Attach {
     /// `netns: {}`: we create `/run/netns/<namespace>.<name>`, its veth pair and routes.
     #[default]
     Managed,
+    /// `netns: {path}`: somebody's network namespace, in which we create the veth pair.
+    Namespace(String),
+    /// `interface`: somebody's host-side interface, to which we attach programs only.
+    Interface {
+        /// Its name.
+        name: String,
+        /// The container's MAC address, where it is not that of the pair's other end.
+        mac: Option<Mac>,
+    },
 }
+
+/// `IFNAMSIZ` of linux/if.h, less the zero that ends a name.
+const INTERFACE_NAME_MOST: usize = 15;
 
 /// Reads `spec`.
 pub(super) fn parse(
@@ -193,14 +205,71 @@ fn attach(node: &Node<'_>, context: &mut Context<'_>) -> Option<Attach> {
     let before = context.problems.errors();
     let mut fields = Fields::of(node, "attach", context)?;
     let netns = fields.take("netns");
-    for later in ["interface", "docker", "podman", "cgroup"] {
+    let interface = fields.take("interface");
+    for later in ["docker", "podman", "cgroup"] {
         fields.later(later, context);
     }
     fields.finish(context);
-    if let Some(node) = netns {
-        let mut fields = Fields::of(node, "attach.netns", context)?;
-        fields.later("path", context);
-        fields.finish(context);
+    if let (Some(_), Some(second)) = (netns, interface) {
+        let says = "attach says netns and interface: a container is found in one way";
+        context.error(second.spot, codes::BAD_ATTACHMENT, says);
     }
-    (context.problems.errors() == before).then_some(Attach::Managed)
+    let netns = netns.and_then(|node| namespace(node, context));
+    let interface = interface.and_then(|node| self::interface(node, context));
+    let attach = netns.or(interface).unwrap_or_default();
+    (context.problems.errors() == before).then_some(attach)
+}
+
+/// Reads `netns`. A path is a name for something outside of the tree, so only its form is looked
+/// at.
+fn namespace(node: &Node<'_>, context: &mut Context<'_>) -> Option<Attach> {
+    let mut fields = Fields::of(node, "attach.netns", context)?;
+    let path = fields.take("path");
+    fields.finish(context);
+    let Some(node) = path else {
+        return Some(Attach::Managed);
+    };
+    let text = context.text(node, "path")?;
+    let plain = |part: &str| !matches!(part, "" | "." | "..");
+    let parts = text.strip_prefix('/');
+    let plain = parts.is_some_and(|parts| parts.split('/').all(plain));
+    if !plain || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        let says = format!("{} is no absolute path in its plain form", shown(text));
+        let help = "such as /run/netns/mine or /proc/4711/ns/net, without '..' and spaces";
+        context.error_with(node.spot, codes::BAD_ATTACHMENT, says, help);
+        return None;
+    }
+    Some(Attach::Namespace(text.to_owned()))
+}
+
+fn interface(node: &Node<'_>, context: &mut Context<'_>) -> Option<Attach> {
+    let mut fields = Fields::of(node, "attach.interface", context)?;
+    let name = fields.required("name", context);
+    let mac = fields.take("mac");
+    fields.finish(context);
+    let name = name.and_then(|node| {
+        let text = context.text(node, "name")?;
+        let forbidden = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':');
+        if matches!(text, "" | "." | "..")
+            || text.len() > INTERFACE_NAME_MOST
+            || text.contains(forbidden)
+        {
+            let says = format!("{} is no interface's name", shown(text));
+            let help = "1 to 15 characters without '/', ':' and spaces";
+            context.error_with(node.spot, codes::BAD_ATTACHMENT, says, help);
+            return None;
+        }
+        Some(text.to_owned())
+    });
+    let mac = mac.and_then(|node| {
+        let text = context.text(node, "mac")?;
+        let mac = text.parse().ok().filter(|mac: &Mac| mac.is_unicast());
+        if mac.is_none() {
+            let says = format!("{} is no MAC address of one interface", shown(text));
+            let help = "six pairs of hexadecimal digits, such as 02:00:5e:10:00:01";
+            context.error_with(node.spot, codes::BAD_ATTACHMENT, says, help);
+        }
+        mac
+    });
+    name.map(|name| Attach::Interface { name, mac })
 }

@@ -3,14 +3,15 @@
 //! `reconciler` reads it (`bpf` for maps, programs and links, netlink for the rest) and hands it in
 //! as a value. A container is *live* where the live slot has a row for it, whatever else of it is
 //! there: what a run that died has made for one is none yet. A row knows its container by its MAC
-//! address, which is made from the container's name, so it is known also where its pins are lost.
+//! address, which is made from the container's name, so it is known also where its pins are lost;
+//! on an interface of others, whose MAC address is theirs, by the index of its connection maps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::target::constants::Constants;
-use crate::target::host::{GATEWAY_MAC, container_mac};
-use crate::target::located::{Found, Located, Uplink};
+use crate::target::host::{Attach, GATEWAY_MAC, container_mac};
+use crate::target::located::{Attachment, Found, Located, Uplink};
 use crate::target::tables::{Endpoint, EndpointIndex, Owner, Tables};
 use crate::words::address::Family;
 use crate::words::generation::{CommitRecord, Generation, Slot};
@@ -115,7 +116,15 @@ impl Live {
         let mac = container_mac(name);
         let rows = &self.base.as_ref()?.live_slot().tables.endpoints;
         let mut found = rows.iter().filter(|(_, row)| row.mac == mac);
-        found.next().map(|(index, row)| (*index, row))
+        let found = found.next().or_else(|| {
+            let found = self.containers.get(name)?;
+            // Of a row whose MAC address is made from no name, its maps know whose it is.
+            let row = rows.get_key_value(&found.endpoint?)?;
+            let mut names = self.containers.keys();
+            let is_made = names.any(|name| container_mac(name) == row.1.mac);
+            (!is_made).then_some(row)
+        })?;
+        Some((*found.0, found.1))
     }
 
     /// Whether a container is live. Where the base is lost, each that is found may have been.
@@ -124,6 +133,24 @@ impl Live {
             Some(_) => self.endpoint(name).is_some(),
             None => self.containers.contains_key(name),
         }
+    }
+
+    /// Whether the live slot has a row for an endpoint.
+    pub fn lists(&self, endpoint: EndpointIndex) -> bool {
+        let base = self.base.as_ref();
+        base.is_some_and(|base| base.live_slot().tables.endpoints.contains_key(&endpoint))
+    }
+
+    /// Whether the live slot knows a container that was not there: its addresses lead to an
+    /// endpoint that is absent.
+    pub fn is_missing(&self, name: &FullName) -> bool {
+        let found = self.containers.get(name);
+        let (Some(endpoint), Some(base)) = (found.and_then(|c| c.endpoint), &self.base) else {
+            return false;
+        };
+        let mut addresses = base.live_slot().tables.addresses.values();
+        let known = addresses.any(|row| row.owner == Owner::Endpoint(endpoint));
+        known && !self.lists(endpoint)
     }
 
     /// How many containers are live.
@@ -147,6 +174,8 @@ impl Live {
             v6: None,
             mac: row.mac,
             gateway_mac: GATEWAY_MAC,
+            theirs: row.mac != container_mac(name),
+            passes: false,
         };
         for (cidr, address) in &self.base.as_ref()?.live_slot().tables.addresses {
             if address.owner == Owner::Endpoint(endpoint) {
@@ -159,13 +188,36 @@ impl Live {
         Some(constants)
     }
 
+    /// The interfaces that programs of containers are attached to.
+    pub fn attached(&self) -> BTreeMap<FullName, u32> {
+        let attached = self.containers.iter();
+        let attached = attached.filter_map(|(name, c)| Some((name.clone(), c.programs?.ifindex)));
+        attached.collect()
+    }
+
+    /// Containers whose network is not managed, and of those on an interface of others its index.
+    pub fn theirs(&self) -> BTreeMap<FullName, Option<u32>> {
+        let networks = self.containers.iter();
+        let networks = networks.filter_map(|(name, c)| Some((name, c.network.as_ref()?)));
+        let theirs = networks.filter_map(|(name, found)| match found.network.attach {
+            Attach::Managed => None,
+            Attach::Namespace(_) => Some((name.clone(), None)),
+            Attach::Interface { .. } => Some((name.clone(), found.ifindex)),
+        });
+        theirs.collect()
+    }
+
     /// What [`crate::target::compile`] needs to know of it: where containers were found, and which
     /// indices may not be given out yet.
     ///
     /// A container keeps the index under which its maps are registered; where they are lost, the
     /// one that the live slot knows it by. Held are the indices of rows of the live slot, and until
     /// it has settled those of the other slot, which packets may still read.
-    pub fn located(&self, uplinks: BTreeMap<String, Uplink>) -> Located {
+    pub fn located(
+        &self,
+        uplinks: BTreeMap<String, Uplink>,
+        attachments: BTreeMap<FullName, Attachment>,
+    ) -> Located {
         let registered = self.containers.values().filter_map(|c| c.endpoint);
         let registered: BTreeSet<EndpointIndex> = registered.collect();
         let known = |name| {
@@ -192,6 +244,7 @@ impl Live {
             containers,
             held: held.difference(&kept).copied().collect(),
             host_addresses: self.host.addresses.clone(),
+            attachments,
             uplinks,
         }
     }
@@ -315,6 +368,7 @@ mod tests {
 
     fn found(ifindex: Option<u32>, endpoint: Option<u16>) -> LiveContainer {
         let network = Network {
+            attach: Attach::Managed,
             namespace: String::new(),
             interface: String::new(),
             mac: Mac([0; 6]),
@@ -372,7 +426,7 @@ mod tests {
     }
 
     fn held(live: &Live) -> Vec<u16> {
-        let located = live.located(BTreeMap::new());
+        let located = live.located(BTreeMap::new(), BTreeMap::new());
         located.held.into_iter().map(|index| index.0).collect()
     }
 
@@ -402,7 +456,7 @@ mod tests {
         let unpinned = name("a/unpinned");
         live.containers
             .insert(unpinned.clone(), found(Some(9), None));
-        let located = live.located(BTreeMap::new());
+        let located = live.located(BTreeMap::new(), BTreeMap::new());
         let expected = Found {
             ifindex: Some(9),
             endpoint: Some(EndpointIndex(5)),
@@ -412,7 +466,7 @@ mod tests {
         // Where another's maps are registered under it, it gets a new one.
         let other = name("a/other");
         live.containers.insert(other, found(None, Some(5)));
-        let located = live.located(BTreeMap::new());
+        let located = live.located(BTreeMap::new(), BTreeMap::new());
         assert_eq!(located.containers[&unpinned].endpoint, None);
     }
 
@@ -434,6 +488,8 @@ mod tests {
             v6: Some("fd00::1".parse().unwrap()),
             mac: container_mac(&name("a/kept")),
             gateway_mac: GATEWAY_MAC,
+            theirs: false,
+            passes: false,
         };
         assert_eq!(live.constants(&name("a/kept")), Some(told));
         assert_eq!(live.constants(&name("a/other")), None);

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use crate::target::host::Network;
 use crate::words::address::Family;
 
-/// A managed network, as read back.
+/// A network, as read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveNetwork {
     /// Index of the host-side interface; `None` where there is none that leads into the namespace,

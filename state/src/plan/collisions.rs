@@ -1,10 +1,12 @@
 //! What stands in the way and is not ours: found in the plan, before anything is touched.
 
 use std::fmt;
+use std::mem::discriminant;
 use std::net::IpAddr;
 
-use crate::live::Live;
+use crate::live::{Live, LiveHost};
 use crate::target::Target;
+use crate::target::host::{Attach, Network};
 use crate::words::names::FullName;
 
 /// Something of others that has what a container is to have.
@@ -45,6 +47,11 @@ pub enum Collision {
         /// The address.
         address: IpAddr,
     },
+    /// It is live and attached in another way.
+    Attached {
+        /// Which container.
+        container: FullName,
+    },
     /// Somebody else's `resolv.conf` is there for its namespace.
     Resolver {
         /// Which container wants it.
@@ -80,6 +87,11 @@ impl fmt::Display for Collision {
                 "{container}: the host has a route of others to {address}; remove it or give the \
                  container another address"
             ),
+            Self::Attached { container } => write!(
+                f,
+                "{container}: it is attached in another way (spec.attach), and cannot be in both; \
+                 apply its removal first, or give it another name"
+            ),
             Self::Resolver { container, name } => write!(
                 f,
                 "{container}: /etc/netns/{name}/resolv.conf exists and was not written by us; \
@@ -94,36 +106,50 @@ pub fn collisions(target: &Target, live: &Live) -> Vec<Collision> {
     let host = &live.host;
     let mut list = Vec::new();
     for (name, container) in &target.containers {
-        let network = &container.network;
-        let container = || name.clone();
-        if host.foreign_namespaces.contains(&network.namespace) {
-            list.push(Collision::Namespace {
-                container: container(),
-                name: network.namespace.clone(),
-            });
-        }
-        if host.foreign_interfaces.contains(&network.interface) {
-            list.push(Collision::Interface {
-                container: container(),
-                name: network.interface.clone(),
-            });
-        }
-        if network.resolv_conf && host.foreign_resolvers.contains(&network.namespace) {
-            list.push(Collision::Resolver {
-                container: container(),
-                name: network.namespace.clone(),
-            });
-        }
-        for &address in &network.addresses {
-            let container = container();
+        names(host, name, &container.network, &mut list);
+        let theirs = matches!(container.network.attach, Attach::Interface { .. });
+        for address in container.constants.addresses() {
+            let container = name.clone();
             if host.addresses.contains(&address) {
                 list.push(Collision::HostAddress { container, address });
             } else if host.subnet_addresses.contains(&address) {
                 list.push(Collision::SubnetAddress { container, address });
-            } else if host.foreign_routes.contains(&address) {
+            } else if host.foreign_routes.contains(&address) && !theirs {
                 list.push(Collision::Route { container, address });
             }
         }
+        let before = live.containers.get(name).and_then(|c| c.network.as_ref());
+        if let Some(before) = before
+            && container.missing.is_none()
+            && discriminant(&before.network.attach) != discriminant(&container.network.attach)
+        {
+            let container = name.clone();
+            list.push(Collision::Attached { container });
+        }
     }
     list
+}
+
+/// What is to be made under a name that others have.
+fn names(host: &LiveHost, name: &FullName, network: &Network, list: &mut Vec<Collision>) {
+    let managed = network.attach == Attach::Managed;
+    let made = !matches!(network.attach, Attach::Interface { .. });
+    if managed && host.foreign_namespaces.contains(&network.namespace) {
+        list.push(Collision::Namespace {
+            container: name.clone(),
+            name: network.namespace.clone(),
+        });
+    }
+    if made && host.foreign_interfaces.contains(&network.interface) {
+        list.push(Collision::Interface {
+            container: name.clone(),
+            name: network.interface.clone(),
+        });
+    }
+    if network.resolv_conf && host.foreign_resolvers.contains(&network.namespace) {
+        list.push(Collision::Resolver {
+            container: name.clone(),
+            name: network.namespace.clone(),
+        });
+    }
 }

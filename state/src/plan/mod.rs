@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::diff::{Delta, Differences};
 use crate::live::Live;
 use crate::target::Target;
+use crate::target::host::Attach;
 use crate::words::generation::{CommitRecord, Generation, Slot};
 use crate::words::names::FullName;
 use crate::words::verdict::ByDirection;
@@ -80,6 +81,10 @@ pub struct Plan {
     pub added: BTreeMap<FullName, ByDirection<bool>>,
     /// Containers that are live and will not be.
     pub removed: BTreeSet<FullName>,
+    /// What of others containers are attached to: in live, or as the target says.
+    pub attached: BTreeMap<FullName, Attach>,
+    /// Containers that are absent for what they are attached to is not there, and why, in words.
+    pub missing: BTreeMap<FullName, String>,
     /// Containers that are live, stay, and become open or isolated in a direction.
     pub opens: Vec<openness::Change>,
     /// What changes for packets: the rows of the target against those of the live slot.
@@ -133,7 +138,9 @@ pub fn plan(target: &Target, live: &Live, differences: &Differences, origin: &Or
         Kind::Nothing | Kind::Rename | Kind::Mend => record,
     };
     let added = target.containers.iter();
-    let added = added.filter(|(name, _)| !live.is_live(name));
+    let added = added.filter(|(name, c)| c.missing.is_none() && !live.is_live(name));
+    let missing = target.containers.iter();
+    let missing = missing.filter_map(|(name, c)| Some((name.clone(), c.missing.clone()?)));
     let removed = differences.surplus.iter().filter(|name| live.is_live(name));
     Plan {
         kind,
@@ -151,6 +158,8 @@ pub fn plan(target: &Target, live: &Live, differences: &Differences, origin: &Or
             })
             .collect(),
         removed: removed.cloned().collect(),
+        attached: attached(target, live),
+        missing: missing.collect(),
         opens: openness::changes(target, live),
         rows: differences.live.clone(),
         foreign: differences.foreign,
@@ -159,6 +168,17 @@ pub fn plan(target: &Target, live: &Live, differences: &Differences, origin: &Or
         unsettled: differences.unsettled,
         warnings: warnings(live, differences),
     }
+}
+
+fn attached(target: &Target, live: &Live) -> BTreeMap<FullName, Attach> {
+    let networks = live.containers.iter();
+    let networks = networks.filter_map(|(name, c)| Some((name, &c.network.as_ref()?.network)));
+    let mut attached: BTreeMap<FullName, Attach> = networks
+        .filter(|(_, network)| network.attach != Attach::Managed)
+        .map(|(name, network)| (name.clone(), network.attach.clone()))
+        .collect();
+    attached.extend(target.attachments());
+    attached
 }
 
 fn kind(live: &Live, differences: &Differences, origin: &Origin) -> Kind {

@@ -46,7 +46,8 @@ pub(super) fn changes(target: &Target, live: &Live) -> Vec<Change> {
         return Vec::new();
     };
     let mut list = Vec::new();
-    for (name, container) in &target.containers {
+    let there = target.containers.iter();
+    for (name, container) in there.filter(|(_, c)| c.missing.is_none()) {
         let Some((old, _)) = live.endpoint(name) else {
             continue;
         };

@@ -13,7 +13,8 @@
 //! - Until the store nothing may be judged otherwise than the live slot says: a container that is
 //!   live and whose constants change gets a transition build, which holds both by slot; and an
 //!   address that is another container's in the live slot stays with that one: it is added after
-//!   the store, before the check reads it back.
+//!   the store, before the check reads it back. On an interface of others, which carried traffic
+//!   before us, the transition build lets all pass whose slot does not know the container.
 //! - After the store a barrier again, before plain builds replace transition builds and before
 //!   anything is taken down: no packet may still be judged by the old generation.
 //! - No run that has settled leaves a packet in a program that it replaced, for the next one may
@@ -106,12 +107,15 @@ fn changes<'a>(
             continue;
         };
         let index = live.endpoint(name).map(|(index, _)| index);
+        // One that is missing has no row, and its addresses lead to it all the same.
+        let registered = live.containers.get(name).and_then(|c| c.endpoint);
+        let own = index.or(registered.filter(|_| live.is_missing(name)));
         let others = |address: &&IpAddr| {
             let owner = owners.get(address);
-            owner.is_some_and(|owner| Some(*owner) != index)
+            owner.is_some_and(|owner| Some(*owner) != own)
         };
         // Without a store the live slot is what the target says, and other constants are mended.
-        let before = live.constants(name).filter(|_| kind == Kind::Commit);
+        let before = before(target, live, name).filter(|_| kind == Kind::Commit);
         changes.push(Change {
             name,
             target,
@@ -129,6 +133,13 @@ fn changes<'a>(
         });
     }
     changes
+}
+
+/// The constants for packets of the live slot, if it is to be said what becomes of them. One that
+/// does not know the container yet, on an interface that carries traffic already, lets all pass.
+fn before(target: &ContainerTarget, live: &Live, name: &FullName) -> Option<Constants> {
+    let known = live.constants(name);
+    known.or_else(|| target.constants.theirs.then(|| target.constants.passing()))
 }
 
 /// Whose the addresses of containers are in the live slot.
@@ -214,6 +225,9 @@ impl Run<'_> {
         let moved = &self.differences.live.endpoints.put;
         for (name, container) in &target.containers {
             let moved = moved.contains_key(&container.constants.endpoint);
+            if container.missing.is_some() {
+                continue;
+            }
             if moved || self.differences.containers.contains_key(name) {
                 let container = name.clone();
                 list.push(Phase::Check, Operation::Check { container });

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::host::{GATEWAY_MAC, container_mac};
+use super::located::Attachment;
 use super::tables::EndpointIndex;
-use crate::desired::Container;
+use crate::desired::{Attach, Container};
 use crate::words::address::Mac;
 use crate::words::canonical::Canonical;
 
@@ -21,18 +22,33 @@ pub struct Constants {
     pub mac: Mac,
     /// The MAC address of the host-side interface.
     pub gateway_mac: Mac,
+    /// Whether that is somebody else's: host and container ask for each other's MAC address.
+    pub theirs: bool,
+    /// Whether it carried traffic before us, and all of it passes still.
+    pub passes: bool,
 }
 
 impl Constants {
-    /// Those of a container.
-    pub fn of(container: &Container, endpoint: EndpointIndex) -> Self {
+    /// Those of a container, on the interface that was found for it.
+    pub fn of(container: &Container, endpoint: EndpointIndex, found: Option<&Attachment>) -> Self {
         let mut constants = Self {
             endpoint,
             v4: None,
             v6: None,
             mac: container_mac(&container.name),
             gateway_mac: GATEWAY_MAC,
+            theirs: false,
+            passes: false,
         };
+        if let (
+            Attach::Interface { mac: said, .. },
+            Some(Attachment::Interface { mac, gateway_mac }),
+        ) = (&container.attach, found)
+        {
+            constants.theirs = true;
+            constants.mac = said.unwrap_or(*mac);
+            constants.gateway_mac = *gateway_mac;
+        }
         for address in &container.addresses {
             match address {
                 IpAddr::V4(v4) => constants.v4 = Some(*v4),
@@ -40,6 +56,15 @@ impl Constants {
             }
         }
         constants
+    }
+
+    /// The same for packets of a slot that does not know the container yet, on an interface that
+    /// carried traffic before us.
+    pub fn passing(self) -> Self {
+        Self {
+            passes: true,
+            ..self
+        }
     }
 
     /// Its addresses, IPv4 first.
@@ -60,5 +85,7 @@ impl Constants {
             };
         }
         bytes.raw(&self.mac.0).raw(&self.gateway_mac.0);
+        bytes.choice(u8::from(self.theirs));
+        bytes.choice(u8::from(self.passes));
     }
 }

@@ -5,10 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::host::container_mac;
 use super::located::Located;
 use super::tables::{Endpoint, EndpointIndex};
-use super::{CompileError, capacity};
+use super::{CompileError, ContainerTarget, capacity};
 use crate::desired::Desired;
 use crate::words::identity::SubjectId;
 use crate::words::names::FullName;
@@ -46,24 +45,22 @@ pub(super) fn indices(
     Ok(kept)
 }
 
-/// The endpoint table. `subjects` are the ids of [`Desired::subjects`].
+/// The endpoint table: a row for each container that is not missing. `subjects` are the ids of
+/// [`Desired::subjects`].
 pub(super) fn rows(
     desired: &Desired,
     located: &Located,
-    indices: &BTreeMap<FullName, EndpointIndex>,
+    containers: &BTreeMap<FullName, ContainerTarget>,
     subjects: &[SubjectId],
 ) -> BTreeMap<EndpointIndex, Endpoint> {
-    let here = desired.containers_here();
-    let rows = here.filter_map(|container| {
+    let there = containers.iter().filter(|(_, c)| c.missing.is_none());
+    let rows = there.filter_map(|(name, container)| {
         let row = Endpoint {
-            ifindex: located
-                .containers
-                .get(&container.name)
-                .and_then(|f| f.ifindex),
-            mac: container_mac(&container.name),
-            subject: subjects[container.subject],
+            ifindex: located.containers.get(name).and_then(|f| f.ifindex),
+            mac: container.constants.mac,
+            subject: subjects[desired.containers.get(name)?.subject],
         };
-        Some((*indices.get(&container.name)?, row))
+        Some((container.constants.endpoint, row))
     });
     rows.collect()
 }

@@ -1,9 +1,10 @@
 //! What is not BPF: network namespaces, veth pairs, addresses, routes, neighbours, sysctls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::located::Located;
+pub use crate::desired::Attach;
 use crate::desired::{Container, Desired, Dns};
 use crate::words::address::{Family, Mac};
 pub use crate::words::address::{GATEWAY_V4, GATEWAY_V6};
@@ -24,14 +25,23 @@ pub const INTERFACE_GROUP: u32 = 0x504c;
 /// The nftables table, in families ip and ip6, that `status` proposes for translation.
 pub const TRANSLATION_TABLE: &str = "plumbline_nat";
 
-/// The mark of an interface that is ours: its alias.
-pub fn alias(name: &FullName) -> String {
-    format!("{ALIAS_MARK}{name}")
+/// The mark of an interface that is ours: its alias. Where it leads into somebody else's
+/// namespace, the path of that follows, so that it is known also without the tree.
+pub fn alias(name: &FullName, attach: &Attach) -> String {
+    match attach {
+        Attach::Namespace(path) => format!("{ALIAS_MARK}{name} {path}"),
+        Attach::Managed | Attach::Interface { .. } => format!("{ALIAS_MARK}{name}"),
+    }
 }
 
-/// Whose interface an alias marks, if it is a mark of ours.
-pub fn from_alias(alias: &str) -> Option<FullName> {
-    FullName::from_slashed(alias.strip_prefix(ALIAS_MARK)?).ok()
+/// Whose interface an alias marks and where it leads, if it is a mark of ours.
+pub fn from_alias(alias: &str) -> Option<(FullName, Attach)> {
+    let text = alias.strip_prefix(ALIAS_MARK)?;
+    let (name, attach) = match text.split_once(' ') {
+        Some((name, path)) => (name, Attach::Namespace(path.to_owned())),
+        None => (text, Attach::Managed),
+    };
+    Some((FullName::from_slashed(name).ok()?, attach))
 }
 
 /// The host-side interface's name: `pl` and 48 bits of the full name's hash, 14 characters.
@@ -61,7 +71,9 @@ pub fn container_mac(name: &FullName) -> Mac {
 /// One container's network, as it is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
-    /// Name of its network namespace below `/run/netns`.
+    /// Whose it is. Of an interface of others nothing but its name and MAC address counts.
+    pub attach: Attach,
+    /// Name of its network namespace below `/run/netns`, where that is managed.
     pub namespace: String,
     /// Name of the host-side interface.
     pub interface: String,
@@ -85,17 +97,31 @@ pub struct HostTarget {
 }
 
 impl Network {
-    /// The network of a managed container.
+    /// The network of a container. On an interface of others nothing of it is ours to make.
     pub fn of(container: &Container, dns: Dns) -> Self {
         let mut addresses = container.addresses.clone();
         addresses.sort();
-        Self {
+        let mut network = Self {
+            attach: container.attach.clone(),
             namespace: container.name.dotted(),
             interface: interface_name(&container.name),
             mac: container_mac(&container.name),
             addresses,
             mtu: MTU,
-            resolv_conf: dns == Dns::Host,
+            resolv_conf: dns == Dns::Host && container.attach == Attach::Managed,
+        };
+        if let Attach::Interface { name, .. } = &container.attach {
+            network.interface.clone_from(name);
+            network.addresses.clear();
+        }
+        network
+    }
+
+    /// Its namespace, for people.
+    pub fn namespace_in_words(&self) -> &str {
+        match &self.attach {
+            Attach::Namespace(path) => path,
+            Attach::Managed | Attach::Interface { .. } => &self.namespace,
         }
     }
 }
@@ -116,7 +142,18 @@ impl HostTarget {
             addresses.any(|address| Family::of(*address) == family)
         };
         let (has_v4, has_v6) = (has(Family::V4), has(Family::V6));
-        for (uplink, found) in &located.uplinks {
+        let attached = desired.containers_here().filter_map(|c| match &c.attach {
+            Attach::Interface { name, .. } => Some(name),
+            Attach::Managed | Attach::Namespace(_) => None,
+        });
+        let attached: BTreeSet<&String> = attached.collect();
+        let uplinks = || {
+            located
+                .uplinks
+                .iter()
+                .filter(|(name, _)| !attached.contains(name))
+        };
+        for (uplink, found) in uplinks() {
             if has_v4 {
                 sysctls.insert(format!("net/ipv4/conf/{uplink}/forwarding"), "1".to_owned());
             }
@@ -124,7 +161,7 @@ impl HostTarget {
                 sysctls.insert(format!("net/ipv6/conf/{uplink}/accept_ra"), "2".to_owned());
             }
         }
-        if has_v6 && !located.uplinks.is_empty() {
+        if has_v6 && uplinks().next().is_some() {
             sysctls.insert("net/ipv6/conf/all/forwarding".to_owned(), "1".to_owned());
         }
         Self { sysctls }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::tables::EndpointIndex;
+use crate::words::address::Mac;
 use crate::words::names::FullName;
 
 /// What was found on the host.
@@ -16,6 +17,8 @@ pub struct Located {
     pub held: BTreeSet<EndpointIndex>,
     /// Any local address of the host, as read at this run.
     pub host_addresses: BTreeSet<IpAddr>,
+    /// What containers that are not managed are attached to.
+    pub attachments: BTreeMap<FullName, Attachment>,
     /// The host's uplinks: interfaces that are up, have an address and are neither loopback nor
     /// ours, and what of forwarding is on there.
     pub uplinks: BTreeMap<String, Uplink>,
@@ -28,6 +31,22 @@ pub struct Found {
     pub ifindex: Option<u32>,
     /// Endpoint index in live.
     pub endpoint: Option<EndpointIndex>,
+}
+
+/// What of others a container is attached to, as found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// Its namespace is there.
+    Namespace,
+    /// Its interface is there.
+    Interface {
+        /// The MAC address of the pair's other end.
+        mac: Mac,
+        /// The interface's own.
+        gateway_mac: Mac,
+    },
+    /// It is not there, or is nothing that programs can be attached to: why, in words.
+    Missing(String),
 }
 
 /// One uplink as found.

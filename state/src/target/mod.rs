@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::desired::Desired;
+use crate::desired::{Attach, Desired};
 use crate::words::names::FullName;
 use ids::Width;
 
@@ -32,7 +32,7 @@ pub mod judge;
 pub use constants::Constants;
 pub use datapath::Datapath;
 pub use host::HostTarget;
-pub use located::Located;
+pub use located::{Attachment, Located};
 pub use programs::ProgramSet;
 pub use tables::Tables;
 
@@ -58,6 +58,20 @@ pub struct ContainerTarget {
     pub connections: u32,
     /// Its network namespace, veth pair, addresses and routes.
     pub network: host::Network,
+    /// Why what it is attached to is not there, in words: it is absent, and has nothing but its
+    /// connection maps, which keep its name and index.
+    pub missing: Option<String>,
+}
+
+impl Target {
+    /// What of others its containers are attached to.
+    pub fn attachments(&self) -> BTreeMap<FullName, Attach> {
+        let containers = self.containers.iter();
+        let attached = containers.map(|(name, c)| (name.clone(), c.network.attach.clone()));
+        attached
+            .filter(|(_, attach)| *attach != Attach::Managed)
+            .collect()
+    }
 }
 
 /// Why a desired state cannot be compiled. The tree is refused whole.
@@ -203,25 +217,41 @@ fn compile_hashed(
     let identities = identities::identify(desired, &located.host_addresses, &indices, width)?;
     let rows = policy::rows(desired, &identities, width)?;
     let containers = desired.containers_here().filter_map(|container| {
-        let constants = Constants::of(container, *indices.get(&container.name)?);
+        let found = located.attachments.get(&container.name);
+        let index = *indices.get(&container.name)?;
+        let constants = Constants::of(container, index, found);
         let compiled = ContainerTarget {
             constants,
             programs: ProgramSet::plain(datapath, &constants),
             connections: container.connections,
-            network: host::Network::of(container, desired.config.dns),
+            network: host::Network {
+                mac: constants.mac,
+                ..host::Network::of(container, desired.config.dns)
+            },
+            missing: missing(found),
         };
         Some((container.name.clone(), compiled))
     });
+    let containers: BTreeMap<_, _> = containers.collect();
     Ok(Target {
-        containers: containers.collect(),
         tables: Tables {
-            endpoints: endpoints::rows(desired, located, &indices, &rows.subjects),
+            endpoints: endpoints::rows(desired, located, &containers, &rows.subjects),
             addresses: identities.addresses,
             policy: rows.policy,
             rulesets: rows.rulesets,
         },
         host: HostTarget::of(desired, located),
+        containers,
     })
+}
+
+/// Why a container is missing, if it is. Where nobody looked, as in a question about a tree alone,
+/// all are there.
+fn missing(found: Option<&Attachment>) -> Option<String> {
+    match found {
+        Some(Attachment::Missing(why)) => Some(why.clone()),
+        Some(Attachment::Namespace | Attachment::Interface { .. }) | None => None,
+    }
 }
 
 /// Interface names are 48 bits of a hash: two containers of one are refused.

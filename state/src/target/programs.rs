@@ -88,6 +88,8 @@ mod tests {
             v6: None,
             mac: container_mac(&name),
             gateway_mac: GATEWAY_MAC,
+            theirs: false,
+            passes: false,
         };
         let plain = ProgramSet::plain(&datapath(), &constants);
         let mut code = datapath();
@@ -105,6 +107,8 @@ mod tests {
             |c: &mut Constants| c.v6 = Some("::ffff:10.0.0.1".parse().unwrap()),
             |c: &mut Constants| c.mac.0[5] ^= 1,
             |c: &mut Constants| c.gateway_mac.0[5] ^= 1,
+            |c: &mut Constants| c.theirs = true,
+            |c: &mut Constants| c.passes = true,
         ] {
             let mut changed = constants;
             change(&mut changed);
@@ -113,7 +117,7 @@ mod tests {
         others.push(plain);
         others.sort();
         others.dedup();
-        assert_eq!(others.len(), 9);
+        assert_eq!(others.len(), 11);
     }
 
     #[test]
@@ -124,6 +128,8 @@ mod tests {
             v6: None,
             mac: crate::words::address::Mac([2; 6]),
             gateway_mac: GATEWAY_MAC,
+            theirs: false,
+            passes: false,
         };
         let mut blocks = datapath();
         blocks.block_code[0] = 9;

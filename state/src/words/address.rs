@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 pub use ipnet::IpNet as Cidr;
 
@@ -59,6 +60,31 @@ impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, g] = self.0;
         write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl FromStr for Mac {
+    type Err = ();
+
+    /// Six pairs of hexadecimal digits with colons between them.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut mac = [0; 6];
+        let mut pairs = text.split(':');
+        for byte in &mut mac {
+            let pair = pairs.next().filter(|pair| pair.len() == 2).ok_or(())?;
+            if !pair.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+                return Err(());
+            }
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| ())?;
+        }
+        pairs.next().is_none().then_some(Self(mac)).ok_or(())
+    }
+}
+
+impl Mac {
+    /// Whether one interface may have it: neither a group's nor zero.
+    pub fn is_unicast(self) -> bool {
+        self.0[0] & 1 == 0 && self.0 != [0; 6]
     }
 }
 

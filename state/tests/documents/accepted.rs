@@ -2,8 +2,10 @@
 //! server writes.
 
 use state::documents::config;
+use state::documents::container::Attach;
 use state::documents::network_policy::{NetworkPolicy, PeerKind, PortNumber};
 use state::documents::tree::LeftOut;
+use state::words::address::Mac;
 use state::words::ports::Protocol;
 
 use super::{Parsed, found, parse, policy, tree};
@@ -342,6 +344,42 @@ spec:
   connections: 64
   attach: {netns: {}}
 ";
+
+const ATTACHED: &str = "\
+apiVersion: plumbline.dev/v1alpha1
+kind: Container
+metadata: {name: a}
+spec: {addresses: [10.44.0.10], attach: {netns: {path: /proc/4711/ns/net}}}
+---
+apiVersion: plumbline.dev/v1alpha1
+kind: Container
+metadata: {name: b}
+spec: {addresses: [10.44.0.11], attach: {interface: {name: tap.7, mac: null}, netns: null}}
+---
+apiVersion: plumbline.dev/v1alpha1
+kind: Container
+metadata: {name: c}
+spec:
+  addresses: [10.44.0.12]
+  attach: {interface: {name: veth0, mac: \"02:00:5e:10:00:aB\"}}
+";
+
+#[test]
+fn a_container_may_be_attached_to_what_is_somebody_elses() {
+    let containers = accepted(ATTACHED).documents.containers;
+    let interface = |name: &str, mac| Attach::Interface {
+        name: name.to_owned(),
+        mac,
+    };
+    let mac = Mac([2, 0, 0x5e, 0x10, 0, 0xab]);
+    let expected = [
+        Attach::Namespace("/proc/4711/ns/net".to_owned()),
+        interface("tap.7", None),
+        interface("veth0", Some(mac)),
+    ];
+    let found = containers.into_iter().map(|container| container.attach);
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+}
 
 #[test]
 fn a_container_and_its_defaults() {

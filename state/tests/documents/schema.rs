@@ -253,12 +253,52 @@ pub(super) const CONTAINER_SPECS: &[Row] = &[
     ),
     ("wrong-type 7:11", "addresses: [10.0.0.1]\nattach: managed"),
     (
-        "not-served 7:20",
-        "addresses: [10.0.0.1]\nattach: {netns: {path: /run/netns/x}}",
+        "bad-attachment 7:26",
+        "addresses: [10.0.0.1]\nattach: {netns: {path: run/netns/x}}",
     ),
     (
-        "not-served 7:12",
-        "addresses: [10.0.0.1]\nattach: {interface: {name: veth0}}",
+        "bad-attachment 7:26",
+        "addresses: [10.0.0.1]\nattach: {netns: {path: /run/../x}}",
+    ),
+    (
+        "bad-attachment 7:26",
+        "addresses: [10.0.0.1]\nattach: {netns: {path: /run/netns/a b}}",
+    ),
+    (
+        "bad-attachment 7:26",
+        "addresses: [10.0.0.1]\nattach: {netns: {path: /}}",
+    ),
+    (
+        "wrong-type 7:26",
+        "addresses: [10.0.0.1]\nattach: {netns: {path: 7}}",
+    ),
+    (
+        "missing-field 7:23",
+        "addresses: [10.0.0.1]\nattach: {interface: {}}",
+    ),
+    (
+        "bad-attachment 7:30",
+        "addresses: [10.0.0.1]\nattach: {interface: {name: a/b}}",
+    ),
+    (
+        "bad-attachment 7:30",
+        "addresses: [10.0.0.1]\nattach: {interface: {name: sixteen-letters-}}",
+    ),
+    (
+        "bad-attachment 7:42",
+        "addresses: [10.0.0.1]\nattach: {interface: {name: veth0, mac: \"01:00:5e:00:00:01\"}}",
+    ),
+    (
+        "bad-attachment 7:42",
+        "addresses: [10.0.0.1]\nattach: {interface: {name: veth0, mac: \"02:00:5e:00:00\"}}",
+    ),
+    (
+        "unknown-field 7:37",
+        "addresses: [10.0.0.1]\nattach: {interface: {name: veth0, mtu: 9000}}",
+    ),
+    (
+        "bad-attachment 7:34",
+        "addresses: [10.0.0.1]\nattach: {netns: {}, interface: {name: veth0}}",
     ),
     (
         "not-served 7:12",

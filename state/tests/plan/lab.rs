@@ -82,7 +82,7 @@ impl Lab {
     pub(super) fn plan(&self, tree: &Documents, commit: &str) -> Planned {
         let live = self.world.live(&self.datapath);
         let (desired, _) = resolve(tree, &random::host());
-        let located = live.located(World::uplinks());
+        let located = live.located(World::uplinks(), Default::default());
         let target = compile(&desired, &located, &self.datapath).expect("a small tree fits");
         let differences = diff(&target, &live, &self.datapath);
         let plan = plan(&target, &live, &differences, &origin(commit));

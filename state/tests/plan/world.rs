@@ -8,7 +8,7 @@ use state::live::{
     About, Base, Fault, Live, LiveContainer, LiveHost, LiveNetwork, LivePrograms, LiveSlot, Part,
     Stranger,
 };
-use state::target::host::Network;
+use state::target::host::{Attach, Network};
 use state::target::located::Uplink;
 use state::target::programs::BuildHash;
 use state::target::tables::EndpointIndex;
@@ -279,6 +279,7 @@ fn read_wires(name: &FullName, wires: &Wires) -> LiveNetwork {
     LiveNetwork {
         ifindex: wires.ifindex,
         network: Network {
+            attach: Attach::Managed,
             namespace: name.dotted(),
             interface: state::target::host::interface_name(name),
             mac: state::target::host::container_mac(name),

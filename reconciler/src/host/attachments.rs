@@ -1,0 +1,229 @@
+//! What of others containers are attached to: their namespaces and interfaces, as found, or why
+//! nothing can be attached there. Nothing of it is ever changed from here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsFd;
+
+use state::live::LiveNetwork;
+use state::target::Attachment;
+use state::target::host::{Attach, INSIDE_NAME, Network, from_alias};
+use state::words::address::{Family, Mac};
+use state::words::names::FullName;
+
+use super::links::{self, Link};
+use super::network::{Inside, other_end};
+use super::{Host, HostError, NamespaceError, namespaces, routes};
+
+/// What containers that are not managed are attached to, as the tree says.
+pub type Wanted = BTreeMap<FullName, Attach>;
+
+/// Namespaces of others, opened, by container.
+pub(super) type Theirs = BTreeMap<FullName, Inside>;
+
+/// What was found of one kind.
+#[derive(Default)]
+pub(super) struct Found {
+    /// What a target needs to know.
+    pub(super) attachments: BTreeMap<FullName, Attachment>,
+    /// Interfaces of others, as networks.
+    pub(super) networks: BTreeMap<FullName, LiveNetwork>,
+}
+
+impl Host {
+    /// Opens the namespaces of others. `marked` is what aliases of ours say, for who has no tree.
+    pub(super) fn theirs(
+        &self,
+        wanted: &Wanted,
+        marked: &Wanted,
+        managed: &BTreeMap<FullName, Inside>,
+        found: &mut Found,
+    ) -> Result<Theirs, HostError> {
+        let mut used = BTreeMap::from([(id(&namespaces::own())?, "the host's own".to_owned())]);
+        for (name, inside) in managed {
+            used.insert(id(&Ok(&inside.descriptor))?, format!("that of {name}"));
+        }
+        let mut theirs = Theirs::new();
+        let all: BTreeSet<&FullName> = marked.keys().chain(wanted.keys()).collect();
+        for name in all {
+            let Some(Attach::Namespace(path)) = wanted.get(name).or_else(|| marked.get(name))
+            else {
+                continue;
+            };
+            let opened = namespaces::open_theirs(path).and_then(|descriptor| {
+                let inside = self.look_inside(descriptor).map_err(|e| e.to_string())?;
+                let id = id(&Ok(&inside.descriptor)).map_err(|e| e.to_string())?;
+                match used.insert(id, format!("that of {name}")) {
+                    Some(whose) => Err(format!("{path} is {whose}")),
+                    None => Ok(inside),
+                }
+            });
+            let attachment = match opened {
+                Ok(inside) => {
+                    theirs.insert(name.clone(), inside);
+                    Attachment::Namespace
+                }
+                Err(why) => Attachment::Missing(why),
+            };
+            found.attachments.insert(name.clone(), attachment);
+        }
+        Ok(theirs)
+    }
+
+    /// Looks for the interfaces of others: by the names that the tree says, or where programs of
+    /// containers are attached.
+    pub(super) fn interfaces_of_others(
+        &self,
+        links: &[Link],
+        wanted: &Wanted,
+        attached: &BTreeMap<FullName, u32>,
+        found: &mut Found,
+    ) -> Result<(), HostError> {
+        for (name, index) in attached {
+            let link = links.iter().find(|link| link.index == *index);
+            if let Some(link) = link.filter(|link| marked(link).is_none()) {
+                let network = network(link, link.mac);
+                found.networks.insert(name.clone(), network);
+            }
+        }
+        for (name, attach) in wanted {
+            let Attach::Interface {
+                name: interface, ..
+            } = attach
+            else {
+                continue;
+            };
+            let attachment = match self.interface(links, interface)? {
+                Err(why) => Attachment::Missing(why),
+                Ok((link, mac)) => {
+                    let network = network(link, Some(mac));
+                    found.networks.insert(name.clone(), network);
+                    let gateway_mac = link.mac.unwrap_or(Mac([0; 6]));
+                    Attachment::Interface { mac, gateway_mac }
+                }
+            };
+            found.attachments.insert(name.clone(), attachment);
+        }
+        Ok(())
+    }
+
+    /// An interface that programs can be attached to, and the MAC address of its other end.
+    fn interface<'a>(
+        &self,
+        links: &'a [Link],
+        name: &str,
+    ) -> Result<Result<(&'a Link, Mac), String>, HostError> {
+        let Some(link) = links.iter().find(|link| link.name == name) else {
+            return Ok(Err(format!("there is no interface {name}")));
+        };
+        if let Some(why) = unfit(links, link) {
+            return Ok(Err(why));
+        }
+        let peer = links::peer(&self.netlink, link)?;
+        let mac = peer.and_then(|peer| peer.mac);
+        Ok(mac
+            .map(|mac| (link, mac))
+            .ok_or_else(|| format!("the other end of {name} cannot be looked at")))
+    }
+}
+
+/// Why no programs of a container can be attached to an interface, if that is so.
+fn unfit(links: &[Link], link: &Link) -> Option<String> {
+    let name = &link.name;
+    let named = |index: u32| {
+        let found = links.iter().find(|other| other.index == index);
+        found.map_or_else(|| index.to_string(), |other| other.name.clone())
+    };
+    let stands_on = |other: &&Link| {
+        !other.veth && other.peer == Some(link.index) && other.peer_namespace.is_none()
+    };
+    if let Some(container) = marked(link) {
+        Some(format!("{name} is the interface of {container}"))
+    } else if !link.veth {
+        Some(format!(
+            "{name} is no end of a veth pair: others are not served"
+        ))
+    } else if let Some(index) = link.controller {
+        let controller = named(index);
+        Some(format!(
+            "{name} is a port of {controller}, which hands frames on without asking the host: \
+             take it out of {controller}"
+        ))
+    } else if let Some(other) = links.iter().find(stands_on) {
+        let other = &other.name;
+        Some(format!(
+            "{other} stands on {name}: what is tagged is judged by nobody"
+        ))
+    } else if link.peer_namespace.is_none() {
+        Some(format!(
+            "the other end of {name} is in the host's own network namespace"
+        ))
+    } else {
+        None
+    }
+}
+
+fn marked(link: &Link) -> Option<FullName> {
+    let (name, _) = link.alias.as_deref().and_then(from_alias)?;
+    Some(name)
+}
+
+/// An interface of others as a network: nothing of it is at fault, for nothing of it is ours.
+fn network(link: &Link, mac: Option<Mac>) -> LiveNetwork {
+    LiveNetwork {
+        ifindex: Some(link.index),
+        network: Network {
+            attach: Attach::Interface {
+                name: link.name.clone(),
+                mac: None,
+            },
+            namespace: String::new(),
+            interface: link.name.clone(),
+            mac: mac.unwrap_or(Mac([0; 6])),
+            addresses: Vec::new(),
+            mtu: link.mtu,
+            resolv_conf: false,
+        },
+        faults: Vec::new(),
+        reached: BTreeSet::new(),
+        resolv_conf: false,
+    }
+}
+
+/// What is in the way inside a namespace of others, if anything is.
+pub(super) fn in_the_way(
+    path: &str,
+    inside: &Inside,
+    host: Option<&Link>,
+    network: &Network,
+) -> Result<Option<String>, HostError> {
+    let own = host.and_then(|host| other_end(host, &inside.links, network));
+    let own = own.map(|link| link.index);
+    let mut named = inside.links.iter().filter(|link| link.name == INSIDE_NAME);
+    if named.any(|link| Some(link.index) != own) {
+        return Ok(Some(format!(
+            "{path} has an interface {INSIDE_NAME} that is not ours"
+        )));
+    }
+    let found = routes::list(&inside.netlink)?;
+    for family in Family::ALL {
+        let mut defaults = found.iter().filter(|route| {
+            route.family == family && route.prefix == 0 && route.table != routes::LOCAL_TABLE
+        });
+        if defaults.any(|route| route.out != own && route.out.is_some()) {
+            return Ok(Some(format!(
+                "{path} has a default {family} route that is not ours"
+            )));
+        }
+    }
+    Ok(None)
+}
+
+fn id<D: AsFd>(descriptor: &std::io::Result<D>) -> Result<(u64, u64), HostError> {
+    let failed = |cause: &std::io::Error| {
+        HostError::Namespace(NamespaceError::Theirs(format!(
+            "a network namespace cannot be looked at: {cause}"
+        )))
+    };
+    let descriptor = descriptor.as_ref().map_err(failed)?;
+    namespaces::id(descriptor.as_fd()).map_err(|cause| failed(&cause))
+}

@@ -1,0 +1,145 @@
+//! What of a container's network goes: what it has too much, or all that is ours of it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+
+use state::live::Process;
+use state::target::host::{Attach, INSIDE_NAME, Network, from_alias, interface_name};
+use state::words::names::FullName;
+
+use super::links::Link;
+use super::netlink::{Netlink, NetlinkError};
+use super::network::{are_pair, families, gateway, is_interface_of, not_ours};
+use super::{Host, HostError, addresses, links, namespaces, processes, resolver, routes};
+
+impl Host {
+    /// Takes from a container's network what is ours and is not in `network`: addresses inside,
+    /// routes and neighbours on both sides, and its `resolv.conf`.
+    pub fn trim_network(&self, container: &FullName, network: &Network) -> Result<(), HostError> {
+        if !network.resolv_conf && network.attach == Attach::Managed {
+            resolver::remove(&network.namespace)?;
+        }
+        let Some(inside) = self.inside_of(container, network)? else {
+            return Ok(());
+        };
+        let Some(ends) = self.ends(container, network, &inside)? else {
+            return Ok(());
+        };
+        let wanted = |address: &IpAddr| network.addresses.contains(address);
+        trim_routes(&self.netlink, ends.host.index, &network.interface, wanted)?;
+        let eth = ends.inside.index;
+        let gateways: Vec<_> = families(network).map(gateway).collect();
+        trim_routes(&inside.netlink, eth, INSIDE_NAME, |gateway| {
+            gateways.contains(gateway)
+        })?;
+        for found in addresses::list(&inside.netlink)? {
+            if found.index == eth && found.ours && !wanted(&found.address) {
+                let delete = addresses::delete(eth, INSIDE_NAME, found.address, found.prefix);
+                inside.netlink.change(delete)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a container's interface, and with it the other end, its addresses and routes. From
+    /// then on nothing reaches it. Returns whether there was one.
+    pub fn remove_interface(
+        &self,
+        container: &FullName,
+        interface: &str,
+    ) -> Result<bool, HostError> {
+        let found = match links::find(&self.netlink, interface)? {
+            None => self.under_another_name(container)?,
+            found => found,
+        };
+        let Some(link) = found else {
+            return Ok(false);
+        };
+        if !is_interface_of(&link, container) {
+            return Err(not_ours(interface).into());
+        }
+        links::delete(&self.netlink, link.index, &link.name)?;
+        Ok(true)
+    }
+
+    /// The host-side end of a pair of ours to which somebody has given another name: its alias is
+    /// the container's, and it leads to where the alias says.
+    fn under_another_name(&self, container: &FullName) -> Result<Option<Link>, HostError> {
+        for link in links::list(&self.netlink)? {
+            let Some((of, attach)) = link.alias.as_deref().and_then(from_alias) else {
+                continue;
+            };
+            let inside = match &attach {
+                _ if of != *container => None,
+                Attach::Managed => self.open_namespace(container, &container.dotted())?,
+                // One that is gone has taken the pair with it.
+                Attach::Namespace(path) => self.open_theirs(path).ok(),
+                Attach::Interface { .. } => None,
+            };
+            if inside.is_some_and(|inside| inside.links.iter().any(|other| are_pair(&link, other)))
+            {
+                return Ok(Some(link));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes a container's namespace down: its name and its `resolv.conf`. Processes inside live
+    /// on in it, without a network. Returns whether there was one; an empty file of its name, which
+    /// a run that died leaves, goes too.
+    pub fn remove_namespace(&self, container: &FullName) -> Result<bool, HostError> {
+        let name = container.dotted();
+        resolver::remove(&name)?;
+        if self.open_namespace(container, &name)?.is_none() {
+            namespaces::remove_empty(&name)?;
+            return Ok(false);
+        }
+        namespaces::remove(&name)?;
+        Ok(true)
+    }
+
+    /// Takes a container's network down, interface first, and gives the processes that still live
+    /// in its namespace: they live on, without a network.
+    pub fn remove_network(&self, container: &FullName) -> Result<Vec<Process>, HostError> {
+        self.remove_interface(container, &interface_name(container))?;
+        let inside = self.open_namespace(container, &container.dotted())?;
+        self.remove_namespace(container)?;
+        let Some(inside) = inside else {
+            return Ok(Vec::new());
+        };
+        let id = namespaces::id(inside.descriptor.as_fd()).map_err(HostError::Processes)?;
+        let found = processes::living_in(&BTreeMap::from([(id, 0)]));
+        let found = found.map_err(HostError::Processes)?;
+        Ok(found.into_iter().map(|(_, process)| process).collect())
+    }
+}
+
+/// Removes routes and neighbours of ours on an interface, whose address or gateway is not wanted.
+fn trim_routes(
+    netlink: &Netlink,
+    index: u32,
+    interface: &str,
+    wanted: impl Fn(&IpAddr) -> bool,
+) -> Result<(), NetlinkError> {
+    for route in routes::list(netlink)? {
+        if !route.ours || route.out != Some(index) {
+            continue;
+        }
+        match (route.destination, route.gateway) {
+            (Some(address), _) if !wanted(&address) => {
+                netlink.change(routes::delete_to(index, interface, address))?;
+            }
+            (None, Some(gateway)) if !wanted(&gateway) => {
+                netlink.change(routes::delete_default(index, interface, gateway))?;
+            }
+            _ => {}
+        }
+    }
+    for found in routes::neighbours(netlink)? {
+        if found.ours && found.index == index && !wanted(&found.address) {
+            netlink.change(routes::delete_neighbour(index, interface, found.address))?;
+        }
+    }
+    Ok(())
+}
