@@ -1,13 +1,14 @@
 //! Live against what its commit put there: the tree of the live commit is read again and compiled
 //! for what was found on the host.
 
+use std::collections::BTreeMap;
+
 use bpf::object::datapath;
 use state::drift::{Finding, drift};
 use state::live::Live;
 use state::target::compile;
 
 use crate::applied;
-use crate::host::attachments::Wanted;
 use crate::live::{self, Dirs, Reading};
 use crate::pipeline::{Failure, Request, Understood, entries};
 
@@ -43,7 +44,7 @@ pub fn find(request: Option<&Request>, dirs: &Dirs) -> Result<Found, Failure> {
 }
 
 fn read(request: Option<&Request>, dirs: &Dirs) -> Result<Found, Failure> {
-    let mut reading = live::read(dirs, &Wanted::new())?;
+    let mut reading = live::read(dirs, &BTreeMap::new())?;
     let tree = tree(request, &reading.live);
     if let Ok(Some(tree)) = &tree {
         // What of others its containers are attached to is known only now.

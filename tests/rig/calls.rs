@@ -107,8 +107,8 @@ const ONE_MAP: u64 = 0;
 const BATCH_COUNT: u64 = 32;
 const BATCH_MAP: u64 = 36;
 
-/// How often each was asked. Writes to maps are counted by element, under what the map is: `rows` of
-/// the tables in which a plan counts, `interfaces` (the table that follows from that of endpoints),
+/// How often each was asked. Writes to maps are counted by element, under what the map is: `rows`
+/// of the tables in which a plan counts, `interfaces` (the table that follows from that of endpoints),
 /// `marks` (all others); programs of containers that are loaded
 /// under `programs`, files below `/proc/sys` that are opened to be written under `sysctls`.
 pub type Calls = BTreeMap<&'static str, usize>;
@@ -134,8 +134,8 @@ pub fn count(command: &mut Command) -> (i32, Calls) {
 
 /// Runs a command and kills it once it has changed something so many times: on entry to the call
 /// after the one that did. What it changes is all that may outlive it, and what `memory` gives,
-/// which is asked at each call: what is stored to memory that is shared is stored by no call. Whether
-/// it was killed, and how often it has changed something.
+/// which is asked at each call: what is stored to memory that is shared is stored by no call.
+/// Whether it was killed, and how often it has changed something.
 ///
 /// # Panics
 /// Where it cannot be started, traced or read.

@@ -71,7 +71,7 @@ pub struct Plan {
     pub to: CommitRecord,
     /// What the live slot came from; `None` before the first commit.
     pub live: Option<Origin>,
-    /// What is to be held once it is live: the commits that were gone back from, the last one first.
+    /// What is to be held once it is live: commits that were gone back from, the last one first.
     pub held: Vec<String>,
     /// Where it goes back: by which way.
     pub back: Option<back::Way>,
