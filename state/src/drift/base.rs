@@ -68,6 +68,10 @@ fn record(base: &Base) -> Option<Finding> {
     let live = base.live_slot();
     let says = format!("says generation {generation}, slot {slot}");
     let finding = |what: String| Finding::new(Kind::Record, "commit record", what);
+    if !generation.is_reached() {
+        let what = format!("{says}, where no store gets");
+        return Some(finding(what).means(format!("slot {slot} judges every flow anew")));
+    }
     if base.is_rewound() {
         let highest = base.highest();
         let what = format!("{says}, and generation {highest} was live after it");

@@ -104,6 +104,8 @@ pub(super) struct World {
     pub(super) replaced: bool,
     /// The highest generation that connections may have cached.
     pub(super) cached: Generation,
+    /// The record that was stored last.
+    pub(super) stored: Option<CommitRecord>,
 }
 
 impl Pinned {
