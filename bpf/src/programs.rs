@@ -6,11 +6,14 @@
 //! somebody has put a program before ours), the new one is first in the chain before the old one
 //! goes.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use libbpf_rs::{TC_EGRESS, TC_INGRESS, TcHook};
 
+use state::live::Instead;
 use state::words::names::FullName;
+use state::words::verdict::Direction;
 
 use crate::abi::{CONNECTION_MAPS, ConstantsRow, GLOBAL, maps};
 use crate::attached::{self, HOOKS};
@@ -234,22 +237,54 @@ impl Kernel {
 
     /// Whether the guard stands on both sides.
     pub(crate) fn is_guarded(&self, ifindex: u32) -> Result<bool, Fault> {
+        for hook in HOOKS {
+            if !self.is_guarded_at(ifindex, hook)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_guarded_at(&self, ifindex: u32, hook: Hook) -> Result<bool, Fault> {
         let Some(blocks) = &self.blocks else {
             return Ok(false);
         };
         let guard = sys::program_info(blocks.guard.as_fd());
         let guard = guard.of("look at", || Object::Program("guard"))?;
+        let id = guard_hook(ifindex, hook, blocks.guard.as_fd()).and_then(|mut f| f.query());
+        // No filter, no qdisc and no interface are all answered by an error.
+        let found = attached::program(id.unwrap_or(0))?;
+        Ok(found.is_some_and(|found| found.tag == guard.tag))
+    }
+
+    /// What judges the packets of both sides of an interface.
+    pub fn instead(&self, ifindex: u32) -> Result<BTreeMap<Direction, Instead>, Fault> {
+        let mut found = BTreeMap::new();
         for hook in HOOKS {
-            let id = guard_hook(ifindex, hook, blocks.guard.as_fd()).and_then(|mut f| f.query());
-            // No filter, no qdisc and no interface are all answered by an error.
-            let Some(found) = attached::program(id.unwrap_or(0))? else {
-                return Ok(false);
-            };
-            if found.tag != guard.tag {
-                return Ok(false);
-            }
+            found.insert(attached::side_of(hook), self.instead_at(ifindex, hook)?);
         }
-        Ok(true)
+        Ok(found)
+    }
+
+    fn instead_at(&self, ifindex: u32, hook: Hook) -> Result<Instead, Fault> {
+        for at in attached::chain(ifindex, hook)? {
+            // One that has gone meanwhile judges nothing.
+            let Some(program) = attached::program(at.program)? else {
+                continue;
+            };
+            let ours = program.maps.iter().any(|id| self.is_global(*id));
+            return Ok(match ours {
+                true => Instead::Ours,
+                false => Instead::Stranger {
+                    program: at.program,
+                    name: program.name,
+                },
+            });
+        }
+        Ok(match self.is_guarded_at(ifindex, hook)? {
+            true => Instead::Guard,
+            false => Instead::Nobody,
+        })
     }
 }
 

@@ -78,7 +78,8 @@ pub fn read(dirs: &Dirs) -> Result<Reading, LiveError> {
         host: host.host,
         ..Live::default()
     };
-    if let Some(kernel) = open(dirs)? {
+    let kernel = open(dirs)?;
+    if let Some(kernel) = &kernel {
         let found = kernel.live()?;
         live.base = Some(found.base);
         live.leftovers = found.leftovers;
@@ -90,6 +91,18 @@ pub fn read(dirs: &Dirs) -> Result<Reading, LiveError> {
     }
     for (name, network) in host.networks {
         live.containers.entry(name).or_default().network = Some(network);
+    }
+    if let Some(kernel) = &kernel {
+        for container in live.containers.values_mut() {
+            let Some(ifindex) = container.network.as_ref().and_then(|n| n.ifindex) else {
+                continue;
+            };
+            if container.programs.is_none_or(|p| p.ifindex != ifindex) {
+                container.instead = kernel
+                    .instead(ifindex)
+                    .map_err(bpf::live::LiveError::from)?;
+            }
+        }
     }
     let located = live.located(host.uplinks);
     Ok(Reading { live, located })

@@ -47,7 +47,7 @@ fn lost(live: &Live) -> Finding {
     };
     let containers = live.containers.len();
     Finding::new(Kind::Bpffs, "bpffs", what).means(format!(
-        "the guards drop everything of {containers} containers, and connections are forgotten"
+        "guards, where they stand, drop everything of {containers} containers; connections are forgotten"
     ))
 }
 

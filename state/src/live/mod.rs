@@ -15,12 +15,13 @@ use crate::target::tables::{Endpoint, EndpointIndex, Owner, Tables};
 use crate::words::address::Family;
 use crate::words::generation::{CommitRecord, Generation, Slot};
 use crate::words::names::FullName;
+use crate::words::verdict::Direction;
 
 pub mod network;
 pub mod attached;
 pub mod entry;
 
-pub use attached::{Broken, LinkFault, LivePrograms, Stranger};
+pub use attached::{Broken, Instead, LinkFault, LivePrograms, Stranger};
 pub use entry::Entry;
 pub use network::{About, Fault, LiveNetwork, Part};
 
@@ -265,6 +266,8 @@ pub struct LiveContainer {
     pub programs: Option<LivePrograms>,
     /// Its links that hold no program of ours.
     pub links: Vec<LinkFault>,
+    /// What stands on its interface, by side, where not all of its programs do.
+    pub instead: BTreeMap<Direction, Instead>,
     /// Programs of others on its interface.
     pub strangers: Vec<Stranger>,
     /// Its connection maps are there and registered: quota of established TCP connections.

@@ -128,7 +128,7 @@ impl World {
             | Kind::AddRow(slot) => self.suffer_rows(damage, slot),
             Kind::Swing => self.suffer_swing(),
             Kind::Rewind | Kind::RaiseBeyond | Kind::NameOtherSlot => {
-                self.suffer_record(damage.kind)
+                self.suffer_record(damage.kind);
             }
             Kind::LoseMapPin => {
                 if let Some(base) = &mut self.base {

@@ -217,6 +217,7 @@ impl World {
             endpoint,
             unpinned: Vec::new(),
             links: Vec::new(),
+            instead: BTreeMap::new(),
             strangers: (!is.first).then(stranger).into_iter().collect(),
             network: is.wires.as_ref().map(|wires| read_wires(name, wires)),
         }
