@@ -19,6 +19,7 @@ use crate::pipeline::{planned, request};
 use harms::{ALL, Harm, Left};
 
 mod harms;
+mod many;
 mod pins;
 mod tables;
 
