@@ -8,6 +8,8 @@
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use state::words::verdict::Direction;
+
 use crate::abi::{Shape, maps};
 use crate::fault::{Fault, Object, Of};
 use crate::pins::link_name;
@@ -17,6 +19,14 @@ pub use crate::sys::{Attached, Hook};
 
 /// Both sides of an interface.
 pub(crate) const HOOKS: [Hook; 2] = [Hook::Ingress, Hook::Egress];
+
+/// What a container sends comes in by its interface.
+pub(crate) fn side_of(hook: Hook) -> Direction {
+    match hook {
+        Hook::Ingress => Direction::Egress,
+        Hook::Egress => Direction::Ingress,
+    }
+}
 
 /// One of our programs on one side of an interface.
 #[derive(Clone, Debug)]

@@ -1,7 +1,9 @@
 //! The commit: one 64-bit store, and what stands around it.
 //!
 //! The generation only grows, also when a failed commit swings back: a connection that cached the
-//! generation of the failed one must not be believed by a later commit of the same number. Neither
+//! generation of the failed one must not be believed by a later commit of the same number. (Where
+//! others have put the record beyond what any store gives, the next goes back to what was stored.)
+//! Neither
 //! the store nor a link update waits for packets that are under way; the barrier does.
 
 use std::os::fd::{AsFd, AsRawFd};
@@ -43,7 +45,7 @@ impl Kernel {
     /// The commit: from the next packet on every verdict is the slot's.
     pub fn store(&self, record: CommitRecord) -> Result<(), StoreError> {
         let live = self.record().generation;
-        if record.generation <= live {
+        if record.generation <= live && live.is_reached() {
             return Err(StoreError::Generation {
                 asked: record.generation,
                 live,

@@ -359,7 +359,8 @@ fn begins_at(pins: &Pins, gathered: &Gathered) -> Result<Generation, OpenError> 
             sys::lookup(slots.fd.as_fd(), &index.to_ne_bytes(), &mut bytes)
                 .of("read", || Object::Map(maps::SLOTS.name))?;
             let row: Option<SlotRow> = sys::value_of(&bytes);
-            highest = highest.max(row.map_or(0, |row| row.generation));
+            let named = Generation(row.map_or(0, |row| row.generation));
+            highest = highest.max(if named.is_reached() { named.0 } else { 0 });
         }
     }
     for container in pins.listing()?.containers.keys() {

@@ -12,7 +12,6 @@ use state::target::programs::BuildHash;
 use state::target::tables::{Endpoint, EndpointIndex};
 use state::words::generation::Slot;
 use state::words::names::FullName;
-use state::words::verdict::Direction;
 
 use crate::abi::{CONNECTION_MAPS, ConstantsRow, header, maps};
 use crate::attached::{self, HOOKS, Hook};
@@ -149,7 +148,7 @@ impl Kernel {
             match self.live_side(name, hook, own.as_ref(), reader)? {
                 Ok(side) => sides.push(side),
                 Err(why) => live.links.push(LinkFault {
-                    side: side_of(hook),
+                    side: attached::side_of(hook),
                     why,
                 }),
             }
@@ -270,7 +269,7 @@ impl Kernel {
         for (place, other) in chain.iter().enumerate().filter(|(place, _)| *place != at) {
             if let Some(found) = attached::program(other.program)? {
                 strangers.push(Stranger {
-                    side: side_of(hook),
+                    side: attached::side_of(hook),
                     before: place < at,
                     program: other.program,
                     name: found.name,
@@ -329,12 +328,4 @@ struct Side {
     constants: Constants,
     first: bool,
     strangers: Vec<Stranger>,
-}
-
-/// What a container sends comes in by its interface.
-fn side_of(hook: Hook) -> Direction {
-    match hook {
-        Hook::Ingress => Direction::Egress,
-        Hook::Egress => Direction::Ingress,
-    }
 }

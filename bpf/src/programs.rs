@@ -6,11 +6,14 @@
 //! somebody has put a program before ours), the new one is first in the chain before the old one
 //! goes.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use libbpf_rs::{TC_EGRESS, TC_INGRESS, TcHook};
 
+use state::live::Instead;
 use state::words::names::FullName;
+use state::words::verdict::Direction;
 
 use crate::abi::{CONNECTION_MAPS, ConstantsRow, GLOBAL, maps};
 use crate::attached::{self, HOOKS};
@@ -295,11 +298,45 @@ impl Kernel {
     /// Whether the guard stands on both sides.
     pub(crate) fn is_guarded(&self, ifindex: u32) -> Result<bool, Fault> {
         for hook in HOOKS {
-            if !self.filter(ifindex, hook)?.is_some_and(|(_, ours)| ours) {
+            if !self.is_guarded_at(ifindex, hook)? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    fn is_guarded_at(&self, ifindex: u32, hook: Hook) -> Result<bool, Fault> {
+        Ok(self.filter(ifindex, hook)?.is_some_and(|(_, ours)| ours))
+    }
+
+    /// What judges the packets of both sides of an interface.
+    pub fn instead(&self, ifindex: u32) -> Result<BTreeMap<Direction, Instead>, Fault> {
+        let mut found = BTreeMap::new();
+        for hook in HOOKS {
+            found.insert(attached::side_of(hook), self.instead_at(ifindex, hook)?);
+        }
+        Ok(found)
+    }
+
+    fn instead_at(&self, ifindex: u32, hook: Hook) -> Result<Instead, Fault> {
+        for at in attached::chain(ifindex, hook)? {
+            // One that has gone meanwhile judges nothing.
+            let Some(program) = attached::program(at.program)? else {
+                continue;
+            };
+            let ours = program.maps.iter().any(|id| self.is_global(*id));
+            return Ok(match ours {
+                true => Instead::Ours,
+                false => Instead::Stranger {
+                    program: at.program,
+                    name: program.name,
+                },
+            });
+        }
+        Ok(match self.is_guarded_at(ifindex, hook)? {
+            true => Instead::Guard,
+            false => Instead::Nobody,
+        })
     }
 }
 

@@ -78,7 +78,8 @@ pub fn read(dirs: &Dirs, wanted: &Wanted) -> Result<Reading, LiveError> {
         bpffs: mount::is_mounted(&dirs.pin)?,
         ..Live::default()
     };
-    if let Some(kernel) = open(dirs)? {
+    let kernel = open(dirs)?;
+    if let Some(kernel) = &kernel {
         let found = kernel.live()?;
         live.base = Some(found.base);
         live.leftovers = found.leftovers;
@@ -92,6 +93,18 @@ pub fn read(dirs: &Dirs, wanted: &Wanted) -> Result<Reading, LiveError> {
     live.host = host.host;
     for (name, network) in host.networks {
         live.containers.entry(name).or_default().network = Some(network);
+    }
+    if let Some(kernel) = &kernel {
+        for container in live.containers.values_mut() {
+            let Some(ifindex) = container.network.as_ref().and_then(|n| n.ifindex) else {
+                continue;
+            };
+            if container.programs.is_none_or(|p| p.ifindex != ifindex) {
+                container.instead = kernel
+                    .instead(ifindex)
+                    .map_err(bpf::live::LiveError::from)?;
+            }
+        }
     }
     let located = live.located(host.uplinks, host.attachments);
     Ok(Reading { live, located })

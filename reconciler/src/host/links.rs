@@ -6,7 +6,7 @@ use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
-    LinkFlags, LinkInfo, LinkMessage,
+    LinkFlags, LinkInfo, LinkMessage, LinkXdp,
 };
 use state::words::address::Mac;
 
@@ -34,6 +34,16 @@ pub(super) struct Link {
     pub(super) controller: Option<u32>,
     /// Whether it gives itself a link-local IPv6 address.
     pub(super) generates_addresses: bool,
+    /// XDP programs on it, and how they were put there.
+    pub(super) xdp: Vec<Xdp>,
+}
+
+/// An XDP program on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Xdp {
+    pub(super) program: u32,
+    /// `XDP_FLAGS_SKB_MODE` or `XDP_FLAGS_DRV_MODE` of linux/if_link.h.
+    mode: u32,
 }
 
 /// A veth pair to be made.
@@ -128,6 +138,8 @@ pub(super) enum Setting<'a> {
     Up(bool),
     /// No automatic link-local IPv6 address (`IN6_ADDR_GEN_MODE_NONE`).
     NoGeneratedAddresses,
+    /// Without an XDP program that it has.
+    WithoutXdp(Xdp),
 }
 
 /// A change of an interface, which `name` names in messages alone.
@@ -167,6 +179,11 @@ pub(super) fn set(index: u32, name: &str, setting: Setting<'_>) -> Change {
             let inet6 = AfSpecUnspec::Inet6(vec![mode]);
             message.attributes = vec![LinkAttribute::AfSpecUnspec(vec![inet6])];
             format!("keep {name} from generating IPv6 addresses")
+        }
+        Setting::WithoutXdp(xdp) => {
+            let none = [LinkXdp::Fd(-1), LinkXdp::Flags(xdp.mode)];
+            message.attributes = vec![LinkAttribute::Xdp(none.into())];
+            format!("take XDP program {} off {name}", xdp.program)
         }
     };
     Change::new(what, RouteNetlinkMessage::SetLink(message), 0)
@@ -211,6 +228,7 @@ fn read(message: LinkMessage) -> Link {
             LinkAttribute::LinkInfo(info) => {
                 link.veth = info.contains(&LinkInfo::Kind(InfoKind::Veth));
             }
+            LinkAttribute::Xdp(xdp) => link.xdp = xdp.iter().filter_map(program).collect(),
             LinkAttribute::AfSpecUnspec(families) => {
                 link.generates_addresses = !families.iter().any(generates_none);
             }
@@ -218,6 +236,15 @@ fn read(message: LinkMessage) -> Link {
         }
     }
     link
+}
+
+fn program(xdp: &LinkXdp) -> Option<Xdp> {
+    let (program, mode) = match *xdp {
+        LinkXdp::SkbProgId(program) => (program, 1 << 1),
+        LinkXdp::DrvProgId(program) => (program, 1 << 2),
+        _ => return None,
+    };
+    (program != 0).then_some(Xdp { program, mode })
 }
 
 fn generates_none(family: &AfSpecUnspec) -> bool {

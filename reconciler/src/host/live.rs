@@ -352,6 +352,10 @@ impl NetworkReader<'_> {
         own(link.mac != Some(GATEWAY_MAC), words);
         let generates = link.generates_addresses;
         own(generates, format!("{name} generates IPv6 addresses"));
+        for xdp in &link.xdp {
+            let words = format!("XDP program {} of others stands before ours", xdp.program);
+            faults.add(Part::Xdp, About::All, words);
+        }
         for &address in &network.addresses {
             let family = Family::of(address);
             let routed = self.around.leads(family, Some(address), None, link.index);

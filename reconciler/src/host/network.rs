@@ -332,6 +332,7 @@ impl Host {
         if found.mac != Some(GATEWAY_MAC) {
             settings.push(Setting::Mac(GATEWAY_MAC));
         }
+        settings.extend(found.xdp.iter().copied().map(Setting::WithoutXdp));
         apply(&self.netlink, network, found, settings)
     }
 

@@ -138,7 +138,9 @@ fn drift(plan: &Plan) -> Option<Object> {
         ));
     }
     if plan.rewound {
-        object = object.saying("the commit record was taken back: this commit is above it");
+        object = object.saying(
+            "the commit record was written by others: this commit is above all that were stored",
+        );
     }
     (!object.details.is_empty()).then_some(object)
 }

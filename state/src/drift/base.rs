@@ -47,7 +47,7 @@ fn lost(live: &Live) -> Finding {
     };
     let containers = live.containers.len();
     Finding::new(Kind::Bpffs, "bpffs", what).means(format!(
-        "the guards drop everything of {containers} containers, and connections are forgotten"
+        "guards, where they stand, drop everything of {containers} containers; connections are forgotten"
     ))
 }
 
@@ -68,6 +68,10 @@ fn record(base: &Base) -> Option<Finding> {
     let live = base.live_slot();
     let says = format!("says generation {generation}, slot {slot}");
     let finding = |what: String| Finding::new(Kind::Record, "commit record", what);
+    if !generation.is_reached() {
+        let what = format!("{says}, where no store gets");
+        return Some(finding(what).means(format!("slot {slot} judges every flow anew")));
+    }
     if base.is_rewound() {
         let highest = base.highest();
         let what = format!("{says}, and generation {highest} was live after it");

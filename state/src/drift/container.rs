@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{Finding, Kind};
 use crate::diff::{ConnectionsDifference, ContainerDifference, Detached, Differences};
 use crate::diff::{NetworkDifference, ProgramsDifference};
-use crate::live::{Broken, Fault, LinkFault, Live, LiveContainer, Part, Stranger};
+use crate::live::{Broken, Fault, Instead, LinkFault, Live, LiveContainer, Part, Stranger};
 use crate::target::programs::BuildHash;
 use crate::target::{ContainerTarget, Target};
 use crate::words::names::FullName;
@@ -110,12 +110,13 @@ fn programs(
         ProgramsDifference::Detached(Detached::Missing) => match is.map(links) {
             Some(links) if !links.is_empty() => links,
             _ => vec![
-                Finding::new(Kind::Link, interface, "its programs are not attached").means(CLOSED),
+                Finding::new(Kind::Link, interface, "its programs are not attached")
+                    .means(both(is)),
             ],
         },
-        ProgramsDifference::Detached(Detached::Elsewhere) => {
-            vec![Finding::new(Kind::Link, interface, Detached::Elsewhere.to_string()).means(CLOSED)]
-        }
+        ProgramsDifference::Detached(Detached::Elsewhere) => vec![
+            Finding::new(Kind::Link, interface, Detached::Elsewhere.to_string()).means(both(is)),
+        ],
         // Told as what stands before them.
         ProgramsDifference::Detached(Detached::NotFirst) => Vec::new(),
         ProgramsDifference::Detached(Detached::Unguarded) => {
@@ -145,13 +146,37 @@ fn programs(
     }
 }
 
-const CLOSED: &str = "nothing passes: the guard drops everything that its programs do not judge";
-
-fn links(is: &LiveContainer) -> Vec<Finding> {
-    is.links.iter().map(link).collect()
+/// What becomes of what passes one side of an interface where no program of ours is known to be.
+fn instead(side: Direction, is: Option<&LiveContainer>) -> String {
+    let whose = match side {
+        Direction::Egress => "what it sends",
+        Direction::Ingress => "what it is sent",
+    };
+    match is.and_then(|is| is.instead.get(&side)) {
+        None => format!("{whose} has no interface to pass"),
+        Some(Instead::Guard) => format!("{whose} is dropped by the guard"),
+        Some(Instead::Ours) => {
+            format!("none yet: somebody else holds the link, and without it {whose} is dropped")
+        }
+        Some(Instead::Stranger { program, name }) => {
+            format!("{whose} is judged by program {name} ({program}) of others, and by no commit")
+        }
+        Some(Instead::Nobody) => {
+            format!("{whose} passes: nobody judges it, for the guard is gone, too")
+        }
+    }
 }
 
-fn link(fault: &LinkFault) -> Finding {
+fn both(is: Option<&LiveContainer>) -> String {
+    let sides = [Direction::Egress, Direction::Ingress];
+    sides.map(|side| instead(side, is)).join("; ")
+}
+
+fn links(is: &LiveContainer) -> Vec<Finding> {
+    is.links.iter().map(|fault| link(fault, is)).collect()
+}
+
+fn link(fault: &LinkFault, is: &LiveContainer) -> Finding {
     let place = match fault.side {
         Direction::Egress => "from_container",
         Direction::Ingress => "to_container",
@@ -162,14 +187,7 @@ fn link(fault: &LinkFault) -> Finding {
         Broken::Replaced => (Kind::Link, "another link is pinned in its place"),
         Broken::Program => (Kind::Program, "another program stands under its link"),
     };
-    let does = match fault.side {
-        Direction::Egress => "sends",
-        Direction::Ingress => "is sent",
-    };
-    Finding::new(kind, place, what).means(match fault.why {
-        Broken::Program => format!("what it {does} is judged by that program, and by no commit"),
-        _ => format!("what it {does} is dropped by the guard"),
-    })
+    Finding::new(kind, place, what).means(instead(fault.side, Some(is)))
 }
 
 fn unguarded(ifindex: u32) -> Finding {
@@ -245,6 +263,10 @@ fn fault(place: String, fault: &Fault) -> Finding {
         Part::Interface => (
             Kind::Interface,
             "it may be cut off; the commit's verdicts stay",
+        ),
+        Part::Xdp => (
+            Kind::Stranger,
+            "it sees what the container sends before ours, which never see what it keeps",
         ),
         Part::Address => (Kind::Address, "its stack answers nobody at that address"),
         Part::Route => (

@@ -41,6 +41,24 @@ pub enum Broken {
     Program,
 }
 
+/// What judges the packets of one side of an interface on which no program of ours is known to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// The guard, which drops all.
+    Guard,
+    /// A program of ours, whose link somebody else holds.
+    Ours,
+    /// A program of others.
+    Stranger {
+        /// Its number.
+        program: u32,
+        /// Its name.
+        name: String,
+    },
+    /// Nothing.
+    Nobody,
+}
+
 /// A program of others on one side of a container's interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stranger {

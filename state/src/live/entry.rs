@@ -32,11 +32,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// How many bits of a generation an entry keeps.
-    const BITS: u32 = 28;
-
     /// Whether packets of a generation believe it.
     pub fn is_of(&self, generation: Generation) -> bool {
-        self.generation == generation.0 & ((1 << Self::BITS) - 1)
+        self.generation == generation.cached()
     }
 }

@@ -16,12 +16,13 @@ use crate::target::tables::{Endpoint, EndpointIndex, Owner, Tables};
 use crate::words::address::Family;
 use crate::words::generation::{CommitRecord, Generation, Slot};
 use crate::words::names::FullName;
+use crate::words::verdict::Direction;
 
 pub mod network;
 pub mod attached;
 pub mod entry;
 
-pub use attached::{Broken, LinkFault, LivePrograms, Stranger};
+pub use attached::{Broken, Instead, LinkFault, LivePrograms, Stranger};
 pub use entry::Entry;
 pub use network::{About, Fault, LiveNetwork, Part};
 
@@ -90,23 +91,41 @@ impl Base {
     }
 
     /// Whether the record was taken back by others: a generation that was stored is not below it,
-    /// so connections may have cached its number under other tables. A store that swings back is
-    /// above all of them.
+    /// so connections may have cached its number under other tables. (A store that swings back is
+    /// above all of them.) Or it was put where no store gets, and is not counted on from there.
     pub fn is_rewound(&self) -> bool {
         let other = self.other_slot();
         let is = self.record.generation;
+        // A run that was to mend it has died: only such a one leaves a number out.
+        let skips = other.generation > is.next() && other.generation.is_reached();
         let stored = match other.mark {
-            SlotMark::Settled => other.generation >= is,
-            SlotMark::Ready => other.generation == is,
-            SlotMark::Empty | SlotMark::Preparing => false,
+            SlotMark::Settled => other.generation >= is && other.generation.is_reached(),
+            SlotMark::Ready => other.generation == is || skips,
+            SlotMark::Preparing => skips,
+            SlotMark::Empty => false,
         };
-        stored || self.live_slot().generation > is
+        stored || self.live_slot().generation > is || !is.is_reached()
     }
 
-    /// The highest generation that anything of it names.
+    /// The highest generation that anything of it names and a store can have given.
     pub fn highest(&self) -> Generation {
         let slots = self.slots.iter().map(|slot| slot.generation);
-        slots.fold(self.record.generation, Generation::max)
+        let all = slots.chain([self.record.generation]);
+        let reached = all.filter(|generation| generation.is_reached());
+        reached.max().unwrap_or_default()
+    }
+
+    /// The generation of the next commit: above every one that was stored.
+    pub fn next_generation(&self) -> Generation {
+        if !self.is_rewound() {
+            return self.record.generation.next();
+        }
+        // A store that swung back has taken the number after the highest.
+        let next = self.highest().next().next();
+        match next.cached() == self.record.generation.cached() {
+            true => next.next(),
+            false => next,
+        }
     }
 }
 
@@ -304,6 +323,8 @@ pub struct LiveContainer {
     pub programs: Option<LivePrograms>,
     /// Its links that hold no program of ours.
     pub links: Vec<LinkFault>,
+    /// What stands on its interface, by side, where not all of its programs do.
+    pub instead: BTreeMap<Direction, Instead>,
     /// Programs of others on its interface.
     pub strangers: Vec<Stranger>,
     /// Its connection maps are there and registered: quota of established TCP connections.

@@ -42,6 +42,8 @@ pub enum Part {
     Namespace,
     /// An end of its pair.
     Interface,
+    /// An XDP program of others on it.
+    Xdp,
     /// An address inside.
     Address,
     /// A route, on either side.

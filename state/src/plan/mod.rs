@@ -16,7 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diff::{Delta, Differences};
-use crate::live::Live;
+use crate::live::{Base, Live};
 use crate::target::Target;
 use crate::target::host::Attach;
 use crate::words::generation::{CommitRecord, Generation, Slot};
@@ -93,7 +93,7 @@ pub struct Plan {
     pub foreign: usize,
     /// Connections with an entry that the tables deny, which the commit judges again.
     pub denied: usize,
-    /// The record was taken back by others: the commit takes a generation above what it was.
+    /// The record was written by others: the commit takes a generation above all that were stored.
     pub rewound: bool,
     /// The last store has not settled: this run completes it.
     pub unsettled: bool,
@@ -124,15 +124,10 @@ pub fn plan(target: &Target, live: &Live, differences: &Differences, origin: &Or
     };
     let base = live.base.as_ref();
     let record = base.map_or(before_the_first, |base| base.record);
-    let above = base.map_or(live.begins_at, |base| match base.is_rewound() {
-        // One that swung back has stored the next number.
-        true => base.highest().next(),
-        false => base.record.generation,
-    });
     let kind = kind(live, differences, origin);
     let to = match kind {
         Kind::Commit => CommitRecord {
-            generation: above.next(),
+            generation: base.map_or(live.begins_at.next(), Base::next_generation),
             slot: record.slot.other(),
         },
         Kind::Nothing | Kind::Rename | Kind::Mend => record,

@@ -15,6 +15,17 @@ impl Generation {
     pub fn next(self) -> Self {
         Self(self.0 + 1)
     }
+
+    /// Whether a store of ours can have given it: no host counts to 2^62. What names a higher one
+    /// was written by others, and is not counted on from there.
+    pub fn is_reached(self) -> bool {
+        self.0 < 1 << 62
+    }
+
+    /// What connection entries cache of it.
+    pub fn cached(self) -> u64 {
+        self.0 & ((1 << 28) - 1)
+    }
 }
 
 impl fmt::Display for Generation {

@@ -28,6 +28,7 @@ enum Kind {
     AddRow(Slot),
     Swing,
     Rewind,
+    RaiseBeyond,
     NameOtherSlot,
     // Containers.
     LoseInterface,
@@ -55,7 +56,7 @@ enum Kind {
     SetSysctl,
 }
 
-const KINDS: [Kind; 38] = [
+const KINDS: [Kind; 39] = [
     Kind::LosePolicy(Slot::A),
     Kind::LosePolicy(Slot::B),
     Kind::LoseRuleset(Slot::A),
@@ -71,6 +72,7 @@ const KINDS: [Kind; 38] = [
     Kind::Swing,
     Kind::Swing,
     Kind::Rewind,
+    Kind::RaiseBeyond,
     Kind::NameOtherSlot,
     Kind::LoseInterface,
     Kind::LoseNamespace,
@@ -125,7 +127,9 @@ impl World {
             | Kind::TurnPolicy(slot)
             | Kind::AddRow(slot) => self.suffer_rows(damage, slot),
             Kind::Swing => self.suffer_swing(),
-            Kind::Rewind | Kind::NameOtherSlot => self.suffer_record(damage.kind),
+            Kind::Rewind | Kind::RaiseBeyond | Kind::NameOtherSlot => {
+                self.suffer_record(damage.kind);
+            }
             Kind::LoseMapPin => {
                 if let Some(base) = &mut self.base {
                     base.unpinned.insert("policy");
@@ -225,6 +229,9 @@ impl World {
     /// A store to the other slot, as one that goes back makes it.
     fn suffer_swing(&mut self) {
         let Some(base) = &self.base else { return };
+        if !base.record.generation.is_reached() {
+            return;
+        }
         let record = CommitRecord {
             generation: base.record.generation.next(),
             slot: base.record.slot.other(),
@@ -246,6 +253,7 @@ impl World {
         }
         match kind {
             Kind::Rewind if was.generation > Generation(1) => base.record.generation.0 -= 1,
+            Kind::RaiseBeyond => base.record.generation.0 |= 1 << 62,
             Kind::NameOtherSlot if was.generation > Generation(1) => {
                 base.record.slot = was.slot.other();
                 self.left = Some(was.slot);

@@ -158,11 +158,13 @@ impl World {
         let generation = self.begins_at();
         // Where no connection map is left, nothing that was cached is.
         self.cached = Generation(generation.0.saturating_sub(1));
+        let record = CommitRecord {
+            generation,
+            slot: Slot::A,
+        };
+        self.stored = Some(record);
         self.base = Some(Pinned {
-            record: CommitRecord {
-                generation,
-                slot: Slot::A,
-            },
+            record,
             slots: Default::default(),
             sets: Vec::new(),
             registry: BTreeMap::new(),
@@ -342,14 +344,19 @@ impl World {
         let base = self.base()?;
         let old = base.record;
         law(
-            record.generation > old.generation,
+            record.generation > old.generation || !old.generation.is_reached(),
             "the generation only grows",
+        )?;
+        law(
+            record.generation.cached() != old.generation.cached(),
+            "what is cached is judged again",
         )?;
         law(
             base.slot(record.slot).mark != SlotMark::Preparing,
             "packets never use a slot that is being prepared",
         )?;
         base.record = record;
+        self.stored = Some(record);
         if old.slot != record.slot {
             self.left = Some(old.slot);
         }
@@ -368,8 +375,15 @@ impl World {
             names == wanted,
             "what the tree has not is gone before it has settled",
         )?;
+        let stored = self.stored.ok_or("something was stored")?;
         let base = self.base()?;
         law(base.record.slot == slot, "the live slot settles")?;
+        law(
+            slot == stored.slot
+                && base.record.generation >= stored.generation
+                && base.record.generation.is_reached(),
+            "nothing settles by a record that was taken back: entries of it are of other tables",
+        )?;
         let generation = base.record.generation;
         let slot = base.slot(slot);
         slot.mark = SlotMark::Settled;

@@ -104,6 +104,8 @@ pub(super) struct World {
     pub(super) replaced: bool,
     /// The highest generation that connections may have cached.
     pub(super) cached: Generation,
+    /// The record that was stored last.
+    pub(super) stored: Option<CommitRecord>,
 }
 
 impl Pinned {
@@ -215,6 +217,7 @@ impl World {
             endpoint,
             unpinned: Vec::new(),
             links: Vec::new(),
+            instead: BTreeMap::new(),
             strangers: (!is.first).then(stranger).into_iter().collect(),
             network: is.wires.as_ref().map(|wires| read_wires(name, wires)),
         }

@@ -19,6 +19,7 @@ use crate::pipeline::{planned, request};
 use harms::{ALL, Harm, Left};
 
 mod harms;
+mod many;
 mod pins;
 mod tables;
 
@@ -157,7 +158,8 @@ fn is_named(found: &[Value], harm: &Harm) -> bool {
     let (kind, words) = harm.finds;
     found.iter().any(|finding| {
         let says = |field: &str| finding[field].as_str().unwrap_or_default();
-        says("kind") == kind && says("what").contains(words) && !says("traffic").is_empty()
+        let said = says("what").contains(words) || says("traffic").contains(words);
+        says("kind") == kind && said && !says("traffic").is_empty()
     })
 }
 
@@ -204,6 +206,9 @@ fn any_of_them_together_are_mended() {
         let mut random = Random::new();
         let all: Vec<&Harm> = ALL.iter().flat_map(|harms| harms.iter()).collect();
         for round in 0..8 {
+            // Mended, a program of others stands behind ours.
+            let behind = (round % 2 == 0).then(|| pins::stranger_before(lab));
+            drop(lab.reconcile(&[]).ended(0));
             let count = 2 + random.below(3);
             // In this order each finds what it is to harm.
             let chosen: BTreeSet<usize> = (0..count).map(|_| random.below(all.len())).collect();
@@ -214,8 +219,29 @@ fn any_of_them_together_are_mended() {
             let left: Vec<Left> = harms.iter().map(|harm| (harm.act)(lab)).collect();
             assert!(!stage.drift(6).is_empty(), "{says}");
             stage.mended(&says, &harms);
-            drop(left);
+            drop((left, behind));
         }
+    });
+}
+
+/// It is not ours to remove, and what is done is told by whoever is to do it.
+#[test]
+fn a_route_of_others_in_the_place_of_ours_is_named_and_refused() {
+    Lab::run("drift-route", |lab| {
+        let mut stage = Stage::set(lab);
+        lab.alpha().net().ip("route replace unreachable 10.44.0.2");
+        let words = "the host has a route of others to 10.44.0.2; remove it";
+        let named = |finding: &Value| {
+            let what = finding["what"].as_str().unwrap();
+            finding["kind"] == "collision" && what.contains(words)
+        };
+        let found = stage.drift(6);
+        assert!(found.iter().any(named), "{found:#?}");
+        let refused = lab.reconcile(&[]).ended(4);
+        assert!(refused.stderr.contains(words), "{refused}");
+        stage.goes_on();
+        lab.alpha().net().ip("route delete unreachable 10.44.0.2");
+        stage.mended("the route of others is gone", &[]);
     });
 }
 

@@ -5,10 +5,11 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use bpf::attached::{Hook, attach_first};
-use libbpf_rs::Link;
+use libbpf_rs::{Link, Xdp, XdpFlags};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use rig::foreign;
 use rig::lab::Lab;
+use rig::program::Program;
 use state::target::host::interface_name;
 
 use super::ENDS;
@@ -84,6 +85,41 @@ pub(super) fn stranger_before(lab: &Lab) -> Left {
     Box::new(sides.map(attach).collect::<Vec<_>>())
 }
 
+/// By netlink, as `ip link set dev DEVICE xdp` does it, on the other container's interface.
+fn xdp(lab: &Lab) -> Left {
+    let object = foreign::load(foreign::DROPS);
+    let program = object.progs().next().unwrap();
+    let name = interface_name(&named(ENDS[0]));
+    let mut interfaces = lab.alpha().net().interfaces().into_iter();
+    // Another harm may have taken it away.
+    if let Some(interface) = interfaces.find(|interface| interface.name == name) {
+        let index = i32::try_from(interface.index).unwrap();
+        Xdp::new(program.as_fd())
+            .attach(index, XdpFlags::NONE)
+            .unwrap();
+    }
+    Box::new(())
+}
+
+/// A link of each side of both, and the guards behind them.
+fn nobody(lab: &Lab) -> Left {
+    for end in ENDS {
+        for link in ["from_container", "to_container"] {
+            let pin = pins().join("containers").join(end).join(link);
+            drop(Link::open(pin).map(|link| link.detach()));
+        }
+        let arguments = [
+            "qdisc",
+            "del",
+            "dev",
+            &interface_name(&named(end)),
+            "clsact",
+        ];
+        drop(lab.alpha().program(&Program::new("tc").args(arguments)));
+    }
+    Box::new(())
+}
+
 /// It stands under the sender's link and the receiver's, which judge alike.
 fn swap() -> Left {
     let object = foreign::load(foreign::PASSES);
@@ -144,7 +180,7 @@ const fn forgetting(harm: Harm) -> Harm {
     }
 }
 
-pub(super) const HARMS: [Harm; 15] = [
+pub(super) const HARMS: [Harm; 17] = [
     harm(
         "the pin of a table is deleted",
         |_| unpin(&pins().join("policy")),
@@ -223,6 +259,18 @@ pub(super) const HARMS: [Harm; 15] = [
         ("stranger", "stands before ours"),
         ATTACH_BOTH,
     )),
+    opening(harm(
+        "links are detached and the guards are gone",
+        nobody,
+        ("link", "nobody judges it"),
+        ATTACH_BOTH,
+    )),
+    harm(
+        "an XDP program of others stands before",
+        xdp,
+        ("stranger", "XDP program"),
+        &["ensure network shop/web", "open network shop/web"],
+    ),
     harm(
         "all pins of links are deleted",
         |_| {

@@ -98,7 +98,7 @@ fn record(change: fn(CommitRecord) -> CommitRecord) -> Left {
     Box::new(())
 }
 
-pub(super) const HARMS: [Harm; 6] = [
+pub(super) const HARMS: [Harm; 7] = [
     Harm {
         opens: true,
         ..harm(
@@ -133,6 +133,17 @@ pub(super) const HARMS: [Harm; 6] = [
         },
         ("record", "whose commit was generation"),
         &["barrier", "mark slot settled"],
+    ),
+    harm(
+        "the commit record is raised beyond what any store gives",
+        |_| {
+            record(|record| CommitRecord {
+                generation: Generation((1 << 63) - 1),
+                ..record
+            })
+        },
+        ("record", "where no store gets"),
+        UNSETTLED,
     ),
     harm(
         "the commit record is lowered",
