@@ -87,18 +87,23 @@ impl Host {
         }
         for (name, attach) in wanted {
             let Attach::Interface {
-                name: interface, ..
+                name: interface,
+                mac: said,
             } = attach
             else {
                 continue;
             };
-            let attachment = match self.interface(links, interface)? {
+            let attachment = match self.interface(links, interface, *said)? {
                 Err(why) => Attachment::Missing(why),
                 Ok((link, mac)) => {
                     let network = network(link, Some(mac));
                     found.networks.insert(name.clone(), network);
                     let gateway_mac = link.mac.unwrap_or(Mac([0; 6]));
-                    Attachment::Interface { mac, gateway_mac }
+                    Attachment::Interface {
+                        mac,
+                        gateway_mac,
+                        tap: link.tun,
+                    }
                 }
             };
             found.attachments.insert(name.clone(), attachment);
@@ -106,17 +111,28 @@ impl Host {
         Ok(())
     }
 
-    /// An interface that programs can be attached to, and the MAC address of its other end.
+    /// An interface that programs can be attached to, and the MAC address behind it: as the tree
+    /// says, or that of the other end.
     fn interface<'a>(
         &self,
         links: &'a [Link],
         name: &str,
+        said: Option<Mac>,
     ) -> Result<Result<(&'a Link, Mac), String>, HostError> {
         let Some(link) = links.iter().find(|link| link.name == name) else {
             return Ok(Err(format!("there is no interface {name}")));
         };
         if let Some(why) = unfit(links, link) {
             return Ok(Err(why));
+        }
+        if let Some(mac) = said {
+            return Ok(Ok((link, mac)));
+        }
+        if link.tun {
+            return Ok(Err(format!(
+                "{name} is a tap, which does not tell the MAC address behind it: say it in \
+                 attach.interface.mac"
+            )));
         }
         let peer = links::peer(&self.netlink, link)?;
         let mac = peer.and_then(|peer| peer.mac);
@@ -138,9 +154,13 @@ fn unfit(links: &[Link], link: &Link) -> Option<String> {
     };
     if let Some(container) = marked(link) {
         Some(format!("{name} is the interface of {container}"))
-    } else if !link.veth {
+    } else if !link.veth && !link.tun {
         Some(format!(
-            "{name} is no end of a veth pair: others are not served"
+            "{name} is neither an end of a veth pair nor a tap: others are not served"
+        ))
+    } else if !link.ethernet {
+        Some(format!(
+            "{name} carries no Ethernet frames: of tun devices those in tap mode are served"
         ))
     } else if let Some(index) = link.controller {
         let controller = named(index);
@@ -153,7 +173,7 @@ fn unfit(links: &[Link], link: &Link) -> Option<String> {
         Some(format!(
             "{other} stands on {name}: what is tagged is judged by nobody"
         ))
-    } else if link.peer_namespace.is_none() {
+    } else if link.veth && link.peer_namespace.is_none() {
         Some(format!(
             "the other end of {name} is in the host's own network namespace"
         ))
