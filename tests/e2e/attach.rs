@@ -177,6 +177,7 @@ fn a_namespace_of_others_is_attached_and_left_as_it_was() {
         mine.ip("link set eth0 down");
         mine.ip("address del 10.44.0.1/32 dev eth0");
         lab.reconcile(&[]).succeed();
+        mine.wait_up("eth0");
         is_judged(lab, &mine);
         let gone = lab.reconcile(&["detach"]).ended(0).stdout;
         assert!(
@@ -208,6 +209,8 @@ fn a_container_of_the_tree_that_goes_takes_our_pair_alone() {
         );
         assert!(plan.contains("interface theirs0 stays"), "{plan}");
         assert_eq!([seen(&mine), seen(&vm)], before);
+        let forwards = || std::fs::read_to_string("/proc/sys/net/ipv4/conf/theirs0/forwarding");
+        assert_eq!(lab.alpha().run(forwards).unwrap().trim(), "1");
         // Nobody judges it any more, and nobody stops it.
         let _service = serve(&vm);
         for to in VM.map(address) {
@@ -232,7 +235,7 @@ fn a_container_whose_namespace_is_not_there_is_missing_until_it_is() {
         assert_eq!(status_of(lab, "shop/web")["missing"], true);
         let quiet = lab.reconcile(&["-q"]).ended(0).to_string();
         assert!(quiet.contains(line), "{quiet}");
-        is_absent(lab);
+        is_absent(lab, WEB);
         for _ in 0..2 {
             let mine = make_mine(lab);
             assert_eq!(missing(lab), json!([]));
@@ -245,7 +248,7 @@ fn a_container_whose_namespace_is_not_there_is_missing_until_it_is() {
             lab.alpha().net().ip("netns del mine");
             lab.reconcile(&[]).succeed();
             assert_eq!(missing(lab), web);
-            is_absent(lab);
+            is_absent(lab, WEB);
         }
         // Another one in its place, without a run between.
         make_mine(lab);
@@ -260,11 +263,11 @@ fn a_container_whose_namespace_is_not_there_is_missing_until_it_is() {
 
 /// What goes to its addresses is dropped where it begins, and counted.
 #[track_caller]
-pub(super) fn is_absent(lab: &Lab) {
+pub(super) fn is_absent(lab: &Lab, at: [&str; 2]) {
     let db = lab.alpha().container("shop/db");
     let count = || lab.drops(&lab.alpha()).of("shop/db", "absent");
     let before = count();
-    for to in WEB.map(address) {
+    for to in at.map(address) {
         assert_eq!(tcp_connects(&db, to, 80), Outcome::TimedOut, "{to}");
     }
     assert!(count() >= before + 2);
@@ -349,6 +352,14 @@ fn an_interface_of_others_that_goes_or_is_replaced_is_found_again() {
         lab.apply("a tree");
         let why = json!([{"container": "shop/web", "why": "there is no interface theirs0"}]);
         assert_eq!(missing(lab), why);
+        is_absent(lab, VM);
+        // It is no error, and nothing is left to do.
+        drop(lab.reconcile(&["-n", "--detailed-exitcode"]).ended(0));
+        let status = lab.reconcile(&["status"]).ended(0).stdout;
+        assert!(
+            status.contains("! missing: what it is attached to"),
+            "{status}"
+        );
         let vm = Netns::new("vm");
         make_theirs(lab, &vm);
         lab.reconcile(&[]).succeed();

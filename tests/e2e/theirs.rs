@@ -14,8 +14,8 @@ use rig::tree::{Container, Tree};
 use serde_json::json;
 
 use crate::attach::{
-    HOST, VM, address, is_judged, is_missing_for, is_reached, make_theirs, missing, seen, serve,
-    status_of, theirs, tree,
+    HOST, VM, address, in_mine, is_judged, is_missing_for, is_reached, make_theirs, missing, seen,
+    serve, status_of, theirs, tree,
 };
 
 /// Where the last of a container's programs is pinned.
@@ -318,6 +318,36 @@ fn an_interface_that_is_put_to_other_use_is_closed_and_opened_again() {
             assert_eq!(missing(lab), json!([]));
             drop(_service);
             is_judged(lab, &vm);
+        }
+    });
+}
+
+#[test]
+fn a_missing_container_may_leave_the_tree_and_the_rest_of_it_goes_on() {
+    Lab::run("leaves", |lab| {
+        // Without one the host has nothing to say who it is.
+        lab.alpha().net().ip("address replace 192.0.2.1/32 dev lo");
+        let attachments = [
+            (in_mine(), "there is no /run/netns/mine"),
+            (theirs(), "there is no interface theirs0"),
+        ];
+        for (attach, why) in attachments {
+            lab.repository().hold(&tree(&VM, attach));
+            lab.apply(why);
+            is_missing_for(lab, why);
+            // What it is to be judged by is live all the same.
+            let db = lab.alpha().container("shop/db");
+            let service = serve(&db);
+            let to_db = tcp_connects(lab.alpha().net(), address("10.44.0.2"), 81);
+            assert_eq!(to_db, Outcome::Echoed, "the host may");
+            drop(service);
+            lab.repository().hold(&without_web());
+            lab.repository().commit("without");
+            lab.reconcile(&["--max-prune", "2"]).succeed();
+            assert_eq!(missing(lab), json!([]));
+            let status = lab.status(&lab.alpha());
+            assert_eq!(status["containers"].as_array().map(Vec::len), Some(1));
+            assert!(!Path::new(PIN).parent().is_some_and(Path::exists));
         }
     });
 }

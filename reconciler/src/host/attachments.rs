@@ -247,3 +247,66 @@ fn id<D: AsFd>(descriptor: &std::io::Result<D>) -> Result<(u64, u64), HostError>
     let descriptor = descriptor.as_ref().map_err(failed)?;
     namespaces::id(descriptor.as_fd()).map_err(|cause| failed(&cause))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(index: u32, name: &str) -> Link {
+        Link {
+            index,
+            name: name.to_owned(),
+            ethernet: true,
+            ..Link::default()
+        }
+    }
+
+    #[test]
+    fn where_not_all_that_passes_would_be_judged_nothing_is_attached() {
+        let pair = Link {
+            veth: true,
+            peer: Some(2),
+            peer_namespace: Some(0),
+            ..link(7, "theirs0")
+        };
+        let tap = Link {
+            tun: true,
+            ..link(7, "theirs0")
+        };
+        let vlan = Link {
+            peer: Some(7),
+            ..link(8, "theirs0.5")
+        };
+        // The same number, but of another namespace's interface.
+        let elsewhere = Link {
+            peer_namespace: Some(1),
+            ..vlan.clone()
+        };
+        for own in [pair, tap] {
+            let why = |own: &Link, other: &Link| unfit(&[own.clone(), other.clone()], own);
+            assert_eq!(why(&own, &elsewhere), None);
+            let stands = why(&own, &vlan).unwrap_or_default();
+            assert!(
+                stands.starts_with("theirs0.5 stands on theirs0"),
+                "{stands}"
+            );
+            let port = Link {
+                controller: Some(9),
+                ..own.clone()
+            };
+            let port = why(&port, &link(9, "br0")).unwrap_or_default();
+            assert!(port.starts_with("theirs0 is a port of br0"), "{port}");
+            let ours = Link {
+                alias: Some("plumbline:shop/web".to_owned()),
+                ..own
+            };
+            let ours = why(&ours, &elsewhere).unwrap_or_default();
+            assert_eq!(ours, "theirs0 is the interface of shop/web");
+        }
+        let plain = unfit(&[], &link(7, "eth0")).unwrap_or_default();
+        assert!(
+            plain.contains("neither an end of a veth pair nor a tap"),
+            "{plain}"
+        );
+    }
+}
