@@ -75,7 +75,8 @@ struct pl_endpoint {
 	__u32 ifindex;
 	__u8 mac[6];
 	__u8 present;
-	__u8 unused[5];
+	__u8 tap; /* no end of a pair: what is delivered goes out by it */
+	__u8 unused[4];
 };
 
 struct pl_policy_key {
@@ -182,8 +183,16 @@ struct pl_constants {
 	__u8 has_v6;
 	__u8 theirs; /* somebody else's interface: host and container ask for each other */
 	__u8 passes; /* it carried traffic before us: what is judged by this slot passes */
-	__u8 unused[2];
+	__u8 tap; /* it is a tap, and no end of a pair */
+	__u8 unused;
 };
+
+/*
+ * The mark of a packet that its sender's program has judged for both sides and that goes out by a
+ * tap, past the receiver's program. It is taken off there. Counts only of what came in by an
+ * interface; none that comes into the host has a mark yet.
+ */
+#define PL_MARK_JUDGED 0x504c4a44
 
 /* ---- Drops. ---- */
 
@@ -252,7 +261,8 @@ struct pl_scratch {
 	__u8 starts; /* enum pl_starts */
 	__u8 class; /* enum pl_class */
 	__u8 fragment; /* enum pl_fragment */
-	__u8 unused[2];
+	__u8 tap; /* `endpoint` is behind a tap */
+	__u8 unused;
 	__u32 end; /* of an ICMP error: where it ends, before the frame's padding */
 };
 

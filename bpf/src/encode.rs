@@ -129,6 +129,7 @@ pub(crate) fn endpoint(endpoint: Option<&Endpoint>) -> EndpointRow {
         ifindex: endpoint.ifindex.unwrap_or_default(),
         mac: endpoint.mac.0,
         present: 1,
+        tap: u8::from(endpoint.tap),
         ..EndpointRow::default()
     });
     row.unwrap_or_default()
@@ -141,6 +142,7 @@ pub(crate) fn read_endpoint(bytes: &[u8]) -> Option<Option<Endpoint>> {
         ifindex: (row.ifindex != 0).then_some(row.ifindex),
         mac: Mac(row.mac),
         subject: SubjectId(row.subject),
+        tap: row.tap != 0,
     });
     (bytes_of(&endpoint(read.as_ref())) == bytes).then_some(read)
 }
@@ -282,7 +284,8 @@ pub(crate) fn constants(constants: &Constants) -> ConstantsRow {
         has_v6: u8::from(constants.v6.is_some()),
         theirs: u8::from(constants.theirs),
         passes: u8::from(constants.passes),
-        unused: [0; 2],
+        tap: u8::from(constants.tap),
+        unused: 0,
     }
 }
 
@@ -296,6 +299,7 @@ pub(crate) fn read_constants(row: &ConstantsRow) -> Option<Constants> {
         gateway_mac: Mac(row.gateway_mac),
         theirs: row.theirs != 0,
         passes: row.passes != 0,
+        tap: row.tap != 0,
     };
     (bytes_of(&constants(&read)) == bytes_of(row)).then_some(read)
 }
@@ -325,11 +329,13 @@ mod tests {
             proptest::option::of(1..=u32::MAX),
             any::<[u8; 6]>(),
             any::<u64>(),
+            any::<bool>(),
         )
-            .prop_map(|(ifindex, mac, subject)| Endpoint {
+            .prop_map(|(ifindex, mac, subject, tap)| Endpoint {
                 ifindex,
                 mac: Mac(mac),
                 subject: SubjectId(subject),
+                tap,
             })
     }
 
@@ -384,7 +390,7 @@ mod tests {
         fn constants_go_there_and_back(
             at in any::<u16>(), v4 in any::<Option<[u8; 4]>>(), v6 in any::<Option<[u8; 16]>>(),
             mac in any::<[u8; 6]>(), gateway in any::<[u8; 6]>(),
-            [theirs, passes] in any::<[bool; 2]>(),
+            [theirs, passes, tap] in any::<[bool; 3]>(),
         ) {
             let own = Constants {
                 endpoint: EndpointIndex(at),
@@ -394,6 +400,7 @@ mod tests {
                 gateway_mac: Mac(gateway),
                 theirs,
                 passes,
+                tap,
             };
             prop_assert_eq!(read_constants(&constants(&own)), Some(own));
         }

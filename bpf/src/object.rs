@@ -249,6 +249,7 @@ mod tests {
                 gateway_mac: state::words::address::Mac([2; 6]),
                 theirs: false,
                 passes: false,
+                tap: false,
             }; 2],
         );
         let over = BTreeMap::from([(maps::BLOCKS.name, no_table.as_fd())]);

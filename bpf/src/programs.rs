@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use libbpf_rs::{TC_EGRESS, TC_INGRESS, TcHook};
+use libbpf_rs::{ErrorKind, TC_EGRESS, TC_INGRESS, TcHook};
 
 use state::live::Instead;
 use state::words::names::FullName;
@@ -111,7 +111,10 @@ impl Kernel {
             programs.to_container.as_fd(),
         )?;
         // Behind them: on an interface that carries traffic it would stop all until they are there.
-        self.guard(ifindex)
+        match build.is_theirs() {
+            true => self.guard_theirs(ifindex),
+            false => self.guard(ifindex),
+        }
     }
 
     /// Loads a container's programs anew and puts them in the place of those that are attached.
@@ -245,6 +248,28 @@ impl Kernel {
                 ifindex,
                 hook,
                 source,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The same, where others may have put a filter: what is no eBPF program cannot be asked for,
+    /// and is found in the way.
+    fn guard_theirs(&self, ifindex: u32) -> Result<(), AttachError> {
+        let blocks = self.blocks.as_ref().ok_or(AttachError::NoBlocks)?;
+        for hook in HOOKS {
+            let ours = self.filter(ifindex, hook)?.is_some();
+            let put = guard_hook(ifindex, hook, blocks.guard.as_fd()).and_then(|mut filter| {
+                filter.create()?;
+                filter.replace(ours).attach()
+            });
+            put.map_err(|source| match source.kind() {
+                ErrorKind::AlreadyExists => AttachError::Filter { ifindex, hook },
+                _ => AttachError::Guard {
+                    ifindex,
+                    hook,
+                    source,
+                },
             })?;
         }
         Ok(())

@@ -40,6 +40,7 @@ fn expected() -> Vec<Expected> {
             ifindex,
             mac,
             present,
+            tap,
             unused
         ),
         fields!(
@@ -86,6 +87,7 @@ fn expected() -> Vec<Expected> {
             has_v6,
             theirs,
             passes,
+            tap,
             unused,
         ),
         fields!("pl_counters", Counters, drops, reclaim, unused),

@@ -10,16 +10,16 @@ use rig::tree::{Container, Policy, Rule, Tree};
 use rig::wait;
 use serde_json::{Value, json};
 
-const WEB: [&str; 2] = ["10.44.0.1", "fd44::1"];
-const VM: [&str; 2] = ["10.9.0.2", "fd09::2"];
-const HOST: [&str; 2] = ["10.9.0.1", "fd09::1"];
+pub(super) const WEB: [&str; 2] = ["10.44.0.1", "fd44::1"];
+pub(super) const VM: [&str; 2] = ["10.9.0.2", "fd09::2"];
+pub(super) const HOST: [&str; 2] = ["10.9.0.1", "fd09::1"];
 
-fn address(text: &str) -> IpAddr {
+pub(super) fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
 /// `shop/web` attached as is said, and a managed `shop/db` that only it may reach, at port 80.
-fn tree(addresses: &[&str], attach: Value) -> Tree {
+pub(super) fn tree(addresses: &[&str], attach: Value) -> Tree {
     let web = Container::new("shop/web", addresses)
         .label("app", "web")
         .spec("attach", attach);
@@ -32,16 +32,16 @@ fn tree(addresses: &[&str], attach: Value) -> Tree {
     )
 }
 
-fn in_mine() -> Value {
+pub(super) fn in_mine() -> Value {
     json!({"netns": {"path": "/run/netns/mine"}})
 }
 
-fn theirs() -> Value {
+pub(super) fn theirs() -> Value {
     json!({"interface": {"name": "theirs0"}})
 }
 
 /// Makes the namespace `mine` on the host, with things of its own in it.
-fn make_mine(lab: &Lab) -> Netns {
+pub(super) fn make_mine(lab: &Lab) -> Netns {
     let net = lab.alpha().net().clone();
     net.ip("netns add mine");
     // Without one the host has nothing to say who it is.
@@ -61,18 +61,23 @@ fn make_mine(lab: &Lab) -> Netns {
 }
 
 /// Somebody's machine on a pair of their own, as anybody would set it up.
-fn make_theirs(lab: &Lab, vm: &Netns) {
+pub(super) fn make_theirs(lab: &Lab, vm: &Netns) {
     let net = lab.alpha().net().clone();
     let path = vm.path();
     net.ip(&format!(
         "link add theirs0 type veth peer name eth0 netns {path}"
     ));
-    net.sysctl("ipv6/conf/theirs0/accept_dad", "0");
+    set_up(&net, "theirs0", vm);
+}
+
+/// Addresses and routes of an interface of the host and of the machine behind it.
+pub(super) fn set_up(net: &Netns, device: &str, vm: &Netns) {
+    net.sysctl(&format!("ipv6/conf/{device}/accept_dad"), "0");
     net.ip_batch(&format!(
-        "address add {}/24 dev theirs0\n\
-         address add {}/64 dev theirs0 nodad\n\
-         address add 192.0.2.77/32 dev theirs0\n\
-         link set theirs0 up",
+        "address add {}/24 dev {device}\n\
+         address add {}/64 dev {device} nodad\n\
+         address add 192.0.2.77/32 dev {device}\n\
+         link set {device} up",
         HOST[0], HOST[1]
     ));
     vm.sysctl("ipv6/conf/eth0/accept_dad", "0");
@@ -85,11 +90,11 @@ fn make_theirs(lab: &Lab, vm: &Netns) {
         VM[0], VM[1], HOST[0], HOST[1]
     ));
     vm.wait_up("eth0");
-    net.wait_up("theirs0");
+    net.wait_up(device);
 }
 
 /// What others would see of a namespace. Interfaces of ours have their alias.
-fn seen(net: &Netns) -> [Value; 4] {
+pub(super) fn seen(net: &Netns) -> [Value; 4] {
     let seen = |what| net.ip_json(what);
     let links = seen("link show");
     let routes = [
@@ -108,14 +113,14 @@ fn seen(net: &Netns) -> [Value; 4] {
     [links, addresses, v4, v6]
 }
 
-fn serve(net: &Netns) -> Service {
+pub(super) fn serve(net: &Netns) -> Service {
     let ports = [80, 81].map(|port| Listen::everywhere(Protocol::Tcp, port));
     Service::start(net, &ports)
 }
 
 /// Who may reach `db`: `web` at port 80 alone, in both families.
 #[track_caller]
-fn is_judged(lab: &Lab, web: &Netns) {
+pub(super) fn is_judged(lab: &Lab, web: &Netns) {
     let db = lab.alpha().container("shop/db");
     let _service = serve(&db);
     for to in ["10.44.0.2", "fd44::2"].map(address) {
@@ -126,7 +131,7 @@ fn is_judged(lab: &Lab, web: &Netns) {
 
 /// Whether `db` and the host reach `web`, which is open.
 #[track_caller]
-fn is_reached(lab: &Lab, web: &Netns, at: [&str; 2]) {
+pub(super) fn is_reached(lab: &Lab, web: &Netns, at: [&str; 2]) {
     let db = lab.alpha().container("shop/db");
     let _service = serve(web);
     for to in at.map(address) {
@@ -136,12 +141,12 @@ fn is_reached(lab: &Lab, web: &Netns, at: [&str; 2]) {
     }
 }
 
-fn missing(lab: &Lab) -> Value {
+pub(super) fn missing(lab: &Lab) -> Value {
     let plan: Value = lab.reconcile(&["-n", "-o", "json"]).ended(0).json();
     plan["missing"].clone()
 }
 
-fn status_of(lab: &Lab, name: &str) -> Value {
+pub(super) fn status_of(lab: &Lab, name: &str) -> Value {
     let status = lab.status(&lab.alpha());
     let containers = status["containers"].as_array().unwrap();
     let mut found = containers.iter().filter(|c| c["name"] == name);
@@ -172,6 +177,7 @@ fn a_namespace_of_others_is_attached_and_left_as_it_was() {
         mine.ip("link set eth0 down");
         mine.ip("address del 10.44.0.1/32 dev eth0");
         lab.reconcile(&[]).succeed();
+        mine.wait_up("eth0");
         is_judged(lab, &mine);
         let gone = lab.reconcile(&["detach"]).ended(0).stdout;
         assert!(
@@ -203,6 +209,8 @@ fn a_container_of_the_tree_that_goes_takes_our_pair_alone() {
         );
         assert!(plan.contains("interface theirs0 stays"), "{plan}");
         assert_eq!([seen(&mine), seen(&vm)], before);
+        let forwards = || std::fs::read_to_string("/proc/sys/net/ipv4/conf/theirs0/forwarding");
+        assert_eq!(lab.alpha().run(forwards).unwrap().trim(), "1");
         // Nobody judges it any more, and nobody stops it.
         let _service = serve(&vm);
         for to in VM.map(address) {
@@ -227,7 +235,7 @@ fn a_container_whose_namespace_is_not_there_is_missing_until_it_is() {
         assert_eq!(status_of(lab, "shop/web")["missing"], true);
         let quiet = lab.reconcile(&["-q"]).ended(0).to_string();
         assert!(quiet.contains(line), "{quiet}");
-        is_absent(lab);
+        is_absent(lab, WEB);
         for _ in 0..2 {
             let mine = make_mine(lab);
             assert_eq!(missing(lab), json!([]));
@@ -240,7 +248,7 @@ fn a_container_whose_namespace_is_not_there_is_missing_until_it_is() {
             lab.alpha().net().ip("netns del mine");
             lab.reconcile(&[]).succeed();
             assert_eq!(missing(lab), web);
-            is_absent(lab);
+            is_absent(lab, WEB);
         }
         // Another one in its place, without a run between.
         make_mine(lab);
@@ -255,11 +263,11 @@ fn a_container_whose_namespace_is_not_there_is_missing_until_it_is() {
 
 /// What goes to its addresses is dropped where it begins, and counted.
 #[track_caller]
-fn is_absent(lab: &Lab) {
+pub(super) fn is_absent(lab: &Lab, at: [&str; 2]) {
     let db = lab.alpha().container("shop/db");
     let count = || lab.drops(&lab.alpha()).of("shop/db", "absent");
     let before = count();
-    for to in WEB.map(address) {
+    for to in at.map(address) {
         assert_eq!(tcp_connects(&db, to, 80), Outcome::TimedOut, "{to}");
     }
     assert!(count() >= before + 2);
@@ -344,6 +352,14 @@ fn an_interface_of_others_that_goes_or_is_replaced_is_found_again() {
         lab.apply("a tree");
         let why = json!([{"container": "shop/web", "why": "there is no interface theirs0"}]);
         assert_eq!(missing(lab), why);
+        is_absent(lab, VM);
+        // It is no error, and nothing is left to do.
+        drop(lab.reconcile(&["-n", "--detailed-exitcode"]).ended(0));
+        let status = lab.reconcile(&["status"]).ended(0).stdout;
+        assert!(
+            status.contains("! missing: what it is attached to"),
+            "{status}"
+        );
         let vm = Netns::new("vm");
         make_theirs(lab, &vm);
         lab.reconcile(&[]).succeed();
@@ -369,7 +385,7 @@ fn an_interface_of_others_that_goes_or_is_replaced_is_found_again() {
 }
 
 #[track_caller]
-fn is_missing_for(lab: &Lab, why: &str) {
+pub(super) fn is_missing_for(lab: &Lab, why: &str) {
     let missing = missing(lab);
     let said = missing[0]["why"].as_str().unwrap_or_default();
     assert!(said.contains(why), "{missing} does not say: {why}");
@@ -393,8 +409,14 @@ fn what_cannot_be_attached_to_is_named_with_the_reason() {
         let before = seen(&net);
         for (attach, why) in [
             (interface("theirs0"), "is a port of br0"),
-            (interface("br0"), "is no end of a veth pair"),
-            (interface("lo"), "is no end of a veth pair"),
+            (
+                interface("br0"),
+                "is neither an end of a veth pair nor a tap",
+            ),
+            (
+                interface("lo"),
+                "is neither an end of a veth pair nor a tap",
+            ),
             (interface("here0"), "in the host's own network namespace"),
             (
                 path("/run/netns/mine"),

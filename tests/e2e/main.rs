@@ -17,6 +17,8 @@ mod after_exit;
 mod bad_day;
 mod refuse;
 mod attach;
+mod tap;
+mod theirs;
 mod privilege;
 mod faults;
 mod json;

@@ -5,7 +5,7 @@
 //! lab      hosts as namespaces, the segment between them, a tree in git, the program under test
 //! traffic  real sockets in a namespace: services that echo, attempts, streams that go on
 //! packet   packets byte by byte; wire: sent and captured on an interface
-//! foreign  programs of others
+//! foreign  programs of others; tap: a machine behind a tap
 //! probe    who can reach whom, against what was expected; scene: of a tree that was applied
 //! ids      what the kernel holds because of a lab; world: everything, when a test fails
 //! ```
@@ -26,6 +26,7 @@ pub mod host;
 pub mod lab;
 pub mod packet;
 pub mod wire;
+pub mod tap;
 pub mod traffic;
 pub mod probe;
 mod status;

@@ -211,7 +211,9 @@ impl Netns {
                 .cloned()
                 .unwrap_or_default();
             let is_tentative = addresses.iter().any(|address| address["tentative"] == true);
-            shown[0]["operstate"] == "UP" && !is_tentative
+            // A tap has no state of its own: it is up where a program holds it.
+            let is_tap = shown[0]["operstate"] == "UNKNOWN" && is_held(self, interface);
+            (shown[0]["operstate"] == "UP" || is_tap) && !is_tentative
         });
     }
 
@@ -225,6 +227,13 @@ impl Netns {
         let written = self.run(|| std::fs::write(&full, value));
         written.unwrap_or_else(|e| panic!("{}: {path} = {value}: {e}", self.name()));
     }
+}
+
+/// Whether it is a tap that a program holds.
+fn is_held(net: &Netns, interface: &str) -> bool {
+    let shown = net.ip_json(&format!("-details link show dev {interface}"));
+    let flags = shown[0]["flags"].as_array().cloned().unwrap_or_default();
+    shown[0]["linkinfo"]["info_kind"] == "tun" && flags.iter().any(|flag| flag == "LOWER_UP")
 }
 
 impl fmt::Debug for Netns {

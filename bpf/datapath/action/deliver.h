@@ -1,11 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Straight into the namespace of a local container, or on through the host's stack. */
+/*
+ * Straight into the namespace of a local container, out by its tap, or on through the host's
+ * stack.
+ */
 #ifndef PLUMBLINE_DELIVER_H
 #define PLUMBLINE_DELIVER_H
 
 #include "../lookup/tables.h"
 #include "../packet/at.h"
 #include <linux/pkt_cls.h>
+
+/*
+ * To what is behind an interface: the other end of a pair, in its namespace. Behind a tap is a
+ * program that reads what goes out by it.
+ */
+static __always_inline int pl_hand_over(struct __sk_buff *skb, __u32 ifindex, bool tap)
+{
+	if (!tap)
+		return bpf_redirect_peer(ifindex, 0);
+	skb->mark = PL_MARK_JUDGED;
+	return bpf_redirect(ifindex, 0);
+}
 
 /*
  * To the endpoint that a judged word names. PL_ABSENT where it is not in this slot. Otherwise what
@@ -28,7 +43,7 @@ static __always_inline int pl_deliver(struct __sk_buff *skb, __u32 slot, __u32 e
 	}
 	memcpy(eth->h_dest, row->mac, ETH_ALEN);
 	memcpy(eth->h_source, gateway_mac, ETH_ALEN);
-	return bpf_redirect_peer(row->ifindex, 0);
+	return pl_hand_over(skb, row->ifindex, row->tap);
 }
 
 #endif

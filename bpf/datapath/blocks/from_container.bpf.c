@@ -64,6 +64,7 @@ int from_container(struct __sk_buff *skb)
 	if (!pl_is_own_mac(self, eth->h_source))
 		return pl_drop(PL_SPOOFED_MAC);
 	s->endpoint = self->endpoint;
+	s->tap = self->tap;
 	pl_copy_gateway_mac(self, s->gateway_mac);
 	reason = pl_parse(skb, s, PL_OUT);
 	if (reason == PL_ARP || reason == PL_NEIGHBOUR_DISCOVERY) {

@@ -5,6 +5,7 @@
  * answer is the host-side interface. Everything else is dropped, so nobody learns anything from
  * anybody.
  */
+#include "../action/deliver.h"
 #include "../action/drop.h"
 #include "../lookup/scratch.h"
 #include "../packet/address.h"
@@ -20,7 +21,7 @@ static __always_inline int pl_send_back(struct __sk_buff *skb, struct ethhdr *et
 
 	memcpy(eth->h_dest, eth->h_source, ETH_ALEN);
 	memcpy(eth->h_source, s->gateway_mac, ETH_ALEN);
-	return bpf_redirect_peer(ifindex, 0);
+	return pl_hand_over(skb, ifindex, s->tap);
 }
 
 static __always_inline int pl_answer_arp(struct __sk_buff *skb, struct pl_scratch *s)

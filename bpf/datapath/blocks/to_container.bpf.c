@@ -2,7 +2,7 @@
 /*
  * Entry, on egress of the host-side interface: what the host's stack sends to a container, its own
  * packets (ingress interface 0) and those that it forwards. Packets of a local pair that their
- * sender's program delivered do not come by here.
+ * sender's program delivered do not come by here, or only pass.
  */
 #include "../action/drop.h"
 #include "../lookup/connections.h"
@@ -51,6 +51,10 @@ int to_container(struct __sk_buff *skb)
 	self = pl_self_of(s->commit);
 	if (self->passes)
 		return TC_ACT_OK;
+	if (self->tap && skb->mark == PL_MARK_JUDGED && skb->ingress_ifindex) {
+		skb->mark = 0;
+		return TC_ACT_OK;
+	}
 	s->endpoint = self->endpoint;
 	reason = pl_parse(skb, s, PL_IN);
 	/* The host asks for its neighbour, where it is not told. */

@@ -1,4 +1,4 @@
-//! The only `unsafe` of the project: system calls that libbpf-rs does not wrap, or wraps without
+//! The only `unsafe` of the program: system calls that libbpf-rs does not wrap, or wraps without
 //! the error number that a message must name.
 //!
 //! Each function is one call and knows nothing of what the object is for. Errors are the kernel's;

@@ -296,6 +296,7 @@ impl Stage {
                 ifindex: Some(self.interfaces[&who]),
                 mac: constants(who.index()).mac,
                 subject: SubjectId(who.index().into()),
+                tap: false,
             };
             let index = EndpointIndex(who.index());
             tables.endpoints.insert(index, endpoint);

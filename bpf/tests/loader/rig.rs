@@ -337,6 +337,7 @@ pub(crate) fn commit(kernel: &Kernel, generation: u64, ifindex: u32) {
             ifindex: Some(ifindex),
             mac: constants(2).mac,
             subject: SubjectId(1),
+            tap: false,
         },
     );
     kernel.mark_preparing(slot, generation).unwrap();
@@ -423,6 +424,7 @@ pub(crate) fn constants(index: u16) -> Constants {
         gateway_mac: Mac([2, 0x50, 0x4c, 0x42, 0, 1]),
         theirs: false,
         passes: false,
+        tap: false,
     }
 }
 

@@ -63,6 +63,7 @@ fn tables(count: u32) -> Tables {
                 ifindex: (index != 7).then_some(index + 10),
                 mac: Mac([2, 0, 0, 0, 0, 1]),
                 subject: SubjectId(u64::from(index)),
+                tap: index % 3 == 1,
             },
         );
     }

@@ -86,10 +86,11 @@ impl Apply<'_> {
             } => {
                 let ifindex = self.interface(container)?;
                 let build = self.build(from.as_ref(), constants, *build);
-                self.kernel()?.attach(container, ifindex, &build)?;
                 if let Some(left) = self.left(container, ifindex) {
+                    // Its programs go with the next line, and it is not to be stopped then.
                     self.kernel()?.unguard(left)?;
                 }
+                self.kernel()?.attach(container, ifindex, &build)?;
             }
             Operation::Swap { .. } => self.swap(operation)?,
             _ => {}
@@ -114,7 +115,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// The interface of others that a container leaves for another one.
+    /// The interface of others that a container leaves for another one: nothing live is there.
     fn left(&self, container: &FullName, ifindex: u32) -> Option<u32> {
         let theirs = &self.target.containers.get(container)?.constants.theirs;
         let before = self.attached.get(container).copied();

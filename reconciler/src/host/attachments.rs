@@ -87,18 +87,23 @@ impl Host {
         }
         for (name, attach) in wanted {
             let Attach::Interface {
-                name: interface, ..
+                name: interface,
+                mac: said,
             } = attach
             else {
                 continue;
             };
-            let attachment = match self.interface(links, interface)? {
+            let attachment = match self.interface(links, interface, *said)? {
                 Err(why) => Attachment::Missing(why),
                 Ok((link, mac)) => {
                     let network = network(link, Some(mac));
                     found.networks.insert(name.clone(), network);
                     let gateway_mac = link.mac.unwrap_or(Mac([0; 6]));
-                    Attachment::Interface { mac, gateway_mac }
+                    Attachment::Interface {
+                        mac,
+                        gateway_mac,
+                        tap: link.tun,
+                    }
                 }
             };
             found.attachments.insert(name.clone(), attachment);
@@ -106,17 +111,28 @@ impl Host {
         Ok(())
     }
 
-    /// An interface that programs can be attached to, and the MAC address of its other end.
+    /// An interface that programs can be attached to, and the MAC address behind it: as the tree
+    /// says, or that of the other end.
     fn interface<'a>(
         &self,
         links: &'a [Link],
         name: &str,
+        said: Option<Mac>,
     ) -> Result<Result<(&'a Link, Mac), String>, HostError> {
         let Some(link) = links.iter().find(|link| link.name == name) else {
             return Ok(Err(format!("there is no interface {name}")));
         };
         if let Some(why) = unfit(links, link) {
             return Ok(Err(why));
+        }
+        if let Some(mac) = said {
+            return Ok(Ok((link, mac)));
+        }
+        if link.tun {
+            return Ok(Err(format!(
+                "{name} is a tap, which does not tell the MAC address behind it: say it in \
+                 attach.interface.mac"
+            )));
         }
         let peer = links::peer(&self.netlink, link)?;
         let mac = peer.and_then(|peer| peer.mac);
@@ -138,9 +154,13 @@ fn unfit(links: &[Link], link: &Link) -> Option<String> {
     };
     if let Some(container) = marked(link) {
         Some(format!("{name} is the interface of {container}"))
-    } else if !link.veth {
+    } else if !link.veth && !link.tun {
         Some(format!(
-            "{name} is no end of a veth pair: others are not served"
+            "{name} is neither an end of a veth pair nor a tap: others are not served"
+        ))
+    } else if !link.ethernet {
+        Some(format!(
+            "{name} carries no Ethernet frames: of tun devices those in tap mode are served"
         ))
     } else if let Some(index) = link.controller {
         let controller = named(index);
@@ -153,7 +173,7 @@ fn unfit(links: &[Link], link: &Link) -> Option<String> {
         Some(format!(
             "{other} stands on {name}: what is tagged is judged by nobody"
         ))
-    } else if link.peer_namespace.is_none() {
+    } else if link.veth && link.peer_namespace.is_none() {
         Some(format!(
             "the other end of {name} is in the host's own network namespace"
         ))
@@ -226,4 +246,67 @@ fn id<D: AsFd>(descriptor: &std::io::Result<D>) -> Result<(u64, u64), HostError>
     };
     let descriptor = descriptor.as_ref().map_err(failed)?;
     namespaces::id(descriptor.as_fd()).map_err(|cause| failed(&cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(index: u32, name: &str) -> Link {
+        Link {
+            index,
+            name: name.to_owned(),
+            ethernet: true,
+            ..Link::default()
+        }
+    }
+
+    #[test]
+    fn where_not_all_that_passes_would_be_judged_nothing_is_attached() {
+        let pair = Link {
+            veth: true,
+            peer: Some(2),
+            peer_namespace: Some(0),
+            ..link(7, "theirs0")
+        };
+        let tap = Link {
+            tun: true,
+            ..link(7, "theirs0")
+        };
+        let vlan = Link {
+            peer: Some(7),
+            ..link(8, "theirs0.5")
+        };
+        // The same number, but of another namespace's interface.
+        let elsewhere = Link {
+            peer_namespace: Some(1),
+            ..vlan.clone()
+        };
+        for own in [pair, tap] {
+            let why = |own: &Link, other: &Link| unfit(&[own.clone(), other.clone()], own);
+            assert_eq!(why(&own, &elsewhere), None);
+            let stands = why(&own, &vlan).unwrap_or_default();
+            assert!(
+                stands.starts_with("theirs0.5 stands on theirs0"),
+                "{stands}"
+            );
+            let port = Link {
+                controller: Some(9),
+                ..own.clone()
+            };
+            let port = why(&port, &link(9, "br0")).unwrap_or_default();
+            assert!(port.starts_with("theirs0 is a port of br0"), "{port}");
+            let ours = Link {
+                alias: Some("plumbline:shop/web".to_owned()),
+                ..own
+            };
+            let ours = why(&ours, &elsewhere).unwrap_or_default();
+            assert_eq!(ours, "theirs0 is the interface of shop/web");
+        }
+        let plain = unfit(&[], &link(7, "eth0")).unwrap_or_default();
+        assert!(
+            plain.contains("neither an end of a veth pair nor a tap"),
+            "{plain}"
+        );
+    }
 }

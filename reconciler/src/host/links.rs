@@ -6,7 +6,7 @@ use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
-    LinkFlags, LinkInfo, LinkMessage, LinkXdp,
+    LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
 };
 use state::words::address::Mac;
 
@@ -25,6 +25,10 @@ pub(super) struct Link {
     pub(super) up: bool,
     pub(super) loopback: bool,
     pub(super) veth: bool,
+    /// Whether a program may hold its other side, as a virtual machine's.
+    pub(super) tun: bool,
+    /// Whether it carries Ethernet frames.
+    pub(super) ethernet: bool,
     /// Index of the other end of a pair, in its own namespace; of a VLAN and the like, of the
     /// interface that it stands on.
     pub(super) peer: Option<u32>,
@@ -210,6 +214,7 @@ fn read(message: LinkMessage) -> Link {
         index: message.header.index,
         up: message.header.flags.contains(LinkFlags::Up),
         loopback: message.header.flags.contains(LinkFlags::Loopback),
+        ethernet: message.header.link_layer_type == LinkLayerType::Ether,
         generates_addresses: true,
         ..Link::default()
     };
@@ -227,6 +232,7 @@ fn read(message: LinkMessage) -> Link {
             }
             LinkAttribute::LinkInfo(info) => {
                 link.veth = info.contains(&LinkInfo::Kind(InfoKind::Veth));
+                link.tun = info.contains(&LinkInfo::Kind(InfoKind::Tun));
             }
             LinkAttribute::Xdp(xdp) => link.xdp = xdp.iter().filter_map(program).collect(),
             LinkAttribute::AfSpecUnspec(families) => {

@@ -187,14 +187,19 @@ impl Live {
         if let Some(programs) = self.containers.get(name).and_then(|c| c.programs) {
             return Some(programs.constants);
         }
+        let attached = self.containers.get(name).and_then(|c| c.programs);
+        let attached = attached.map(|programs| programs.constants);
+        // An interface's own is known by its programs alone.
+        let theirs = attached.filter(|c| c.theirs && c.endpoint == endpoint);
         let mut constants = Constants {
             endpoint,
             v4: None,
             v6: None,
             mac: row.mac,
-            gateway_mac: GATEWAY_MAC,
+            gateway_mac: theirs.map_or(GATEWAY_MAC, |c| c.gateway_mac),
             theirs: row.mac != container_mac(name),
             passes: false,
+            tap: row.tap,
         };
         for (cidr, address) in &self.base.as_ref()?.live_slot().tables.addresses {
             if address.owner == Owner::Endpoint(endpoint) {
@@ -421,6 +426,7 @@ mod tests {
                 ifindex: None,
                 mac: container_mac(&name(container)),
                 subject: SubjectId(1),
+                tap: false,
             };
             slot.tables.endpoints.insert(EndpointIndex(*index), row);
         }
@@ -511,6 +517,7 @@ mod tests {
             gateway_mac: GATEWAY_MAC,
             theirs: false,
             passes: false,
+            tap: false,
         };
         assert_eq!(live.constants(&name("a/kept")), Some(told));
         assert_eq!(live.constants(&name("a/other")), None);

@@ -52,6 +52,13 @@ pub enum Collision {
         /// Which container.
         container: FullName,
     },
+    /// It is live and attached to another interface of others, which is still there.
+    Elsewhere {
+        /// Which container.
+        container: FullName,
+        /// The interface's index.
+        ifindex: u32,
+    },
     /// Somebody else's `resolv.conf` is there for its namespace.
     Resolver {
         /// Which container wants it.
@@ -92,6 +99,11 @@ impl fmt::Display for Collision {
                 "{container}: it is attached in another way (spec.attach), and cannot be in both; \
                  apply its removal first, or give it another name"
             ),
+            Self::Elsewhere { container, ifindex } => write!(
+                f,
+                "{container}: it is attached to another interface of others, of index {ifindex}, \
+                 which is still there and would carry on unjudged; apply its removal first"
+            ),
             Self::Resolver { container, name } => write!(
                 f,
                 "{container}: /etc/netns/{name}/resolv.conf exists and was not written by us; \
@@ -126,8 +138,24 @@ pub fn collisions(target: &Target, live: &Live) -> Vec<Collision> {
             let container = name.clone();
             list.push(Collision::Attached { container });
         }
+        if theirs && container.missing.is_none() {
+            list.extend(elsewhere(live, name));
+        }
     }
     list
+}
+
+/// Programs of a live container on another interface than its own. Only in one place at a time can
+/// they be, and until the store it is the one that it has: that no packet is judged otherwise
+/// before, and none unjudged after, takes two commits.
+fn elsewhere(live: &Live, name: &FullName) -> Option<Collision> {
+    let found = live.containers.get(name).filter(|_| live.is_live(name))?;
+    let ifindex = found.programs?.ifindex;
+    let own = found.network.as_ref()?.ifindex;
+    (own != Some(ifindex)).then(|| Collision::Elsewhere {
+        container: name.clone(),
+        ifindex,
+    })
 }
 
 /// What is to be made under a name that others have.

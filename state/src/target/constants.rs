@@ -26,6 +26,8 @@ pub struct Constants {
     pub theirs: bool,
     /// Whether it carried traffic before us, and all of it passes still.
     pub passes: bool,
+    /// Whether it is a tap.
+    pub tap: bool,
 }
 
 impl Constants {
@@ -39,15 +41,21 @@ impl Constants {
             gateway_mac: GATEWAY_MAC,
             theirs: false,
             passes: false,
+            tap: false,
         };
         if let (
-            Attach::Interface { mac: said, .. },
-            Some(Attachment::Interface { mac, gateway_mac }),
+            Attach::Interface { .. },
+            Some(Attachment::Interface {
+                mac,
+                gateway_mac,
+                tap,
+            }),
         ) = (&container.attach, found)
         {
             constants.theirs = true;
-            constants.mac = said.unwrap_or(*mac);
+            constants.mac = *mac;
             constants.gateway_mac = *gateway_mac;
+            constants.tap = *tap;
         }
         for address in &container.addresses {
             match address {
@@ -87,5 +95,6 @@ impl Constants {
         bytes.raw(&self.mac.0).raw(&self.gateway_mac.0);
         bytes.choice(u8::from(self.theirs));
         bytes.choice(u8::from(self.passes));
+        bytes.choice(u8::from(self.tap));
     }
 }

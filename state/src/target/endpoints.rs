@@ -59,6 +59,7 @@ pub(super) fn rows(
             ifindex: located.containers.get(name).and_then(|f| f.ifindex),
             mac: container.constants.mac,
             subject: subjects[desired.containers.get(name)?.subject],
+            tap: container.constants.tap,
         };
         Some((container.constants.endpoint, row))
     });

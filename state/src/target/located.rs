@@ -40,10 +40,12 @@ pub enum Attachment {
     Namespace,
     /// Its interface is there.
     Interface {
-        /// The MAC address of the pair's other end.
+        /// The MAC address of the pair's other end, or the one that the tree says.
         mac: Mac,
         /// The interface's own.
         gateway_mac: Mac,
+        /// Whether it is a tap.
+        tap: bool,
     },
     /// It is not there, or is nothing that programs can be attached to: why, in words.
     Missing(String),

@@ -90,6 +90,7 @@ mod tests {
             gateway_mac: GATEWAY_MAC,
             theirs: false,
             passes: false,
+            tap: false,
         };
         let plain = ProgramSet::plain(&datapath(), &constants);
         let mut code = datapath();
@@ -109,6 +110,7 @@ mod tests {
             |c: &mut Constants| c.gateway_mac.0[5] ^= 1,
             |c: &mut Constants| c.theirs = true,
             |c: &mut Constants| c.passes = true,
+            |c: &mut Constants| c.tap = true,
         ] {
             let mut changed = constants;
             change(&mut changed);
@@ -117,7 +119,7 @@ mod tests {
         others.push(plain);
         others.sort();
         others.dedup();
-        assert_eq!(others.len(), 11);
+        assert_eq!(others.len(), 12);
     }
 
     #[test]
@@ -130,6 +132,7 @@ mod tests {
             gateway_mac: GATEWAY_MAC,
             theirs: false,
             passes: false,
+            tap: false,
         };
         let mut blocks = datapath();
         blocks.block_code[0] = 9;

@@ -73,6 +73,8 @@ pub struct Endpoint {
     pub mac: Mac,
     /// Which subject it belongs to.
     pub subject: SubjectId,
+    /// The interface is a tap: what is delivered goes out by it.
+    pub tap: bool,
 }
 
 /// Key of the policy table.
