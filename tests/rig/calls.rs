@@ -108,9 +108,9 @@ const BATCH_COUNT: u64 = 32;
 const BATCH_MAP: u64 = 36;
 
 /// How often each was asked. Writes to maps are counted by element, under what the map is: `rows`
-/// of the tables in which a plan counts, `interfaces` (the table that follows from that of endpoints),
-/// `marks` (all others); programs of containers that are loaded
-/// under `programs`, files below `/proc/sys` that are opened to be written under `sysctls`.
+/// of the tables in which a plan counts, `interfaces` (the table that follows from that of
+/// endpoints), `marks` (all others); programs of containers that are loaded under `programs`, files
+/// below `/proc/sys` that are opened to be written under `sysctls`.
 pub type Calls = BTreeMap<&'static str, usize>;
 
 /// Runs a command to its end, and counts. Its exit code, and the counts.

@@ -25,6 +25,16 @@ pub(super) struct Harm {
     pub(super) opens: bool,
     /// Connections are forgotten.
     pub(super) forgets: bool,
+    /// It denies what the policy allows, to whatever is judged meanwhile.
+    pub(super) denies: bool,
+    /// Every connection is judged again.
+    pub(super) again: bool,
+}
+
+/// Whether all of them together forget connections.
+pub(super) fn forget(harms: &[&Harm]) -> bool {
+    let any = |is: fn(&Harm) -> bool| harms.iter().any(|harm| is(harm));
+    any(|harm| harm.forgets) || (any(|harm| harm.denies) && any(|harm| harm.again))
 }
 
 /// One that opens nothing and forgets nothing.
@@ -41,6 +51,8 @@ pub(super) const fn harm(
         steps,
         opens: false,
         forgets: false,
+        denies: false,
+        again: false,
     }
 }
 

@@ -116,7 +116,7 @@ impl<'a> Stage<'a> {
         let run = self.lab.reconcile(&[]).ended(0);
         // Whatever is under way was judged before.
         let before = self.served();
-        if harms.iter().any(|harm| harm.forgets) {
+        if harms::forget(harms) {
             self.begin();
         }
         self.goes_on();

@@ -108,12 +108,15 @@ pub(super) const HARMS: [Harm; 7] = [
             COMMIT,
         )
     },
-    harm(
-        "a row of a ruleset is deleted",
-        row_deleted,
-        ("row", "1 missing"),
-        COMMIT,
-    ),
+    Harm {
+        denies: true,
+        ..harm(
+            "a row of a ruleset is deleted",
+            row_deleted,
+            ("row", "1 missing"),
+            COMMIT,
+        )
+    },
     Harm {
         opens: true,
         ..harm(
@@ -123,39 +126,48 @@ pub(super) const HARMS: [Harm; 7] = [
             COMMIT,
         )
     },
-    harm(
-        "the commit record is raised",
-        |_| {
-            record(|record| CommitRecord {
-                generation: Generation(record.generation.0 + 5),
-                ..record
-            })
-        },
-        ("record", "whose commit was generation"),
-        &["barrier", "mark slot settled"],
-    ),
-    harm(
-        "the commit record is raised beyond what any store gives",
-        |_| {
-            record(|record| CommitRecord {
-                generation: Generation((1 << 63) - 1),
-                ..record
-            })
-        },
-        ("record", "where no store gets"),
-        UNSETTLED,
-    ),
-    harm(
-        "the commit record is lowered",
-        |_| {
-            record(|record| CommitRecord {
-                generation: Generation(record.generation.0 - 1),
-                ..record
-            })
-        },
-        ("record", "was live after it"),
-        UNSETTLED,
-    ),
+    Harm {
+        again: true,
+        ..harm(
+            "the commit record is raised",
+            |_| {
+                record(|record| CommitRecord {
+                    generation: Generation(record.generation.0 + 5),
+                    ..record
+                })
+            },
+            ("record", "whose commit was generation"),
+            &["barrier", "mark slot settled"],
+        )
+    },
+    Harm {
+        again: true,
+        ..harm(
+            "the commit record is raised beyond what any store gives",
+            |_| {
+                record(|record| CommitRecord {
+                    generation: Generation((1 << 63) - 1),
+                    ..record
+                })
+            },
+            ("record", "where no store gets"),
+            UNSETTLED,
+        )
+    },
+    Harm {
+        again: true,
+        ..harm(
+            "the commit record is lowered",
+            |_| {
+                record(|record| CommitRecord {
+                    generation: Generation(record.generation.0 - 1),
+                    ..record
+                })
+            },
+            ("record", "was live after it"),
+            UNSETTLED,
+        )
+    },
     harm(
         "the commit record names the other slot",
         |_| {
