@@ -47,7 +47,8 @@ fn lost(live: &Live) -> Finding {
     };
     let containers = live.containers.len();
     Finding::new(Kind::Bpffs, "bpffs", what).means(format!(
-        "guards, where they stand, drop everything of {containers} containers; connections are forgotten"
+        "guards, where they stand, drop everything of {containers} containers; connections are \
+         forgotten"
     ))
 }
 
