@@ -141,6 +141,12 @@ impl Kernel {
 fn remove_pins(pins: &Pins, containers: &[FullName]) -> Result<(), RemoveError> {
     for container in containers {
         for hook in HOOKS {
+            // The kernel takes a link that is nobody's any more off its interface some time later:
+            // where that stays, a run that follows would still find it.
+            if let Some(link) = pins.open_link(&pins.link(container, hook)).ok().flatten() {
+                sys::link_detach(link.as_fd())
+                    .of("detach", || Object::Link(container.clone(), hook))?;
+            }
             pins::remove(&pins.link(container, hook))?;
             pins::remove(&Pins::next(&pins.link(container, hook)))?;
         }

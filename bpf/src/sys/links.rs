@@ -81,6 +81,12 @@ pub(crate) fn attach_first(
     })
 }
 
+/// Takes a link off its interface at once; it may be off already.
+pub(crate) fn link_detach(link: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { raw::bpf_link_detach(link.as_raw_fd()) }).map(drop)
+}
+
 /// Puts another program in a link's place, at once and without a gap.
 pub(crate) fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: null means no options.
