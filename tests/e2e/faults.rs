@@ -15,6 +15,7 @@ use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use rig::calls::killed_after;
 use rig::ids::{Held, Ledger};
 use rig::lab::{Lab, binary};
+use rig::netns::Netns;
 use rig::random::Random;
 use rig::stepper::{Stepped, killed_at};
 use rig::traffic::{Attempt, Exchange, Listen, Outcome, Protocol, SILENCE, Service, attempt_all};
@@ -60,6 +61,7 @@ impl Spec {
             moves,
         ];
         let rule = Rule::new().port("TCP", self.port).port("TCP", 443);
+        let rule = rule.port("UDP", 443);
         let policy = Policy::new("a/web")
             .select(&[("app", "web")])
             .ingress(&[rule]);
@@ -124,16 +126,24 @@ fn undisturbed(lab: &Lab) -> Vec<At> {
     let Stepped::Ended { code: 0, calls } = ended else {
         panic!("an undisturbed run ends well: {ended:?}");
     };
-    println!("{calls} calls, {changes} changes");
+    println!("{calls} calls, {} changes", changes.count);
     if std::env::var_os(FAULTS).is_some_and(|value| value == "all") {
-        return (0..=changes).map(At::Change).collect();
+        return (0..=changes.count).map(At::Change).collect();
     }
     let mut random = Random::new();
-    // One of each part of the run.
+    // One of each part of the run, and on both sides of the store.
     let parts = (0..SAMPLE).map(|part| (calls * part / SAMPLE, calls * (part + 1) / SAMPLE));
-    parts
-        .map(|(first, end)| At::Call(first + random.below(end - first)))
+    let calls = parts.map(|(first, end)| At::Call(first + random.below(end - first)));
+    let store = *changes.stored.last().expect("the commit is a store");
+    calls
+        .chain([At::Change(store - 1), At::Change(store)])
         .collect()
+}
+
+fn serve(web: &Netns) -> Service {
+    let ports = [80, 443, 8080].map(|port| Listen::everywhere(Protocol::Tcp, port));
+    let datagrams = [Listen::everywhere(Protocol::Udp, 443)];
+    Service::start(web, &[&ports[..], &datagrams].concat())
 }
 
 /// Traffic that every tree of a scenario allows.
@@ -145,12 +155,10 @@ struct Traffic {
 impl Traffic {
     fn begin(lab: &Lab) -> Self {
         let [client, web] = ["a/client", "a/web"].map(|name| lab.alpha().container(name));
-        let ports = [80, 443, 8080].map(|port| Listen::everywhere(Protocol::Tcp, port));
-        let service = Service::start(&web, &ports);
         let addresses = Container::numbered("a/web", 2).addresses;
-        let exchanges = addresses
-            .iter()
-            .map(|a| Exchange::tcp(&client, SocketAddr::new(*a, 443)));
+        let service = serve(&web);
+        let to = addresses.iter().map(|a| SocketAddr::new(*a, 443));
+        let exchanges = to.flat_map(|to| [Exchange::tcp(&client, to), Exchange::udp(&client, to)]);
         Self {
             exchanges: exchanges.collect(),
             _service: service,
@@ -176,7 +184,7 @@ fn sweep(name: &str, new: Spec) {
         let points = undisturbed(lab);
         let becomes = matrix(lab);
         let held = ledger.note(&lab.alpha()).counts();
-        for at in points {
+        for (number, at) in points.into_iter().enumerate() {
             let old = commit(lab, &BASE.tree());
             lab.reconcile(&[]).succeed();
             let wanted = commit(lab, &new.tree());
@@ -187,7 +195,14 @@ fn sweep(name: &str, new: Spec) {
             let expected = if live == old { &was } else { &becomes };
             assert_eq!(matrix(lab), *expected, "{at:?}, live is {live}");
             traffic.goes_on();
-            lab.reconcile(&[]).succeed();
+            if number % 2 == 1 {
+                // What was live before is the other tree, whichever slot this run has touched.
+                lab.reconcile(&["rollback"]).succeed();
+                let other = if live == old { &becomes } else { &was };
+                assert_eq!(matrix(lab), *other, "{at:?}, back from {live}");
+                traffic.goes_on();
+            }
+            lab.reconcile(&["--lift-hold"]).succeed();
             assert_eq!(matrix(lab), becomes, "{at:?}");
             traffic.goes_on();
             drop(lab.reconcile(&["--detailed-exitcode"]).ended(0));
@@ -243,6 +258,18 @@ fn a_little_of_everything_is_killed() {
     sweep("everything", new);
 }
 
+/// What passes where somebody would answer; `None` where a container is not there.
+fn served(lab: &Lab) -> Option<Vec<Outcome>> {
+    let names = lab.alpha().netns_names();
+    let there = ["a.client", "a.web"]
+        .iter()
+        .all(|name| names.iter().any(|found| found == name));
+    there.then(|| {
+        let _service = serve(&lab.alpha().container("a/web"));
+        matrix(lab)
+    })
+}
+
 /// Nothing is live before it: a container that is there is closed until the commit.
 #[test]
 fn the_first_apply_is_killed() {
@@ -251,6 +278,7 @@ fn the_first_apply_is_killed() {
         let wanted = commit(lab, &BASE.tree());
         let points = undisturbed(lab);
         let held = ledger.note(&lab.alpha()).counts();
+        let becomes = served(lab).expect("everything is there");
         for at in points {
             lab.reconcile(&["detach"]).succeed();
             ledger.only(&lab.alpha(), &before);
@@ -261,7 +289,12 @@ fn the_first_apply_is_killed() {
                 ["", wanted.as_str()].contains(&live.as_str()),
                 "{at:?}: {live}"
             );
+            if let Some(passes) = served(lab) {
+                let closed = passes.iter().all(|outcome| *outcome != Outcome::Echoed);
+                assert!(if live.is_empty() { closed } else { passes == becomes }, "{at:?}");
+            }
             lab.reconcile(&[]).succeed();
+            assert_eq!(served(lab), Some(becomes.clone()), "{at:?}");
             Traffic::begin(lab).goes_on();
             drop(lab.reconcile(&["--detailed-exitcode"]).ended(0));
             Held::once(&lab.alpha(), &held);

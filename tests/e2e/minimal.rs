@@ -8,6 +8,8 @@ use rig::lab::{Lab, binary};
 use rig::tree::{Container, Policy, Rule, Tree};
 use serde_json::Value;
 
+use crate::kernel::{builds, everything, kernel, named};
+
 /// How many policies there are beside those that a test is about.
 const CROWD: usize = 10_000;
 
@@ -84,9 +86,14 @@ fn one_rule_among_ten_thousand_is_its_rows() {
         apply(lab, &tree(80));
         // The other slot catches up.
         apply(lab, &tree(81));
-        let before = Held::by(&lab.alpha());
+        let (before, was) = everything(lab);
         let (plan, calls) = apply(lab, &tree(82));
         rows_alone(&plan, &calls);
+        // They are all in the slot that was not live.
+        let is = kernel().live().unwrap().base;
+        let slot = was.base.record.slot;
+        assert_eq!(is.record.slot, slot.other());
+        assert_eq!(is.slot(slot), was.base.live_slot());
         assert!((1..=8).contains(&rows(&plan)), "{plan:#}");
         let made = made_since(&before, &Held::by(&lab.alpha()));
         // The map that a barrier puts in the place of another.
@@ -108,7 +115,7 @@ fn an_address_makes_the_programs_of_its_container_anew_and_a_label_none() {
             tree.policy(&policy.ingress(&[rule]))
         };
         apply(lab, &tree(1, "1"));
-        let before = Held::by(&lab.alpha());
+        let (before, made) = (Held::by(&lab.alpha()), builds());
         let (plan, calls) = apply(lab, &tree(1, "2"));
         assert_eq!(plan["kind"], "rename");
         let marks: Calls = [("marks", 1)].into();
@@ -121,6 +128,9 @@ fn an_address_makes_the_programs_of_its_container_anew_and_a_label_none() {
         assert_eq!(asked(&calls, "rows"), rows(&plan), "{calls:?}");
         let none = ["link create", "pin"].map(|what| asked(&calls, what));
         assert_eq!(none, [0; 2], "{calls:?}");
+        let mut others = [made, builds()];
+        let own = others.each_mut().map(|all| all.remove(&named("shop/c1")));
+        assert!(own[0] != own[1] && others[0] == others[1], "{others:?}");
         let mut made = made_since(&before, &Held::by(&lab.alpha()));
         // Each has a map of constants, and a barrier puts one in the place of another.
         made.retain(|object| !matches!(object, Object::Map(_)));

@@ -135,7 +135,7 @@ pub fn count(command: &mut Command) -> (i32, Calls) {
 /// Runs a command and kills it once it has changed something so many times: on entry to the call
 /// after the one that did. What it changes is all that may outlive it, and what `memory` gives,
 /// which is asked at each call: what is stored to memory that is shared is stored by no call.
-/// Whether it was killed, and how often it has changed something.
+/// Whether it was killed, and what it has changed.
 ///
 /// # Panics
 /// Where it cannot be started, traced or read.
@@ -143,16 +143,29 @@ pub fn killed_after<T: PartialEq>(
     command: &mut Command,
     changes: usize,
     mut memory: impl FnMut() -> T,
-) -> (Stepped, usize) {
-    let (mut seen, mut changing, mut last) = (0, false, memory());
+) -> (Stepped, Changes) {
+    let (mut seen, mut changing, mut last) = (Changes::default(), false, memory());
     let ended = stepped(command, |thread| {
         let now = memory();
-        seen += usize::from(changing) + usize::from(now != last);
+        seen.count += usize::from(changing);
+        if now != last {
+            seen.count += 1;
+            seen.stored.push(seen.count);
+        }
         last = now;
         changing = Process(thread).lasts();
-        seen < changes
+        seen.count < changes
     });
     (ended, seen)
+}
+
+/// What a run has changed.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// How often it has changed something.
+    pub count: usize,
+    /// Which of these, from 1, were stores to memory.
+    pub stored: Vec<usize>,
 }
 
 /// A thread that has stopped on entry to a system call.
