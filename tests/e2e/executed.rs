@@ -81,6 +81,7 @@ fn of_the_plan(plan: &Plan) -> Calls {
                 asks("sysctls", 9 + 2);
             }
             Operation::SetSysctl { .. } => asks("sysctls", 1),
+            Operation::Remove { .. } => asks("link detach", 2),
             _ => {}
         }
     }

@@ -291,7 +291,14 @@ fn the_first_apply_is_killed() {
             );
             if let Some(passes) = served(lab) {
                 let closed = passes.iter().all(|outcome| *outcome != Outcome::Echoed);
-                assert!(if live.is_empty() { closed } else { passes == becomes }, "{at:?}");
+                assert!(
+                    if live.is_empty() {
+                        closed
+                    } else {
+                        passes == becomes
+                    },
+                    "{at:?}"
+                );
             }
             lab.reconcile(&[]).succeed();
             assert_eq!(served(lab), Some(becomes.clone()), "{at:?}");

@@ -96,12 +96,14 @@ impl<'a> Stage<'a> {
     /// What `drift` finds, by its exit code and as `status` tells it too.
     #[track_caller]
     fn drift(&self, exit: i32) -> Vec<Value> {
-        let run = self.lab.reconcile(&["drift", "-o", "json"]).ended(exit);
-        let found: Value = serde_json::from_str(&run.stdout).unwrap();
-        let found = found["drift"].clone();
-        let status = self.lab.reconcile(&["status", "-o", "json"]).json();
-        assert_eq!(status["drift"], found);
-        found.as_array().unwrap().clone()
+        // The kernel takes links and programs down some time after their last reference.
+        wait::until("both to tell the same", || {
+            let run = self.lab.reconcile(&["drift", "-o", "json"]).ended(exit);
+            let found: Value = serde_json::from_str(&run.stdout).unwrap();
+            let status = self.lab.reconcile(&["status", "-o", "json"]).json();
+            let same = status["drift"] == found["drift"];
+            same.then(|| found["drift"].as_array().unwrap().clone())
+        })
     }
 
     /// What the next run would do.
@@ -122,7 +124,10 @@ impl<'a> Stage<'a> {
         // Whatever is under way was judged before.
         let before = self.served();
         let meanwhile = before - harmed;
-        assert!(opens || meanwhile == 0, "{says}: {meanwhile} passed meanwhile: {run}");
+        assert!(
+            opens || meanwhile == 0,
+            "{says}: {meanwhile} passed meanwhile: {run}"
+        );
         if harms::forget(harms) {
             self.begin();
         }
