@@ -161,13 +161,51 @@ impl fmt::Display for Reason {
     }
 }
 
+fn entries(map: &Map, of: &FullName, shape: &'static Shape) -> Result<Rows, ReadError> {
+    let (fd, way) = (map.fd.as_fd(), Way::Batches);
+    let rows = Rows::read(fd, shape.key_size, shape.value_size, way);
+    Ok(rows.of("read", || Object::ContainerMap(of.clone(), shape.name))?)
+}
+
 impl Kernel {
     /// A container's connections.
     pub fn connections(&self, container: &FullName) -> Result<Vec<Connection>, ReadError> {
+        self.connections_in(|shape| self.connection_map(container, shape), container)
+    }
+
+    /// The connections of a container at this endpoint index, also where its maps have lost their
+    /// pins: packets find them by their registration.
+    pub fn connections_at(
+        &self,
+        container: &FullName,
+        endpoint: EndpointIndex,
+    ) -> Result<Vec<Connection>, ReadError> {
+        let registered = self.registered_at(endpoint)?;
+        let map = |shape: &'static Shape| {
+            let at = CONNECTION_MAPS
+                .iter()
+                .position(|own| own.name == shape.name);
+            match at.and_then(|at| registered[at]) {
+                None => self.connection_map(container, shape),
+                Some(id) => {
+                    let object = || Object::ContainerMap(container.clone(), shape.name);
+                    let map = sys::map_by_id(id).of("open", object)?;
+                    Ok(Map::of(map, object)?)
+                }
+            }
+        };
+        self.connections_in(map, container)
+    }
+
+    fn connections_in(
+        &self,
+        map: impl Fn(&'static Shape) -> Result<Map, ReadError>,
+        container: &FullName,
+    ) -> Result<Vec<Connection>, ReadError> {
         let now = self.now()?;
         let mut connections = Vec::new();
         for (state, shape) in State::ALL {
-            for (key, value) in self.entries(container, shape)?.iter() {
+            for (key, value) in entries(&map(shape)?, container, shape)?.iter() {
                 let (Some(flow), Some(row)) = (sys::value_of(key), sys::value_of(value)) else {
                     continue;
                 };
@@ -194,10 +232,14 @@ impl Kernel {
 
     /// How many entries each map of a container holds.
     pub fn entry_counts(&self, container: &FullName) -> Result<Entries, ReadError> {
+        let count = |shape| {
+            let map = self.connection_map(container, shape)?;
+            entries(&map, container, shape).map(|rows| rows.len())
+        };
         Ok(Entries {
-            established: self.entries(container, &maps::ESTABLISHED)?.len(),
-            half_open: self.entries(container, &maps::HALF_OPEN)?.len(),
-            datagrams: self.entries(container, &maps::DATAGRAMS)?.len(),
+            established: count(&maps::ESTABLISHED)?,
+            half_open: count(&maps::HALF_OPEN)?,
+            datagrams: count(&maps::DATAGRAMS)?,
         })
     }
 
@@ -257,19 +299,6 @@ impl Kernel {
             .of("read", || Object::Map(maps::SWEEP.name))?;
         let row: Option<SweepRow> = sys::value_of(&bytes);
         Ok(row.map_or(0, |row| row.swept))
-    }
-
-    fn entries(&self, container: &FullName, shape: &'static Shape) -> Result<Rows, ReadError> {
-        let map = self.connection_map(container, shape)?;
-        let rows = Rows::read(
-            map.fd.as_fd(),
-            shape.key_size,
-            shape.value_size,
-            Way::Batches,
-        );
-        Ok(rows.of("read", || {
-            Object::ContainerMap(container.clone(), shape.name)
-        })?)
     }
 
     fn connection_map(

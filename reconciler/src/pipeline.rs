@@ -239,8 +239,11 @@ pub(crate) fn entries(dirs: &Dirs, live: &Live) -> Result<Vec<Entry>, Failure> {
     let Some(kernel) = live::open(dirs)? else {
         return Ok(entries);
     };
-    for container in live.containers.keys().filter(|name| live.is_live(name)) {
-        let connections = match kernel.connections(container) {
+    for container in live.containers.keys() {
+        let Some((endpoint, _)) = live.endpoint(container) else {
+            continue;
+        };
+        let connections = match kernel.connections_at(container, endpoint) {
             Err(ReadError::NoConnections(_)) => continue,
             connections => connections?,
         };
