@@ -46,6 +46,8 @@ struct Stage<'a> {
     denied: Vec<Exchange>,
     /// Of what is denied so much was served when all was well.
     settled: u64,
+    /// A program of others stands behind ours, and lets pass what ours do not see.
+    behind: bool,
 }
 
 impl<'a> Stage<'a> {
@@ -68,6 +70,7 @@ impl<'a> Stage<'a> {
             allowed: Vec::new(),
             denied: Vec::new(),
             settled: 0,
+            behind: false,
         };
         stage.begin();
         stage
@@ -120,6 +123,7 @@ impl<'a> Stage<'a> {
     fn mended(&mut self, says: &str, harms: &[&Harm]) {
         let harmed = self.served();
         let opens = harmed > self.settled || harms.iter().any(|harm| harm.opens);
+        let opens = opens || self.behind;
         let run = self.lab.reconcile(&[]).ended(0);
         // Whatever is under way was judged before.
         let before = self.served();
@@ -221,6 +225,7 @@ fn any_of_them_together_are_mended() {
         for round in 0..8 {
             // Mended, a program of others stands behind ours.
             let behind = (round % 2 == 0).then(|| pins::stranger_before(lab));
+            stage.behind = behind.is_some();
             drop(lab.reconcile(&[]).ended(0));
             let count = 2 + random.below(3);
             // In this order each finds what it is to harm.
