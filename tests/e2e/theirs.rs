@@ -86,6 +86,33 @@ fn what_an_interface_carried_goes_on_through_a_first_run() {
     });
 }
 
+/// By it the host reaches others, whose packets are no container's.
+#[test]
+fn an_uplink_is_no_interface_of_a_container() {
+    Lab::run("uplink", |lab| {
+        let vm = Netns::new("vm");
+        make_theirs(lab, &vm);
+        let net = lab.alpha().net().clone();
+        lab.repository().hold(&tree(&VM, theirs()));
+        for (route, why) in [
+            ("198.18.0.0/15 via 10.9.0.2", "a route by 10.9.0.2"),
+            ("2001:db8:77::/48 via fd09::2", "a route by fd09::2"),
+            ("default dev theirs0 metric 4000", "a default IPv4 route"),
+        ] {
+            net.ip(&format!("route add {route}"));
+            lab.apply("theirs");
+            let said = missing(lab).to_string();
+            assert!(said.contains(why), "{said}");
+            let service = serve(&vm);
+            assert_eq!(tcp_connects(&net, address(VM[0]), 81), Outcome::Echoed);
+            drop(service);
+            net.ip(&format!("route delete {route}"));
+        }
+        lab.apply("theirs");
+        is_judged(lab, &vm);
+    });
+}
+
 /// Between the attachment and the store nothing is judged, whether the run is alive or not.
 #[test]
 fn a_run_that_dies_before_its_store_stops_nothing_that_was_carried() {

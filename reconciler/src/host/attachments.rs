@@ -12,7 +12,8 @@ use state::words::names::FullName;
 
 use super::links::{self, Link};
 use super::network::{Inside, other_end};
-use super::{Host, HostError, NamespaceError, namespaces, routes};
+use super::routes::{self, Route};
+use super::{Host, HostError, NamespaceError, namespaces};
 
 /// What containers that are not managed are attached to, as the tree says.
 pub type Wanted = BTreeMap<FullName, Attach>;
@@ -74,6 +75,7 @@ impl Host {
     pub(super) fn interfaces_of_others(
         &self,
         links: &[Link],
+        routes: &[Route],
         wanted: &Wanted,
         attached: &BTreeMap<FullName, u32>,
         found: &mut Found,
@@ -93,7 +95,7 @@ impl Host {
             else {
                 continue;
             };
-            let attachment = match self.interface(links, interface, *said)? {
+            let attachment = match self.interface(links, routes, interface, *said)? {
                 Err(why) => Attachment::Missing(why),
                 Ok((link, mac)) => {
                     let network = network(link, Some(mac));
@@ -116,13 +118,14 @@ impl Host {
     fn interface<'a>(
         &self,
         links: &'a [Link],
+        routes: &[Route],
         name: &str,
         said: Option<Mac>,
     ) -> Result<Result<(&'a Link, Mac), String>, HostError> {
         let Some(link) = links.iter().find(|link| link.name == name) else {
             return Ok(Err(format!("there is no interface {name}")));
         };
-        if let Some(why) = unfit(links, link) {
+        if let Some(why) = unfit(links, link).or_else(|| uplink(routes, link)) {
             return Ok(Err(why));
         }
         if let Some(mac) = said {
@@ -180,6 +183,22 @@ fn unfit(links: &[Link], link: &Link) -> Option<String> {
     } else {
         None
     }
+}
+
+/// Whether the host reaches others by an interface: they would be taken for the container, and what
+/// they send dropped as spoofed.
+fn uplink(routes: &[Route], link: &Link) -> Option<String> {
+    let name = &link.name;
+    let mut own = routes.iter().filter(|route| route.out == Some(link.index));
+    let beyond = own.find(|route| route.prefix == 0 || route.gateway.is_some())?;
+    let family = beyond.family;
+    Some(match (beyond.prefix, beyond.gateway) {
+        (0, _) => format!("{name} is an uplink: the host has a default {family} route out of it"),
+        (_, gateway) => format!(
+            "{name} is an uplink: the host has a route by {} out of it",
+            gateway.map_or_else(String::new, |gateway| gateway.to_string())
+        ),
+    })
 }
 
 fn marked(link: &Link) -> Option<FullName> {

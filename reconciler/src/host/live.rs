@@ -115,7 +115,13 @@ impl Host {
         let (interfaces, marked) = own_interfaces(&listing.links, &insides, wanted);
         let mut found = Found::default();
         let theirs = self.theirs(wanted, &marked, &insides, &mut found)?;
-        self.interfaces_of_others(&listing.links, wanted, attached, &mut found)?;
+        self.interfaces_of_others(
+            &listing.links,
+            &listing.routes,
+            wanted,
+            attached,
+            &mut found,
+        )?;
         let mut networks = found.networks;
         let resolv_conf = resolver::wanted()?;
         let containers: BTreeSet<_> = insides.keys().chain(interfaces.keys()).cloned().collect();
