@@ -278,6 +278,18 @@ fn a_live_container_is_not_moved_between_two_interfaces_that_are_there() {
         assert!(refused.contains("which is still there"), "{refused}");
         is_judged(lab, &vm);
         is_reached(lab, &vm, VM);
+        // Nor by way of one that is not there: missing, the first is kept closed.
+        let nowhere = json!({"interface": {"name": "nowhere0"}});
+        lab.repository().hold(&tree(&VM, nowhere));
+        lab.apply("nowhere");
+        lab.repository().hold(&tree(&VM, other.clone()));
+        lab.repository().commit("other once more");
+        let refused = lab.reconcile(&[]).ended(4).to_string();
+        assert!(refused.contains("which is still there"), "{refused}");
+        let db = serve(&lab.alpha().container("shop/db"));
+        let to = address("10.44.0.2");
+        assert_eq!(tcp_connects(&vm, to, 80), Outcome::TimedOut);
+        drop(db);
         // In two steps: the first goes free, the second is judged.
         lab.repository().hold(&without_web());
         lab.repository().commit("without");

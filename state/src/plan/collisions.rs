@@ -145,12 +145,18 @@ pub fn collisions(target: &Target, live: &Live) -> Vec<Collision> {
     list
 }
 
-/// Programs of a live container on another interface than its own. Only in one place at a time can
-/// they be, and until the store it is the one that it has: that no packet is judged otherwise
-/// before, and none unjudged after, takes two commits.
+/// Programs of a container on another interface than its own, where they judge or, while it is
+/// missing, keep it closed. Only in one place at a time can they be, and until the store it is the
+/// one that it has: that no packet is judged otherwise before, and none unjudged after, takes two
+/// commits.
 fn elsewhere(live: &Live, name: &FullName) -> Option<Collision> {
-    let found = live.containers.get(name).filter(|_| live.is_live(name))?;
-    let ifindex = found.programs?.ifindex;
+    let found = live.containers.get(name)?;
+    let programs = found.programs?;
+    // A run that died before its first store has left them there, and lets everything pass.
+    if !live.is_live(name) && programs.constants.passes {
+        return None;
+    }
+    let ifindex = programs.ifindex;
     let own = found.network.as_ref()?.ifindex;
     (own != Some(ifindex)).then(|| Collision::Elsewhere {
         container: name.clone(),
