@@ -236,13 +236,13 @@ fn a_plan_names_whom_it_cuts_and_a_limit_refuses_it() {
         lab.repository().commit("81");
         let refused = lab.reconcile(&["--max-cut", "0"]).ended(4);
         assert!(
-            refused.stderr.contains("1 connections would be cut"),
+            refused.stderr.contains("1 connection would be cut"),
             "{refused}"
         );
         assert!(
             refused
                 .stdout
-                .contains("! 1 of 1 connections would be cut\n    TCP shop/b "),
+                .contains("! 1 of 1 connection would be cut\n    TCP shop/b "),
             "{refused}"
         );
         exchange.advance(3);

@@ -24,6 +24,7 @@ mod faults;
 mod json;
 mod diff;
 mod cuts;
+mod quota;
 mod minimal;
 mod executed;
 mod rollback;

@@ -1,11 +1,13 @@
 //! `reconcile`, without a subcommand: plan, and apply it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use state::plan::guards::Allowed;
 use state::plan::{Kind, Operation, Phase, Plan, Step};
 use state::words::generation::Generation;
 use state::words::hash::short;
+use state::words::names::FullName;
 
 use super::arguments::{ApplyArguments, Global, RunArguments};
 use super::{failure, lock, problems, request};
@@ -18,6 +20,7 @@ use crate::pipeline::{self, Failure, Planned, Request, Understood};
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::out::Out;
+use crate::report::plural::plural;
 use crate::report::reach;
 use crate::report::view::{CutsView, View, view};
 use crate::report::{json, text};
@@ -172,6 +175,7 @@ impl<'a> Run<'a> {
             .map_err(|stop| stopped(&stop, out))?;
         let mut behind = settled.left;
         if let Err(error) = keep(&self.request, &planned, now_s) {
+        behind.extend(unforeseen(&planned, &settled.forgotten));
             behind.push(unkept(&error));
         }
         if plan.kind == Kind::Commit && !out.json {
@@ -259,6 +263,20 @@ fn left(behind: &[String], out: Out) -> Exit {
 fn unkept(error: &applied::KeepError) -> String {
     format!("the state directory could not be written: {error}")
 }
+/// Connections that a smaller quota had no room for, where they were more than the plan said.
+fn unforeseen(planned: &Planned, forgotten: &BTreeMap<FullName, usize>) -> Vec<String> {
+    let foreseen = |name| planned.cuts.forgotten.get(name).map_or(0, |f| f.beyond);
+    let more = forgotten.iter().filter(|(name, n)| **n > foreseen(*name));
+    more.map(|(name, count)| {
+        format!(
+            "{} of {name} had no room in its smaller quota: {} more than the plan said",
+            plural(*count, "connection"),
+            count - foreseen(name)
+        )
+    })
+    .collect()
+}
+
 
 fn stopped(stop: &Stop, out: Out) -> Exit {
     out.error(&escape(&stop.to_string()));
