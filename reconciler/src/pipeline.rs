@@ -199,7 +199,8 @@ pub fn plan_for(
     let mut plan = plan(&target, &read.live, &differences, &origin);
     let held = match errand {
         Errand::Apply => {
-            let named = request.source.rev.is_some();
+            // The files of the work tree say nothing of `HEAD` either.
+            let named = request.source.rev.is_some() || request.source.worktree;
             plan.held = back::held_after(&read.live, &origin.commit, named);
             back::check_hold(&read.live, &origin.commit, allowed.held)
         }
@@ -262,8 +263,8 @@ fn entry(container: &FullName, connection: &Connection) -> Option<Entry> {
         own_port,
         peer_port,
         initiator: connection.initiator,
-        ended: connection.reset || connection.closed == (true, true),
         established: connection.state == State::Established,
+        ended: connection.reset || connection.closed == (true, true),
         generation: connection.generation,
         from_host: connection.ingress == 0,
         deliver_to: connection.deliver_to,

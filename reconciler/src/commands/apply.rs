@@ -318,9 +318,9 @@ fn keep(request: &Request, planned: &Planned, now_s: u64) -> Result<(), applied:
     applied::keep(&request.dirs, planned)?;
     let plan = &planned.plan;
     if plan.kind == Kind::Mend {
-        note_unnoted(request, planned);
         return Ok(());
     }
+    note_unnoted(request, planned);
     let entry = Entry {
         time_s: now_s,
         generation: plan.to.generation.0,
@@ -347,6 +347,9 @@ fn note_unnoted(request: &Request, planned: &Planned) {
     let (slot, generation) = (base.live_slot(), base.record.generation.0);
     let noted = journal::last(state);
     if noted.is_some_and(|last| (last.generation, &last.commit) == (generation, &slot.commit)) {
+        return;
+    }
+    if slot.commit.is_empty() {
         return;
     }
     let entry = Entry {
