@@ -29,3 +29,4 @@ mod minimal;
 mod executed;
 mod rollback;
 mod drift;
+mod told;
