@@ -23,6 +23,7 @@ use crate::report::out::Out;
 use crate::report::plural::plural;
 use crate::report::reach;
 use crate::report::view::{CutsView, View, view};
+use crate::report::words::Words;
 use crate::report::{json, text};
 use crate::run::dirs;
 use crate::run::journal::{self, Entry};
@@ -174,8 +175,8 @@ impl<'a> Run<'a> {
             .apply(&planned, now_s)
             .map_err(|stop| stopped(&stop, out))?;
         let mut behind = settled.left;
-        if let Err(error) = keep(&self.request, &planned, now_s) {
         behind.extend(unforeseen(&planned, &settled.forgotten));
+        if let Err(error) = keep(&self.request, &planned, now_s) {
             behind.push(unkept(&error));
         }
         if plan.kind == Kind::Commit && !out.json {
@@ -217,6 +218,14 @@ impl<'a> Run<'a> {
         let out = self.out;
         tell_uncommitted(&planned.tree, out);
         problems::warn(&planned.tree.problems, &planned.tree.source.tree, out);
+        if out.quiet && !out.json {
+            // What nobody may miss, whoever asked for quiet. It needs no tree to be compared.
+            let none = Words::default();
+            let view = view(&planned.plan, &none, &none);
+            out.insist(&text::opened(&view, out.notes));
+            out.insist(&text::missing(&view, out.notes));
+            return Ok(Exit::Done);
+        }
         let view = view_of(&self.request, planned);
         if out.json {
             let text = json::document(&view).map_err(|error| {
@@ -224,11 +233,6 @@ impl<'a> Run<'a> {
                 Exit::Failed
             })?;
             return Ok(out.data(&text));
-        }
-        if out.quiet {
-            // What nobody may miss, whoever asked for quiet.
-            out.insist(&text::opened(&view, out.notes));
-            out.insist(&text::missing(&view, out.notes));
         }
         Ok(out.say(&text::plan(&view, out.data)))
     }
@@ -259,10 +263,6 @@ fn left(behind: &[String], out: Out) -> Exit {
     }
 }
 
-/// What is live does not depend on it: history and the diff in words do.
-fn unkept(error: &applied::KeepError) -> String {
-    format!("the state directory could not be written: {error}")
-}
 /// Connections that a smaller quota had no room for, where they were more than the plan said.
 fn unforeseen(planned: &Planned, forgotten: &BTreeMap<FullName, usize>) -> Vec<String> {
     let foreseen = |name| planned.cuts.forgotten.get(name).map_or(0, |f| f.beyond);
@@ -277,6 +277,10 @@ fn unforeseen(planned: &Planned, forgotten: &BTreeMap<FullName, usize>) -> Vec<S
     .collect()
 }
 
+/// What is live does not depend on it: history and the diff in words do.
+fn unkept(error: &applied::KeepError) -> String {
+    format!("the state directory could not be written: {error}")
+}
 
 fn stopped(stop: &Stop, out: Out) -> Exit {
     out.error(&escape(&stop.to_string()));
@@ -317,10 +321,10 @@ pub(crate) fn tell_uncommitted(tree: &Understood, out: Out) {
 fn keep(request: &Request, planned: &Planned, now_s: u64) -> Result<(), applied::KeepError> {
     applied::keep(&request.dirs, planned)?;
     let plan = &planned.plan;
+    note_unnoted(request, planned);
     if plan.kind == Kind::Mend {
         return Ok(());
     }
-    note_unnoted(request, planned);
     let entry = Entry {
         time_s: now_s,
         generation: plan.to.generation.0,
@@ -345,11 +349,11 @@ fn note_unnoted(request: &Request, planned: &Planned) {
         return;
     };
     let (slot, generation) = (base.live_slot(), base.record.generation.0);
-    let noted = journal::last(state);
-    if noted.is_some_and(|last| (last.generation, &last.commit) == (generation, &slot.commit)) {
+    if slot.commit.is_empty() {
         return;
     }
-    if slot.commit.is_empty() {
+    let noted = journal::last(state);
+    if noted.is_some_and(|last| (last.generation, &last.commit) == (generation, &slot.commit)) {
         return;
     }
     let entry = Entry {
