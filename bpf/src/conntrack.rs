@@ -216,7 +216,7 @@ impl Kernel {
     }
 
     /// The clock of expiries. Its program is loaded once.
-    fn now(&self) -> Result<u32, Fault> {
+    pub(crate) fn now(&self) -> Result<u32, Fault> {
         let object = || Object::Host("jiffies");
         if self.jiffies.get().is_none() {
             let clock = sys::jiffies().of("read", object)?;

@@ -70,7 +70,8 @@ impl Kernel {
         let endpoint = self.registry()?.get(&own[0].id).copied().ok_or_else(gone)?;
         let fresh = sys::map_create(&maps::ESTABLISHED, quota).of("make", object)?;
         let fresh = Map::of(fresh, object)?;
-        copy(&own[0], &fresh, object)?;
+        let now = self.now()?;
+        copy(&own[0], &fresh, now, object)?;
 
         let programs = self.live_programs(container, Some(&own), &mut Reader::default())?;
         let [old, half_open, datagrams, counters] = own;
@@ -78,7 +79,7 @@ impl Kernel {
         if let Some(programs) = programs {
             self.swap_over(container, &programs, &own)?;
         }
-        copy(&old, &own[0], object)?;
+        copy(&old, &own[0], now, object)?;
         let registry = self.need(&maps::ALL_ESTABLISHED)?;
         let index = u32::from(endpoint.0).to_ne_bytes();
         let number = own[0].fd.as_raw_fd().to_ne_bytes();
@@ -87,7 +88,7 @@ impl Kernel {
                 Object::Map(maps::ALL_ESTABLISHED.name)
             })?;
         // The update has waited for a grace period: nothing writes into the old map any more.
-        let resized = copy(&old, &own[0], object)?;
+        let resized = copy(&old, &own[0], now, object)?;
         let path = self.pins.container_map(container, maps::ESTABLISHED.name);
         pins::replace(own[0].fd.as_fd(), &path)?;
         Ok(resized)
@@ -115,7 +116,7 @@ impl Kernel {
 
 /// Copies every connection that the other map does not have. One that it has and that has closed
 /// since is closed there too.
-fn copy(from: &Map, to: &Map, object: impl Fn() -> Object) -> Result<Resized, Fault> {
+fn copy(from: &Map, to: &Map, now: u32, object: impl Fn() -> Object) -> Result<Resized, Fault> {
     let shape = &maps::ESTABLISHED;
     let rows = Rows::read(
         from.fd.as_fd(),
@@ -128,19 +129,30 @@ fn copy(from: &Map, to: &Map, object: impl Fn() -> Object) -> Result<Resized, Fa
         moved: rows.len(),
         forgotten: 0,
     };
-    for (key, value) in rows.iter() {
+    // Where there is not room for all, those that have ended or expired stay behind.
+    let (alive, over): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, value)| is_alive(value, now));
+    let alive_count = alive.len();
+    for (at, (key, value)) in alive.into_iter().chain(over).enumerate() {
         match sys::update(to.fd.as_fd(), key, value, Update::New) {
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
                 close(to, key, value).of("copy a connection into", &object)?;
             }
             Err(error) if rows::is_full(&error) => {
                 resized.moved -= 1;
-                resized.forgotten += 1;
+                resized.forgotten += usize::from(at < alive_count);
             }
             copied => copied.of("copy a connection into", &object)?,
         }
     }
     Ok(resized)
+}
+
+/// Whether its packets may still pass.
+fn is_alive(value: &[u8], now: u32) -> bool {
+    const BOTH: u64 = header::PL_WORD_FIN_OUT | header::PL_WORD_FIN_IN;
+    let row: ConnectionRow = sys::value_of(value).unwrap_or_default();
+    let ended = row.word & header::PL_WORD_RESET != 0 || row.word & BOTH == BOTH;
+    !ended && row.expires.wrapping_sub(now).cast_signed() >= 0
 }
 
 /// Gives an entry the marks of closing that its elder has, and that one's expiry with them.

@@ -7,6 +7,7 @@ use bpf::object::datapath;
 use state::drift::{Finding, drift};
 use state::live::Live;
 use state::target::compile;
+use state::words::generation::CommitRecord;
 
 use crate::applied;
 use crate::live::{self, Dirs, Reading};
@@ -32,19 +33,25 @@ const READINGS: usize = 3;
 ///
 /// The host cannot be read.
 pub fn find(request: Option<&Request>, dirs: &Dirs) -> Result<Found, Failure> {
-    let mut found = read(request, dirs)?;
-    for _ in 1..READINGS {
-        let now = live::open(dirs)?.map(|kernel| kernel.record());
-        if now == found.reading.live.base.as_ref().map(|base| base.record) {
-            break;
+    for _ in 0..READINGS {
+        let (found, begun) = read(request, dirs)?;
+        // All that was read in between is of one commit.
+        if begun == live::open(dirs)?.map(|kernel| kernel.record()) {
+            return Ok(found);
         }
-        found = read(request, dirs)?;
     }
-    Ok(found)
+    let (found, _) = read(request, dirs)?;
+    Ok(Found {
+        findings: Vec::new(),
+        unread: Some("runs commit faster than the host is read".to_owned()),
+        ..found
+    })
 }
 
-fn read(request: Option<&Request>, dirs: &Dirs) -> Result<Found, Failure> {
+/// And the record as it was at first.
+fn read(request: Option<&Request>, dirs: &Dirs) -> Result<(Found, Option<CommitRecord>), Failure> {
     let mut reading = live::read(dirs, &BTreeMap::new())?;
+    let begun = reading.live.base.as_ref().map(|base| base.record);
     let tree = tree(request, &reading.live);
     if let Ok(Some(tree)) = &tree {
         // What of others its containers are attached to is known only now.
@@ -64,11 +71,12 @@ fn read(request: Option<&Request>, dirs: &Dirs) -> Result<Found, Failure> {
         Ok(target) => (target, None),
         Err(why) => (None, Some(why)),
     };
-    Ok(Found {
+    let found = Found {
         findings: drift(target.as_ref(), &reading.live, &entries, &datapath()),
         reading,
         unread,
-    })
+    };
+    Ok((found, begun))
 }
 
 /// The tree of the live commit; `None` before the first. Why it cannot be read.

@@ -8,7 +8,7 @@
 
 use std::path::PathBuf;
 
-use bpf::conntrack::{Connection, ReadError, Subject};
+use bpf::conntrack::{Connection, ReadError, State, Subject};
 use bpf::object::datapath;
 use state::desired::{self, Desired};
 use state::diff::diff;
@@ -19,7 +19,7 @@ use state::plan::collisions::{Collision, collisions};
 use state::plan::connections::denied;
 use state::plan::cuts::{Cuts, cuts};
 use state::plan::guards::{self, Allowed, Refusal};
-use state::plan::{Kind, Origin, Plan, back, plan};
+use state::plan::{Origin, Plan, back, plan};
 use state::reach::View;
 use state::target::{CompileError, Target, compile};
 use state::words::names::{FullName, HostName};
@@ -199,7 +199,8 @@ pub fn plan_for(
     let mut plan = plan(&target, &read.live, &differences, &origin);
     let held = match errand {
         Errand::Apply => {
-            let named = request.source.rev.is_some();
+            // The files of the work tree say nothing of `HEAD` either.
+            let named = request.source.rev.is_some() || request.source.worktree;
             plan.held = back::held_after(&read.live, &origin.commit, named);
             back::check_hold(&read.live, &origin.commit, allowed.held)
         }
@@ -209,10 +210,7 @@ pub fn plan_for(
         }
     };
     tracing::info!(operations = plan.steps.len(), "plan made");
-    let cuts = match plan.kind {
-        Kind::Commit => cuts(&entries, &read.live, &target),
-        _ => Cuts::default(),
-    };
+    let cuts = cuts(&plan, &entries, &read.live, &target);
     let refusal = held
         .and_then(|()| guards::check(&plan, &target, &read.live, allowed))
         .and_then(|()| guards::check_cuts(&cuts, allowed))
@@ -268,6 +266,7 @@ fn entry(container: &FullName, connection: &Connection) -> Option<Entry> {
         own_port,
         peer_port,
         initiator: connection.initiator,
+        established: connection.state == State::Established,
         ended: connection.reset || connection.closed == (true, true),
         generation: connection.generation,
         from_host: connection.ingress == 0,

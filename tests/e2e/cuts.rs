@@ -236,13 +236,13 @@ fn a_plan_names_whom_it_cuts_and_a_limit_refuses_it() {
         lab.repository().commit("81");
         let refused = lab.reconcile(&["--max-cut", "0"]).ended(4);
         assert!(
-            refused.stderr.contains("1 connections would be cut"),
+            refused.stderr.contains("1 connection would be cut"),
             "{refused}"
         );
         assert!(
             refused
                 .stdout
-                .contains("! 1 of 1 connections would be cut\n    TCP shop/b "),
+                .contains("! 1 of 1 connection would be cut\n    TCP shop/b "),
             "{refused}"
         );
         exchange.advance(3);
@@ -257,5 +257,51 @@ fn a_plan_names_whom_it_cuts_and_a_limit_refuses_it() {
             lab.drops(&lab.alpha()).denied() > denied
         });
         drop(exchange);
+    });
+}
+
+#[test]
+fn more_than_ten_that_are_cut_are_counted() {
+    let tree = |port| {
+        let policy = Policy::new("shop/a").select(&[("name", "a")]);
+        let rule = Rule::new().containers(&[("name", "b")]).port("TCP", port);
+        containers()
+            .iter()
+            .fold(Tree::new(), Tree::container)
+            .policy(&policy.ingress(&[rule]))
+    };
+    Lab::run("many cuts", |lab| {
+        lab.repository().hold(&tree(80));
+        lab.apply("80");
+        let [a, b, _] = NAMES.map(|name| lab.alpha().container(name));
+        let to = SocketAddr::new(containers()[0].addresses[0], 80);
+        let _service = Service::start(&a, &[Listen::on(Protocol::Tcp, to.ip(), to.port())]);
+        let alive: Vec<Alive> = (0..14).map(|_| Alive::open(6, &b, to).unwrap()).collect();
+        lab.repository().hold(&tree(81));
+        lab.repository().commit("81");
+        let json = lab.reconcile(&["-n", "-o", "json"]).json();
+        assert_eq!(json["cuts"]["count"], 14);
+        let named: BTreeSet<&str> = json["cuts"]["named"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|line| line.as_str().unwrap())
+            .collect();
+        let expected = alive
+            .iter()
+            .map(|connection| format!("TCP shop/b {} -> shop/a {to}", connection.from));
+        let expected: BTreeSet<String> = expected.collect();
+        assert_eq!(named.len(), 10);
+        assert!(
+            named.iter().all(|line| expected.contains(*line)),
+            "{named:?}"
+        );
+        let text = lab.reconcile(&["-n"]).ended(0).stdout;
+        let mut lines = text.lines().skip_while(|line| !line.starts_with("! "));
+        assert_eq!(lines.next(), Some("! 14 of 14 connections would be cut"));
+        let told: Vec<&str> = lines.take_while(|line| line.starts_with("    ")).collect();
+        let (last, told) = told.split_last().unwrap();
+        let told: BTreeSet<&str> = told.iter().map(|line| line.trim()).collect();
+        assert_eq!((told, *last), (named, "    and 4 more"));
     });
 }

@@ -78,3 +78,50 @@ fn a_diff_is_what_a_dry_run_says_and_needs_no_root() {
         drop(lab.alpha().program(&program).ended(0));
     });
 }
+
+/// 60 clients of 60 servers in five tiers, each tier on a port of its own and with a server that
+/// differs: 3,600 pairs lose one port and gain another.
+#[test]
+fn a_diff_of_thousands_of_pairs_stays_readable() {
+    const EACH: u16 = 60;
+    let tree = |port: u16| {
+        let numbers = || 1..=EACH;
+        let tree = numbers().fold(Tree::new(), |tree, number| {
+            let tier = format!("t{}", number % 5);
+            let server = Container::numbered(&format!("shop/server-{number}"), number);
+            let client = Container::numbered(&format!("shop/client-{number}"), 1000 + number);
+            let server = server.label("app", "server").label("tier", &tier);
+            tree.container(&server)
+                .container(&client.label("app", "client"))
+        });
+        (0..5).fold(tree, |tree, tier| {
+            let rule = Rule::new().containers(&[("app", "client")]);
+            let select = [("app", "server"), ("tier", &*format!("t{tier}"))];
+            let policy = Policy::new(&format!("shop/t{tier}")).select(&select);
+            tree.policy(&policy.ingress(&[rule.port("TCP", port + tier)]))
+        })
+    };
+    Lab::run("diff of many", |lab| {
+        for port in [80, 8080] {
+            lab.repository().hold(&tree(port));
+            lab.repository().commit(&port.to_string());
+        }
+        let text = lab.reconcile(&["diff", "HEAD~1.."]).ended(0).stdout;
+        let told = "3600 pairs more allowed, 3600 pairs more denied.";
+        assert!(text.contains(told), "{text}");
+        assert!(
+            text.contains("and 7 more\n") && text.contains("and 55 more: 8080/TCP"),
+            "{text}"
+        );
+        // For each tier who is reached, what comes and what goes.
+        assert_eq!(text.lines().count(), 4 + 5 * 3, "{text}");
+        assert!(text.lines().all(|line| line.len() < 140), "{text}");
+        let markdown = lab.reconcile(&["diff", "HEAD~1..", "-o", "markdown"]);
+        let markdown = markdown.ended(0).stdout;
+        assert!(markdown.contains(told), "{markdown}");
+        assert_eq!(markdown.lines().count(), 6 + 5 * 2, "{markdown}");
+        assert!(markdown.lines().all(|line| line.len() < 240), "{markdown}");
+        let json = lab.reconcile(&["diff", "HEAD~1..", "-o", "json"]).json();
+        assert_eq!(json["flows"].as_array().unwrap().len(), 10);
+    });
+}

@@ -179,6 +179,36 @@ fn what_was_rolled_back_from_is_held_until_head_moves() {
     });
 }
 
+/// The files of the work tree are tried on: `HEAD` is what it was.
+#[test]
+fn a_run_of_the_work_tree_lifts_no_hold() {
+    Lab::run("worktree", |lab| {
+        apply(lab, &tree(80));
+        let bad = apply(lab, &tree(81));
+        lab.reconcile(&["rollback"]).succeed();
+        lab.repository().hold(&tree(82));
+        lab.reconcile(&["--worktree"]).succeed();
+        assert_eq!(lab.status(&lab.alpha())["held"], json!([bad]));
+        says(&changes_nothing(lab, &[], 4), &[&bad[..12], "held"]);
+    });
+}
+
+/// The next run is another commit: what was live in between is history all the same.
+#[test]
+fn a_commit_whose_run_died_before_its_line_is_noted_by_whatever_run_follows() {
+    Lab::run("unnoted", |lab| {
+        let first = apply(lab, &tree(80));
+        let whole = fs::read(JOURNAL).unwrap();
+        let unnoted = apply(lab, &tree(81));
+        fs::write(JOURNAL, whole).unwrap();
+        let last = apply(lab, &tree(82));
+        let history = lab.reconcile(&["history", "-o", "json"]).json();
+        let told = history["entries"].as_array().unwrap().iter();
+        let told: Vec<_> = told.map(|e| e["commit"].as_str().unwrap()).collect();
+        assert_eq!(told, [&last, &unnoted, &first]);
+    });
+}
+
 /// `HEAD` is what was left first, and no run may bring it back because another was left since.
 #[test]
 fn whoever_goes_back_again_holds_both() {

@@ -84,6 +84,15 @@ impl<'a> Committed<'a> {
         if let (true, Some(programs)) = (transition, found.and_then(|f| f.programs)) {
             target.programs.build = programs.build;
         }
+        // So is a quota that becomes smaller.
+        for operation in self.apply.plan.phase(Phase::Settle) {
+            match operation {
+                Operation::ResizeConnections {
+                    container, from, ..
+                } if container == name => target.connections = *from,
+                _ => {}
+            }
+        }
         let fault = ContainerDifference::between(&target, found, false).first_in_words();
         if let Some(fault) = fault {
             return Err(fault);

@@ -29,6 +29,17 @@ pub enum SwapError {
     Attach(#[from] AttachError),
 }
 
+/// A quota was not changed.
+#[derive(Debug, Error)]
+pub enum ResizingError {
+    /// There is nothing to change.
+    #[error(transparent)]
+    NotOpen(#[from] NotOpen),
+    /// Connection maps, or the programs over them.
+    #[error(transparent)]
+    Resize(#[from] ResizeError),
+}
+
 /// Prepare failed: live is unchanged.
 #[derive(Debug, Error)]
 pub enum PrepareError {
@@ -55,7 +66,7 @@ pub enum PrepareError {
     Connections(#[from] ConnectionsError),
     /// Connection maps of another size.
     #[error(transparent)]
-    Resize(#[from] ResizeError),
+    Resize(#[from] ResizingError),
     /// Programs and links.
     #[error(transparent)]
     Attach(#[from] AttachError),
@@ -143,6 +154,9 @@ pub enum SettleError {
     /// Plain builds.
     #[error(transparent)]
     Swap(#[from] SwapError),
+    /// Connection maps of another size.
+    #[error(transparent)]
+    Resize(#[from] ResizingError),
     /// Pins and maps.
     #[error(transparent)]
     Remove(#[from] RemoveError),

@@ -27,7 +27,7 @@ use state::words::names::FullName;
 
 use crate::host::Host;
 use crate::live::{Dirs, LiveError};
-use error::SwapError;
+use error::{ResizingError, SwapError};
 
 mod error;
 mod prepare;
@@ -56,6 +56,8 @@ pub struct Apply<'a> {
     theirs: BTreeMap<FullName, Option<u32>>,
     /// Who lives in managed namespaces.
     processes: &'a BTreeMap<FullName, Vec<Process>>,
+    /// How many connections had no room in a smaller quota.
+    forgotten: BTreeMap<FullName, usize>,
     now_s: u64,
 }
 
@@ -88,6 +90,7 @@ impl<'a> Apply<'a> {
             attached: live.attached(),
             theirs: live.theirs(),
             processes: &live.host.processes,
+            forgotten: BTreeMap::new(),
             now_s,
         })
     }
@@ -150,6 +153,17 @@ impl<'a> Apply<'a> {
                 Slot::B => [*from, *constants],
             }),
         }
+    }
+
+    /// Another quota of connections.
+    fn resize(&mut self, operation: &Operation) -> Result<(), ResizingError> {
+        if let Operation::ResizeConnections { container, to, .. } = operation {
+            let resized = self.kernel()?.resize_connections(container, *to)?;
+            if resized.forgotten > 0 {
+                self.forgotten.insert(container.clone(), resized.forgotten);
+            }
+        }
+        Ok(())
     }
 
     /// Swaps programs.

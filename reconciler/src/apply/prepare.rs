@@ -74,9 +74,7 @@ impl Apply<'_> {
             Operation::EnsureNetwork { .. } | Operation::OpenNetwork { .. } => {
                 self.network(operation)?;
             }
-            Operation::ResizeConnections { container, to, .. } => {
-                self.kernel()?.resize_connections(container, *to)?;
-            }
+            Operation::ResizeConnections { .. } => self.resize(operation)?,
             Operation::Attach {
                 container,
                 from,

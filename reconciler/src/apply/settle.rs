@@ -1,6 +1,8 @@
 //! Settle: wait until no packet is judged by the old generation, then take down what the tree no
 //! longer has. The old slot stays as it is: it is the rollback.
 
+use std::collections::BTreeMap;
+
 use state::plan::{Operation, Phase};
 use state::target::host::interface_name;
 use state::words::names::FullName;
@@ -14,6 +16,8 @@ use super::{Apply, batches};
 pub struct Settled {
     /// What is left behind and needs attention.
     pub left: Vec<String>,
+    /// How many connections of which containers had no room in a smaller quota.
+    pub forgotten: BTreeMap<FullName, usize>,
 }
 
 impl Checked<'_> {
@@ -35,6 +39,7 @@ impl Checked<'_> {
                 }
             }
         }
+        settled.forgotten = self.apply.forgotten;
         settled
     }
 }
@@ -63,6 +68,7 @@ impl Apply<'_> {
                 self.network(operation)?;
             }
             Operation::Swap { .. } => self.swap(operation)?,
+            Operation::ResizeConnections { .. } => self.resize(operation)?,
             Operation::TrimNetwork {
                 container, network, ..
             } => {

@@ -1,11 +1,13 @@
 //! `reconcile`, without a subcommand: plan, and apply it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use state::plan::guards::Allowed;
 use state::plan::{Kind, Operation, Phase, Plan, Step};
 use state::words::generation::Generation;
 use state::words::hash::short;
+use state::words::names::FullName;
 
 use super::arguments::{ApplyArguments, Global, RunArguments};
 use super::{failure, lock, problems, request};
@@ -18,8 +20,10 @@ use crate::pipeline::{self, Failure, Planned, Request, Understood};
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::out::Out;
+use crate::report::plural::plural;
 use crate::report::reach;
 use crate::report::view::{CutsView, View, view};
+use crate::report::words::Words;
 use crate::report::{json, text};
 use crate::run::dirs;
 use crate::run::journal::{self, Entry};
@@ -171,6 +175,7 @@ impl<'a> Run<'a> {
             .apply(&planned, now_s)
             .map_err(|stop| stopped(&stop, out))?;
         let mut behind = settled.left;
+        behind.extend(unforeseen(&planned, &settled.forgotten));
         if let Err(error) = keep(&self.request, &planned, now_s) {
             behind.push(unkept(&error));
         }
@@ -213,6 +218,14 @@ impl<'a> Run<'a> {
         let out = self.out;
         tell_uncommitted(&planned.tree, out);
         problems::warn(&planned.tree.problems, &planned.tree.source.tree, out);
+        if out.quiet && !out.json {
+            // What nobody may miss, whoever asked for quiet. It needs no tree to be compared.
+            let none = Words::default();
+            let view = view(&planned.plan, &none, &none);
+            out.insist(&text::opened(&view, out.notes));
+            out.insist(&text::missing(&view, out.notes));
+            return Ok(Exit::Done);
+        }
         let view = view_of(&self.request, planned);
         if out.json {
             let text = json::document(&view).map_err(|error| {
@@ -220,11 +233,6 @@ impl<'a> Run<'a> {
                 Exit::Failed
             })?;
             return Ok(out.data(&text));
-        }
-        if out.quiet {
-            // What nobody may miss, whoever asked for quiet.
-            out.insist(&text::opened(&view, out.notes));
-            out.insist(&text::missing(&view, out.notes));
         }
         Ok(out.say(&text::plan(&view, out.data)))
     }
@@ -253,6 +261,20 @@ fn left(behind: &[String], out: Out) -> Exit {
     } else {
         Exit::Attention
     }
+}
+
+/// Connections that a smaller quota had no room for, where they were more than the plan said.
+fn unforeseen(planned: &Planned, forgotten: &BTreeMap<FullName, usize>) -> Vec<String> {
+    let foreseen = |name| planned.cuts.forgotten.get(name).map_or(0, |f| f.beyond);
+    let more = forgotten.iter().filter(|(name, n)| **n > foreseen(*name));
+    more.map(|(name, count)| {
+        format!(
+            "{} of {name} had no room in its smaller quota: {} more than the plan said",
+            plural(*count, "connection"),
+            count - foreseen(name)
+        )
+    })
+    .collect()
 }
 
 /// What is live does not depend on it: history and the diff in words do.
@@ -299,8 +321,8 @@ pub(crate) fn tell_uncommitted(tree: &Understood, out: Out) {
 fn keep(request: &Request, planned: &Planned, now_s: u64) -> Result<(), applied::KeepError> {
     applied::keep(&request.dirs, planned)?;
     let plan = &planned.plan;
+    note_unnoted(request, planned);
     if plan.kind == Kind::Mend {
-        note_unnoted(request, planned);
         return Ok(());
     }
     let entry = Entry {
@@ -327,6 +349,9 @@ fn note_unnoted(request: &Request, planned: &Planned) {
         return;
     };
     let (slot, generation) = (base.live_slot(), base.record.generation.0);
+    if slot.commit.is_empty() {
+        return;
+    }
     let noted = journal::last(state);
     if noted.is_some_and(|last| (last.generation, &last.commit) == (generation, &slot.commit)) {
         return;

@@ -238,7 +238,9 @@ pub struct HistoryArguments {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Options of rollback")]
 pub struct RollbackArguments {
-    /// The generation to go back to, as `history` numbers them. Default: the commit before.
+    /// The generation to go back to, as `history` numbers them. Default: the commit that the other
+    /// slot holds. Where another commit asked for the same since, only the name of the live slot
+    /// changed, and that one was live before both.
     #[arg(value_name = "GEN")]
     pub generation: Option<u64>,
     /// As of applying.

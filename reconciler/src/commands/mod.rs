@@ -118,11 +118,19 @@ pub(crate) fn dirs(global: &Global) -> Dirs {
 
 /// What of the command line a run is asked, or why it cannot be told.
 pub(crate) fn request(global: &Global) -> Result<Request, String> {
-    let directory = pipeline::tree_directory(global.directory.clone()).ok_or(
+    let request = request_if_any(global)?.ok_or(
         "which tree? Name its directory with -C or RECONCILE_DIR, or go to where its \
          plumbline.yaml is",
     )?;
-    Ok(Request {
+    Ok(request)
+}
+
+/// The same for commands that do without a tree: `None` where none is named and none is here.
+pub(crate) fn request_if_any(global: &Global) -> Result<Option<Request>, String> {
+    let Some(directory) = pipeline::tree_directory(global.directory.clone()) else {
+        return Ok(None);
+    };
+    Ok(Some(Request {
         source: SourceRequest {
             directory,
             rev: global.rev.clone(),
@@ -130,7 +138,7 @@ pub(crate) fn request(global: &Global) -> Result<Request, String> {
         },
         host: host(global)?,
         dirs: dirs(global),
-    })
+    }))
 }
 
 /// `--host`, else the kernel's host name in lower case.

@@ -4,10 +4,8 @@ use bpf::kernel::Kernel;
 use state::words::names::FullName;
 
 use super::arguments::Global;
-use super::{dirs, failure, request};
-use crate::drift;
+use super::{dirs, drift, failure};
 use crate::live;
-use crate::pipeline::Failure;
 use crate::report::drift::Item;
 use crate::report::exit::Exit;
 use crate::report::json;
@@ -16,9 +14,9 @@ use crate::report::status::{self, Container, Status};
 
 /// Runs it.
 pub(crate) fn run(global: &Global, out: Out) -> Exit {
-    let status = match read(global) {
+    let status = match read(global, out) {
         Ok(status) => status,
-        Err(failure) => return failure::tell(&failure, out),
+        Err(exit) => return exit,
     };
     if !out.json {
         return out.data(&status::text(&status, out.data));
@@ -26,13 +24,19 @@ pub(crate) fn run(global: &Global, out: Out) -> Exit {
     json::tell(&status, out)
 }
 
-fn read(global: &Global) -> Result<Status, Failure> {
+fn read(global: &Global, out: Out) -> Result<Status, Exit> {
     let dirs = dirs(global);
-    let found = drift::find(request(global).ok().as_ref(), &dirs)?;
+    let (found, busy) = drift::find(global, out)?;
     let live = found.reading.live;
     let mut status = Status::of(&live);
-    status.drift = found.findings.iter().map(Item::from).collect();
-    let kernel = live::open(&dirs)?;
+    match busy {
+        None => {
+            status.drift = found.findings.iter().map(Item::from).collect();
+            status.unread = found.unread;
+        }
+        Some(busy) => status.unread = Some(busy.to_string()),
+    }
+    let kernel = live::open(&dirs).map_err(|error| failure::live(&error, out))?;
     for (name, found) in &live.containers {
         let mut container = Container::of(name, found, &live);
         // Where the pins are lost, what is left of containers is all there is to tell.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use state::drift::{Finding, needs_attention};
+use state::drift::{Finding, Kind, needs_attention};
 use state::live::Live;
 use state::words::hash::short;
 
@@ -24,6 +24,9 @@ pub struct Drift {
     pub drift: Vec<Item>,
     #[serde(skip)]
     attention: bool,
+    /// Something stands in the way of every run.
+    #[serde(skip)]
+    blocked: bool,
 }
 
 /// One finding.
@@ -66,6 +69,7 @@ impl Drift {
             unread,
             drift: findings.iter().map(Item::from).collect(),
             attention: needs_attention(findings),
+            blocked: findings.iter().any(|f| f.kind == Kind::Collision),
         }
     }
 }
@@ -77,8 +81,8 @@ pub fn text(drift: &Drift, style: Style) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
-            "the tree of what is live cannot be read ({}): policy, addresses and sysctls were \
-             compared with nothing",
+            "the tree of what is live could not be compared with ({}): policy, addresses and \
+             sysctls were compared with nothing",
             escape(why)
         );
     }
@@ -87,8 +91,10 @@ pub fn text(drift: &Drift, style: Style) -> String {
         generation => format!("{}, generation {generation}", escape(short(&drift.commit))),
     };
     let says = match (drift.attention, drift.generation) {
+        (true, _) if drift.blocked => ": drift, which no run mends until that is out of the way",
         (true, _) => ": drift, which the next run mends",
         (false, 0) => "",
+        (false, _) if drift.unread.is_some() => " is live; in what was compared, nothing differs",
         (false, _) => " is live as its commit put it there",
     };
     let _ = writeln!(out, "{live}{says}");

@@ -42,6 +42,8 @@ pub struct Status {
     pub containers: Vec<Container>,
     /// What is not as the live commit put it there.
     pub drift: Vec<Item>,
+    /// Why that is not all of it, or not known; `None` where it is.
+    pub unread: Option<String>,
     /// Ranges of containers that are private (RFC 1918, RFC 4193) and that nothing translates: what
     /// they send beyond this host is answered only where others have a route back.
     pub untranslated: Vec<String>,
@@ -111,6 +113,7 @@ impl Status {
             held: base.held().to_vec(),
             containers: Vec::new(),
             drift: Vec::new(),
+            unread: None,
             translate_with: translate_with(&untranslated),
             untranslated: untranslated.iter().map(ToString::to_string).collect(),
         }
@@ -272,6 +275,9 @@ pub fn text(status: &Status, style: Style) -> String {
     }
     if !status.drift.is_empty() {
         let _ = write!(out, "\ndrift:\n{}", drift::items(&status.drift, style));
+    }
+    if let Some(why) = &status.unread {
+        let _ = writeln!(out, "\nwhat drifted is not known in full: {}", escape(why));
     }
     if !status.untranslated.is_empty() {
         let list = status.untranslated.join(", ");

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use state::words::hash::short;
 
 use super::escape::escape;
-use super::plural::{plural, thousands};
+use super::plural::{self, plural, thousands};
 use super::reach;
 use super::style::{GREEN, RED, Style, YELLOW};
 use super::view::{Action, CutsView, Object, Openness, PolicyLine, Rollback, View};
@@ -67,14 +67,27 @@ fn cut(out: &mut String, cuts: &CutsView, style: Style) {
         return;
     }
     let (count, of) = (thousands(cuts.count), thousands(cuts.of));
-    let line = format!("! {count} of {of} connections would be cut");
+    let connections = match cuts.of {
+        1 => "connection",
+        _ => "connections",
+    };
+    let line = format!("! {count} of {of} {connections} would be cut");
     let _ = writeln!(out, "{}", style.paint(RED, &line));
     for connection in &cuts.named {
         let _ = writeln!(out, "    {}", escape(connection));
     }
-    if cuts.named.len() < cuts.count {
-        let more = thousands(cuts.count - cuts.named.len());
-        let _ = writeln!(out, "    and {more} more");
+    let forgotten: usize = cuts.forgotten.iter().map(|f| f.count).sum();
+    let more = cuts.count - forgotten - cuts.named.len();
+    if more > 0 {
+        let _ = writeln!(out, "    and {} more", thousands(more));
+    }
+    for forgotten in &cuts.forgotten {
+        let connections = plural::count(forgotten.count, "TCP connection", "TCP connections");
+        let (container, quota) = (escape(&forgotten.container), forgotten.quota);
+        let _ = writeln!(
+            out,
+            "    {connections} of {container}: its quota becomes {quota}"
+        );
     }
 }
 

@@ -88,8 +88,21 @@ pub struct CutsView {
     pub count: usize,
     /// Of how many that go on in live.
     pub of: usize,
-    /// The first, by who began them.
+    /// The first of those that the plan denies, by who began them.
     pub named: Vec<String>,
+    /// Those of which it is only known how many: a smaller quota has no room for them.
+    pub forgotten: Vec<ForgottenView>,
+}
+
+/// Connections of a container beyond its quota.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ForgottenView {
+    /// Whose.
+    pub container: String,
+    /// How many.
+    pub count: usize,
+    /// What its quota becomes.
+    pub quota: u32,
 }
 
 impl CutsView {
@@ -100,9 +113,19 @@ impl CutsView {
     pub fn of(cuts: &Cuts) -> Self {
         let named = cuts.cut.iter().take(Self::NAMED);
         Self {
-            count: cuts.cut.len(),
+            count: cuts.count(),
             of: cuts.of,
             named: named.map(ToString::to_string).collect(),
+            forgotten: cuts
+                .forgotten
+                .iter()
+                .filter(|(_, forgotten)| forgotten.count > 0)
+                .map(|(container, forgotten)| ForgottenView {
+                    container: container.to_string(),
+                    count: forgotten.count,
+                    quota: forgotten.quota,
+                })
+                .collect(),
         }
     }
 }

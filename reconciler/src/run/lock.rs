@@ -178,6 +178,39 @@ impl Lock {
     }
 }
 
+/// Waits until nobody holds the lock on a directory, and does not take it: it is shared for the
+/// moment that it takes to see that it is free. One that is not there, or that cannot be opened, is
+/// held by nobody.
+///
+/// # Errors
+///
+/// Who holds it still.
+pub fn wait_until_free(
+    directory: &Path,
+    run_directory: &Path,
+    limit: Duration,
+) -> Result<(), LockError> {
+    let begun = Instant::now();
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    loop {
+        let Ok(file) = rustix::fs::open(directory, flags, Mode::empty()) else {
+            return Ok(());
+        };
+        let seen = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared);
+        if seen != Err(Errno::WOULDBLOCK) {
+            return Ok(());
+        }
+        if begun.elapsed() >= limit {
+            return Err(LockError::Busy {
+                directory: directory.to_owned(),
+                holder: read_holder(&run_directory.join(HOLDER)),
+                waited: limit,
+            });
+        }
+        pause(limit.saturating_sub(begun.elapsed()));
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         if let Some(note) = &self.holder {

@@ -151,9 +151,7 @@ pub fn drift(
     datapath: &Datapath,
 ) -> Vec<Finding> {
     let mut found = base::findings(live, datapath);
-    if live.base.is_some() || live.containers.is_empty() {
-        found.extend(connections(target, live, entries));
-    }
+    found.extend(connections(target, live, entries));
     match target {
         Some(target) => found.extend(against(target, live, datapath)),
         None => found.extend(container::alone(live)),

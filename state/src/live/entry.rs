@@ -21,6 +21,8 @@ pub struct Entry {
     pub peer_port: u16,
     /// Whether the container began it.
     pub initiator: bool,
+    /// TCP whose handshake has been proven: it counts towards the container's quota.
+    pub established: bool,
     /// Both sides have finished, or one has reset it.
     pub ended: bool,
     /// The generation that judged it last: its low bits.

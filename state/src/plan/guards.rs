@@ -101,7 +101,12 @@ impl fmt::Display for Refusal {
         match self {
             Self::Cut { cut, allowed } => write!(
                 f,
-                "{cut} connections would be cut: more than --max-cut {allowed} allows"
+                "{cut} {} would be cut: more than --max-cut {allowed} allows",
+                if *cut == 1 {
+                    "connection"
+                } else {
+                    "connections"
+                }
             ),
             Self::Held { commit } => write!(
                 f,
@@ -181,7 +186,7 @@ pub fn check(plan: &Plan, target: &Target, live: &Live, allowed: Allowed) -> Res
 
 /// Checks how many live connections a plan would cut.
 pub fn check_cuts(cuts: &Cuts, allowed: Allowed) -> Result<(), Refusal> {
-    let cut = cuts.cut.len();
+    let cut = cuts.count();
     match allowed.max_cut {
         Some(allowed) if cut > allowed => Err(Refusal::Cut { cut, allowed }),
         _ => Ok(()),

@@ -7,7 +7,8 @@
 //! - Networks before programs: a program needs its interface, and the interface's index goes into
 //!   the rows. A network stays down until they are attached; opened, it is closed still, for the
 //!   live slot has no row of its endpoint.
-//! - Connection maps before programs, which hold them.
+//! - Connection maps before programs, which hold them. One that becomes smaller does so after the
+//!   store, for it may cut connections.
 //! - Programs before the store, with a barrier after the last swap of one that packets may be in:
 //!   no packet may still be in an old program when the record changes (T1).
 //! - Until the store nothing may be judged otherwise than the live slot says: a container that is
@@ -193,7 +194,7 @@ impl Run<'_> {
         let changes = || self.changes.iter();
         list.extend(phase, changes().filter_map(Change::ensure_network));
         list.extend(phase, changes().filter_map(Change::create_connections));
-        list.extend(phase, changes().filter_map(Change::resize_connections));
+        list.extend(phase, changes().filter_map(Change::grow_connections));
         list.extend(phase, changes().filter_map(Change::programs));
         list.extend(phase, changes().filter_map(Change::open_network));
         if self.commits {
@@ -244,11 +245,13 @@ impl Run<'_> {
         }
         let changes = || self.changes.iter();
         list.extend(phase, changes().filter_map(Change::plain_programs));
+        list.extend(phase, changes().filter_map(Change::shrink_connections));
         list.extend(phase, changes().filter_map(Change::trim_network));
         for container in found.surplus.iter().cloned() {
             list.push(phase, Operation::Remove { container });
         }
-        if changes().any(|change| change.from.is_some()) {
+        let shrinks = |change: &Change<'_>| change.shrink_connections().is_some();
+        if changes().any(|change| change.from.is_some() || shrinks(change)) {
             list.push(phase, Operation::Barrier);
         }
         if leftovers {
@@ -293,21 +296,30 @@ impl Change<'_> {
         })
     }
 
-    fn resize_connections(&self) -> Option<Operation> {
+    fn grow_connections(&self) -> Option<Operation> {
+        self.resize_connections(|from, to| from < to)
+    }
+
+    fn shrink_connections(&self) -> Option<Operation> {
+        self.resize_connections(|from, to| from > to)
+    }
+
+    fn resize_connections(&self, which: impl Fn(u32, u32) -> bool) -> Option<Operation> {
         let from = match self.difference.connections {
             ConnectionsDifference::None | ConnectionsDifference::Unpinned => None,
             ConnectionsDifference::Missing { quota } => quota,
             ConnectionsDifference::Quota(from) => Some(from),
         };
         let to = self.target.connections;
-        let from = from.filter(|from| *from != to)?;
+        let from = from.filter(|from| which(*from, to))?;
         let missing = ProgramsDifference::Detached(Detached::Missing);
         Some(Operation::ResizeConnections {
             container: self.name.clone(),
             endpoint: self.target.constants.endpoint,
             from,
             to,
-            attached: self.difference.programs != missing,
+            // After the store programs are there that prepare has attached.
+            attached: from > to || self.difference.programs != missing,
         })
     }
 
@@ -335,7 +347,7 @@ impl Change<'_> {
 
     /// Whether a program is replaced that packets may be in.
     fn replaces_programs(&self) -> bool {
-        let resized = self.resize_connections().is_some();
+        let resized = self.grow_connections().is_some();
         self.live && (resized || self.difference.programs != ProgramsDifference::None)
     }
 

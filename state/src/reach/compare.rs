@@ -81,6 +81,10 @@ struct Class {
 type ByFamily = [Option<Seat>; 2];
 
 impl Class {
+    fn seat(&self, view: usize, family: Family) -> Option<&Seat> {
+        self.seats[view][family as usize].as_ref()
+    }
+
     fn is_outside(&self) -> bool {
         matches!(self.parties.first(), Some(Party::Outside(_)))
     }
@@ -93,7 +97,7 @@ struct Both<'a> {
 
 /// Port sets by whose tables they stand in: of the old view (0) or the new one, host, ruleset.
 #[derive(Default)]
-struct Memory(BTreeMap<(usize, usize, RulesetId), Rc<PortSet>>);
+struct Memory(BTreeMap<(usize, usize, Option<RulesetId>), Rc<PortSet>>);
 
 /// What a pair gains and loses in one family; `None` where it has no flow there.
 type Differs = Option<(PortSet, PortSet)>;
@@ -147,15 +151,16 @@ impl Both<'_> {
     }
 
     fn pair(&self, from: &Class, to: &Class, family: Family, memory: &mut Memory) -> Differs {
-        let at = |class: &Class, view: usize| class.seats[view][family as usize].clone();
         let mut sets = [None, None];
         let mut rulesets = [None, None];
         for (index, view) in self.views().into_iter().enumerate() {
-            let (Some(view), Some(from), Some(to)) = (view, at(from, index), at(to, index)) else {
+            let (Some(view), Some(from), Some(to)) =
+                (view, from.seat(index, family), to.seat(index, family))
+            else {
                 continue;
             };
-            let egress = view.ruleset(&from, Direction::Egress, &to);
-            let ingress = view.ruleset(&to, Direction::Ingress, &from);
+            let egress = view.ruleset(from, Direction::Egress, to);
+            let ingress = view.ruleset(to, Direction::Ingress, from);
             rulesets[index] = Some((egress.map(|r| r.1), ingress.map(|r| r.1)));
             let egress = memory.ports(index, view, egress);
             let ingress = memory.ports(index, view, ingress);
@@ -181,14 +186,17 @@ impl Memory {
         &mut self,
         index: usize,
         view: &View,
-        ruleset: Option<(usize, RulesetId)>,
+        ruleset: Option<(usize, Option<RulesetId>)>,
     ) -> Rc<PortSet> {
         let Some((home, ruleset)) = ruleset else {
-            let none = (index, usize::MAX, RulesetId(0));
+            let none = (index, usize::MAX, None);
             let everything = || Rc::new(PortSet::everything());
             return self.0.entry(none).or_insert_with(everything).clone();
         };
-        let made = || Rc::new(PortSet::of(&view.tables[home], ruleset));
+        let made = || {
+            let ports = ruleset.map(|ruleset| PortSet::of(&view.tables[home], ruleset));
+            Rc::new(ports.unwrap_or_default())
+        };
         let key = (index, home, ruleset);
         self.0.entry(key).or_insert_with(made).clone()
     }

@@ -105,13 +105,13 @@ impl View {
     }
 
     /// The ruleset by which one end judges another, and whose it is; `None` where it is no
-    /// container: nobody judges there.
+    /// container: nobody judges there. Without a row it lets nothing pass.
     pub(super) fn ruleset(
         &self,
         own: &Seat,
         direction: Direction,
         other: &Seat,
-    ) -> Option<(usize, RulesetId)> {
+    ) -> Option<(usize, Option<RulesetId>)> {
         let (home, subject) = own.subject?;
         let row = |identity| {
             let key = PolicyKey {
@@ -121,7 +121,7 @@ impl View {
             };
             self.tables[home].policy.get(&key)
         };
-        let ruleset = row(other.identities[home]).or_else(|| row(IdentityId::ANY))?;
-        Some((home, *ruleset))
+        let ruleset = row(other.identities[home]).or_else(|| row(IdentityId::ANY));
+        Some((home, ruleset.copied()))
     }
 }

@@ -99,6 +99,7 @@ fn entries_are_as_the_tables_say() {
             own_port: 80,
             peer_port: 40_000,
             initiator,
+            established: true,
             ended: false,
             generation,
             from_host: false,

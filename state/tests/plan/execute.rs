@@ -98,7 +98,7 @@ impl World {
                 quota,
             } => self.create_connections(container, *endpoint, *quota, planned)?,
             Operation::ResizeConnections { container, to, .. } => {
-                self.resize(container, *to, planned)?;
+                self.resize(phase, container, *to, planned)?;
             }
             Operation::Attach {
                 container,

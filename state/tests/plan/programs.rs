@@ -114,12 +114,17 @@ impl World {
     /// The same programs over maps of another size.
     pub(super) fn resize(
         &mut self,
+        phase: Phase,
         name: &FullName,
         quota: u32,
         planned: &Planned,
     ) -> Result<(), String> {
         let maps = self.resize_programs(name, planned)?;
         let old = self.at(name).maps.ok_or("there are no maps")?;
+        law(
+            phase == Phase::Settle || quota >= old.quota,
+            "no connection is cut before the store for want of room",
+        )?;
         let registry = &mut self.base()?.registry;
         let place = registry.values_mut().find(|id| **id == old.id);
         *place.ok_or("the maps are not registered")? = maps;
@@ -163,6 +168,14 @@ impl World {
         );
         if let (true, Some(programs)) = (transition, found.and_then(|found| found.programs)) {
             target.programs.build = programs.build;
+        }
+        for operation in planned.plan.phase(Phase::Settle) {
+            match operation {
+                Operation::ResizeConnections {
+                    container, from, ..
+                } if container == name => target.connections = *from,
+                _ => {}
+            }
         }
         match ContainerDifference::between(&target, found, false).first_in_words() {
             None => Ok(()),
