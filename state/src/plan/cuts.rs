@@ -7,10 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::connections::{Connection, Ends, Judge};
+use super::connections::{Connection, End, Ends, Judge};
 use super::{Kind, Operation, Plan};
 use crate::live::{Entry, Live};
 use crate::target::Target;
+use crate::target::host::Attach;
 use crate::words::names::FullName;
 
 /// What a plan would cut.
@@ -65,6 +66,7 @@ pub fn cuts(plan: &Plan, entries: &[Entry], live: &Live, target: &Target) -> Cut
         // What the host itself begins passes from whatever address.
         *connections.entry(connection).or_default() |= entry.from_host && !entry.initiator;
     }
+    let moved = moved(live, target);
     let mut live = Judge::new(&base.live_slot().tables);
     let mut target = Judge::new(&target.tables);
     let mut found = Cuts::default();
@@ -73,7 +75,13 @@ pub fn cuts(plan: &Plan, entries: &[Entry], live: &Live, target: &Target) -> Cut
             continue;
         }
         found.of += 1;
-        let goes_on = after.keep(&connection) && (from_host || target.lets(&connection));
+        let moves = |end: &End| {
+            end.container
+                .as_ref()
+                .is_some_and(|name| moved.contains(name))
+        };
+        let stays = after.keep(&connection) && !moves(&connection.from) && !moves(&connection.to);
+        let goes_on = stays && (from_host || target.lets(&connection));
         if commits && !goes_on {
             found.cut.insert(connection);
         }
@@ -92,6 +100,24 @@ pub fn cuts(plan: &Plan, entries: &[Entry], live: &Live, target: &Target) -> Cut
         }
     }
     found
+}
+
+/// The containers of which another machine is behind the interface: in another namespace of others,
+/// or with another MAC address on an interface of others.
+fn moved<'a>(live: &'a Live, target: &Target) -> BTreeSet<&'a FullName> {
+    let moves = |name: &FullName| {
+        let target = target.containers.get(name)?;
+        let before = &live.containers.get(name)?.network.as_ref()?.network;
+        Some(match (&before.attach, &target.network.attach) {
+            (Attach::Namespace(before), Attach::Namespace(after)) => before != after,
+            (Attach::Interface { .. }, Attach::Interface { .. }) => {
+                live.constants(name)?.mac != target.constants.mac
+            }
+            _ => false,
+        })
+    };
+    let names = live.containers.keys();
+    names.filter(|name| moves(name) == Some(true)).collect()
 }
 
 /// The containers whose quota becomes smaller, and what it becomes.
