@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
 use rig::lab::Lab;
 use rig::program::Run;
+use rig::traffic::{Listen, Protocol, Service};
 use rig::tree::{Container, Policy, Rule, Tree};
 use serde_json::{Value, json};
 
@@ -69,6 +72,11 @@ impl Printed {
 }
 
 fn tree() -> Tree {
+    tree_of(128)
+}
+
+/// With this quota of `shop/db`.
+fn tree_of(quota: usize) -> Tree {
     let container = |name: &str, number| {
         Container::numbered(&format!("shop/{name}"), number).label("app", name)
     };
@@ -76,7 +84,7 @@ fn tree() -> Tree {
     Tree::new()
         .container(&container("vm", 3).spec("attach", missing))
         .container(&container("front", 1))
-        .container(&container("db", 2))
+        .container(&container("db", 2).spec("connections", quota.into()))
         .policy(
             &Policy::new("shop/front")
                 .select(&[("app", "front")])
@@ -99,6 +107,32 @@ fn explain(lab: &Lab, from: &str, to: &str) -> Run {
     lab.reconcile(&arguments).ended(0)
 }
 
+/// More than 64 from `shop/front` to `shop/db`.
+fn connections(lab: &Lab) -> (Service, Vec<TcpStream>) {
+    let to = SocketAddr::new(Container::numbered("shop/db", 2).addresses[0], 80);
+    let listen = [Listen::on(Protocol::Tcp, to.ip(), to.port())];
+    let service = Service::start(&lab.alpha().container("shop/db"), &listen);
+    let streams = lab.alpha().container("shop/front").run(|| {
+        let mut echo = [0];
+        let mut open = || {
+            let mut stream = TcpStream::connect(to).unwrap();
+            stream.write_all(b"x").unwrap();
+            stream.read_exact(&mut echo).unwrap();
+            stream
+        };
+        (0..66).map(|_| open()).collect()
+    });
+    (service, streams)
+}
+
+/// A plan with a quota that has no room for all of them.
+fn smaller_quota(lab: &Lab) -> Run {
+    let _alive = connections(lab);
+    lab.repository().hold(&tree_of(64).policy(&policy(80)));
+    lab.repository().commit("a smaller quota");
+    lab.reconcile(&["-n", "-o", "json"]).ended(0)
+}
+
 #[test]
 fn every_field_is_documented() {
     Lab::run("json", |lab| {
@@ -114,6 +148,7 @@ fn every_field_is_documented() {
         let outside = explain(lab, "192.0.2.77", "shop/db");
         printed.note("explain", &outside);
 
+        printed.note("plan", &smaller_quota(lab));
         lab.repository().hold(&tree().policy(&policy(81)));
         lab.repository().commit("another port");
         printed.note("plan", &lab.reconcile(&["-o", "json"]).ended(0));
