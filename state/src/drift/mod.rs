@@ -150,7 +150,7 @@ pub fn drift(
     entries: &[Entry],
     datapath: &Datapath,
 ) -> Vec<Finding> {
-    let mut found = base::findings(live, datapath);
+    let mut found = base::findings(target, live, datapath);
     if live.base.is_some() || live.containers.is_empty() {
         found.extend(connections(target, live, entries));
     }
