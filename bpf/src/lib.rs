@@ -16,6 +16,7 @@
 //! rows      many rows at a time
 //! pins      the directory below bpffs
 //! attached  what stands at an interface's sides
+//! guard     the filter behind our programs
 //! kernel    the handle: what a host has once, found or made
 //! blocks    the shared blocks and their table
 //! slots     the two slots: rows, deltas
@@ -40,6 +41,7 @@ mod rodata;
 mod rows;
 pub mod pins;
 pub mod attached;
+pub mod guard;
 pub mod kernel;
 pub mod blocks;
 pub mod slots;

@@ -18,6 +18,7 @@ use crate::attached::{self, HOOKS, Hook};
 use crate::blocks::read_hash;
 use crate::encode;
 use crate::fault::{Fault, Object, Of};
+use crate::guard;
 use crate::kernel::{Kernel, Map};
 use crate::object::TRANSITION;
 use crate::pins::PinError;
@@ -233,7 +234,7 @@ impl Kernel {
             },
             constants: other.constants,
             ifindex: one.ifindex,
-            guarded: self.is_guarded(one.ifindex)?,
+            guarded: guard::stands(one.ifindex)?,
             first: one.first && other.first,
         }))
     }

@@ -142,7 +142,7 @@ pub(crate) fn load_blocks(
             ("judge_in", loaded.progs.judge_in.as_fd()),
             ("neighbour", loaded.progs.neighbour.as_fd()),
             ("sweep_start", loaded.progs.sweep_start.as_fd()),
-            ("guard", loaded.progs.guard.as_fd()),
+            ("guard", loaded.progs.plumbline_guard.as_fd()),
         ];
         let mut blocks = BlockPrograms {
             programs: BTreeMap::new(),

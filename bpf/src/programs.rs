@@ -9,8 +9,6 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use libbpf_rs::{ErrorKind, TC_EGRESS, TC_INGRESS, TcHook};
-
 use state::live::Instead;
 use state::words::names::FullName;
 use state::words::verdict::Direction;
@@ -18,6 +16,7 @@ use state::words::verdict::Direction;
 use crate::abi::{CONNECTION_MAPS, ConstantsRow, GLOBAL, maps};
 use crate::attached::{self, HOOKS};
 use crate::fault::{Fault, Object, Of};
+use crate::guard::{self, GuardError};
 use crate::kernel::{Kernel, Map};
 use crate::object::{self, Build, ContainerPrograms, LoadError};
 use crate::pins::{self, PinError};
@@ -54,26 +53,8 @@ pub enum AttachError {
     )]
     Unreadable(FullName),
     /// The guard behind the programs could not be put.
-    #[error("cannot put the guard on {hook} of interface {ifindex}: {source}")]
-    Guard {
-        /// Which interface.
-        ifindex: u32,
-        /// Which side.
-        hook: Hook,
-        /// Why.
-        source: libbpf_rs::Error,
-    },
-    /// A filter of others is there.
-    #[error(
-        "a filter of others stands on {hook} of interface {ifindex} where the guard is to stand \
-         (priority 1, handle 1): remove it, or move it"
-    )]
-    Filter {
-        /// Which interface.
-        ifindex: u32,
-        /// Which side.
-        hook: Hook,
-    },
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     /// Something else is pinned there.
     #[error(transparent)]
     Pin(#[from] PinError),
@@ -81,9 +62,6 @@ pub enum AttachError {
     #[error(transparent)]
     Fault(#[from] Fault),
 }
-
-/// Handle and priority of the guard's filter: before every other filter of the device.
-const GUARD: u32 = 1;
 
 impl Kernel {
     /// Loads a container's programs and attaches them first on both sides of its interface, with
@@ -96,7 +74,7 @@ impl Kernel {
     ) -> Result<(), AttachError> {
         let programs = self.load(container, build)?;
         if build.is_theirs() {
-            self.leave_others(ifindex)?;
+            guard::leave_others(ifindex)?;
         }
         self.place(
             container,
@@ -112,7 +90,10 @@ impl Kernel {
         )?;
         // Behind them: on an interface that carries traffic it would stop all until they are there.
         match build.is_theirs() {
-            true => self.guard_theirs(ifindex),
+            true => {
+                let blocks = self.blocks.as_ref().ok_or(AttachError::NoBlocks)?;
+                Ok(guard::put_beside(ifindex, blocks.guard.as_fd())?)
+            }
             false => self.guard(ifindex),
         }
     }
@@ -234,147 +215,17 @@ impl Kernel {
         Ok(())
     }
 
-    /// Puts the guard on both sides of an interface: a filter that the device owns and that drops
-    /// all. Our programs run before it and never hand on, so only what our links no longer stop
-    /// comes to it.
+    /// Puts the guard on both sides of an interface. Our programs run before it and never hand on,
+    /// so only what our links no longer stop comes to it.
     pub fn guard(&self, ifindex: u32) -> Result<(), AttachError> {
         let blocks = self.blocks.as_ref().ok_or(AttachError::NoBlocks)?;
-        for hook in HOOKS {
-            let put = guard_hook(ifindex, hook, blocks.guard.as_fd()).and_then(|mut filter| {
-                filter.create()?;
-                filter.replace(true).attach()
-            });
-            put.map_err(|source| AttachError::Guard {
-                ifindex,
-                hook,
-                source,
-            })?;
-        }
-        Ok(())
-    }
-
-    /// The same, where others may have put a filter: what is no eBPF program cannot be asked for,
-    /// and is found in the way.
-    fn guard_theirs(&self, ifindex: u32) -> Result<(), AttachError> {
-        let blocks = self.blocks.as_ref().ok_or(AttachError::NoBlocks)?;
-        for hook in HOOKS {
-            let ours = self.filter(ifindex, hook)?.is_some();
-            let put = guard_hook(ifindex, hook, blocks.guard.as_fd()).and_then(|mut filter| {
-                filter.create()?;
-                filter.replace(ours).attach()
-            });
-            put.map_err(|source| match source.kind() {
-                ErrorKind::AlreadyExists => AttachError::Filter { ifindex, hook },
-                _ => AttachError::Guard {
-                    ifindex,
-                    hook,
-                    source,
-                },
-            })?;
-        }
-        Ok(())
-    }
-
-    /// A filter of others that stands where the guard is to stand is not replaced.
-    fn leave_others(&self, ifindex: u32) -> Result<(), AttachError> {
-        for hook in HOOKS {
-            if self.filter(ifindex, hook)?.is_some_and(|(_, ours)| !ours) {
-                return Err(AttachError::Filter { ifindex, hook });
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes the guard from an interface that is not ours and goes on without us.
-    pub fn unguard(&self, ifindex: u32) -> Result<(), AttachError> {
-        let Some(blocks) = &self.blocks else {
-            return Ok(());
-        };
-        for hook in HOOKS {
-            if !self.filter(ifindex, hook)?.is_some_and(|(_, ours)| ours) {
-                continue;
-            }
-            let gone = guard_hook(ifindex, hook, blocks.guard.as_fd()).and_then(|mut f| f.detach());
-            gone.map_err(|source| AttachError::Guard {
-                ifindex,
-                hook,
-                source,
-            })?;
-        }
-        Ok(())
-    }
-
-    /// The program of the filter where the guard is to stand, and whether it is the guard.
-    fn filter(&self, ifindex: u32, hook: Hook) -> Result<Option<(u32, bool)>, Fault> {
-        let Some(blocks) = &self.blocks else {
-            return Ok(None);
-        };
-        let guard = sys::program_info(blocks.guard.as_fd());
-        let guard = guard.of("look at", || Object::Program("guard"))?;
-        let id = guard_hook(ifindex, hook, blocks.guard.as_fd()).and_then(|mut f| f.query());
-        // No filter, no qdisc and no interface are all answered by an error.
-        let Some(id) = id.ok().filter(|id| *id != 0) else {
-            return Ok(None);
-        };
-        let found = attached::program(id)?;
-        Ok(found.map(|found| (id, found.tag == guard.tag)))
-    }
-
-    /// Whether the guard stands on both sides.
-    pub(crate) fn is_guarded(&self, ifindex: u32) -> Result<bool, Fault> {
-        for hook in HOOKS {
-            if !self.is_guarded_at(ifindex, hook)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn is_guarded_at(&self, ifindex: u32, hook: Hook) -> Result<bool, Fault> {
-        Ok(self.filter(ifindex, hook)?.is_some_and(|(_, ours)| ours))
+        Ok(guard::put(ifindex, blocks.guard.as_fd())?)
     }
 
     /// What judges the packets of both sides of an interface.
     pub fn instead(&self, ifindex: u32) -> Result<BTreeMap<Direction, Instead>, Fault> {
-        let mut found = BTreeMap::new();
-        for hook in HOOKS {
-            found.insert(attached::side_of(hook), self.instead_at(ifindex, hook)?);
-        }
-        Ok(found)
-    }
-
-    fn instead_at(&self, ifindex: u32, hook: Hook) -> Result<Instead, Fault> {
-        for at in attached::chain(ifindex, hook)? {
-            // One that has gone meanwhile judges nothing.
-            let Some(program) = attached::program(at.program)? else {
-                continue;
-            };
-            let ours = program.maps.iter().any(|id| self.is_global(*id));
-            return Ok(match ours {
-                true => Instead::Ours,
-                false => Instead::Stranger {
-                    program: at.program,
-                    name: program.name,
-                },
-            });
-        }
-        Ok(match self.is_guarded_at(ifindex, hook)? {
-            true => Instead::Guard,
-            false => Instead::Nobody,
+        guard::instead_of(ifindex, |program| {
+            program.maps.iter().any(|id| self.is_global(*id))
         })
     }
-}
-
-fn guard_hook(ifindex: u32, hook: Hook, guard: BorrowedFd<'_>) -> libbpf_rs::Result<TcHook> {
-    let index = i32::try_from(ifindex).map_err(std::io::Error::other)?;
-    let mut filter = TcHook::new(guard);
-    filter
-        .ifindex(index)
-        .handle(GUARD)
-        .priority(GUARD)
-        .attach_point(match hook {
-            Hook::Ingress => TC_INGRESS,
-            Hook::Egress => TC_EGRESS,
-        });
-    Ok(filter)
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bpf::guard;
 use bpf::kernel::{Kernel, OpenError};
 use state::live::Live;
 use state::target::Located;
@@ -94,16 +95,18 @@ pub fn read(dirs: &Dirs, wanted: &Wanted) -> Result<Reading, LiveError> {
     for (name, network) in host.networks {
         live.containers.entry(name).or_default().network = Some(network);
     }
-    if let Some(kernel) = &kernel {
-        for container in live.containers.values_mut() {
-            let Some(ifindex) = container.network.as_ref().and_then(|n| n.ifindex) else {
-                continue;
+    let foreign = |name: &str| live.host.foreign_interfaces.contains(name);
+    live.host.guards = guard::everywhere(foreign).map_err(bpf::live::LiveError::from)?;
+    for container in live.containers.values_mut() {
+        let Some(ifindex) = container.network.as_ref().and_then(|n| n.ifindex) else {
+            continue;
+        };
+        if container.programs.is_none_or(|p| p.ifindex != ifindex) {
+            let instead = match &kernel {
+                Some(kernel) => kernel.instead(ifindex),
+                None => guard::instead(ifindex),
             };
-            if container.programs.is_none_or(|p| p.ifindex != ifindex) {
-                container.instead = kernel
-                    .instead(ifindex)
-                    .map_err(bpf::live::LiveError::from)?;
-            }
+            container.instead = instead.map_err(bpf::live::LiveError::from)?;
         }
     }
     let located = live.located(host.uplinks, host.attachments);

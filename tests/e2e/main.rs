@@ -19,6 +19,7 @@ mod refuse;
 mod attach;
 mod tap;
 mod theirs;
+mod closed;
 mod privilege;
 mod faults;
 mod json;

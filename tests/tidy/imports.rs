@@ -55,6 +55,7 @@ const RECONCILER: &[Row] = &[
             "state::words",
             "state::target",
             "state::live",
+            "bpf::guard",
             "bpf::kernel",
             "bpf::live",
             "host",

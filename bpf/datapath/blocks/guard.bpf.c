@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Behind our programs, as a filter that the device owns: reached only where our links have
- * vanished, and then nothing passes.
+ * vanished, and then nothing passes. It is known by its name, which is nobody else's, for it
+ * outlives all that is pinned.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <linux/pkt_cls.h>
 
 SEC("tc")
-int guard(struct __sk_buff *skb)
+int plumbline_guard(struct __sk_buff *skb)
 {
 	return TC_ACT_SHOT;
 }

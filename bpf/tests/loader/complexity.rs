@@ -16,10 +16,10 @@ use crate::rig::{alone, chain, constants, name};
 const BASELINE: [(&str, u32); 8] = [
     ("from_container", 6_373),
     ("from_container, in transition", 7_994),
-    ("guard", 2),
     ("judge_in", 35_097),
     ("judge_out", 107_511),
     ("neighbour", 527),
+    ("plumbline_guard", 2),
     ("sweep_start", 405),
     ("to_container", 6_446),
 ];

@@ -1,6 +1,7 @@
 //! Prepare: everything that changes no verdict yet.
 
 use bpf::doctor;
+use bpf::guard;
 use bpf::kernel::Kernel;
 use bpf::programs::NewConnections;
 use state::plan::{Operation, Phase};
@@ -86,7 +87,7 @@ impl Apply<'_> {
                 let build = self.build(from.as_ref(), constants, *build);
                 if let Some(left) = self.left(container, ifindex) {
                     // Its programs go with the next line, and it is not to be stopped then.
-                    self.kernel()?.unguard(left)?;
+                    guard::remove(left)?;
                 }
                 self.kernel()?.attach(container, ifindex, &build)?;
             }

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use bpf::guard;
 use state::plan::{Operation, Phase};
 use state::target::host::interface_name;
 use state::words::names::FullName;
 
 use super::check::Checked;
-use super::error::{SettleError, SwapError};
+use super::error::SettleError;
 use super::{Apply, batches};
 
 /// What a finished run leaves to say.
@@ -74,7 +75,12 @@ impl Apply<'_> {
             } => {
                 self.host.trim_network(container, network)?;
             }
-            Operation::RemoveLeftovers => self.kernel()?.remove_leftovers()?,
+            Operation::RemoveLeftovers => {
+                for ifindex in &self.stray_guards {
+                    guard::remove(*ifindex)?;
+                }
+                self.kernel()?.remove_leftovers()?;
+            }
             Operation::MarkSettled { slot } => {
                 self.kernel()?
                     .mark_settled(*slot, self.plan.to.generation, self.now_s)?;
@@ -93,10 +99,9 @@ impl Apply<'_> {
     /// there. Who still lives in a namespace is told.
     fn remove(&self, containers: &[FullName]) -> Result<Vec<String>, SettleError> {
         for container in containers {
-            if let (Some(Some(ifindex)), Some(kernel)) = (self.theirs.get(container), &self.kernel)
-            {
+            if let Some(Some(ifindex)) = self.theirs.get(container) {
                 // What goes on without us is not to be stopped when our programs go.
-                kernel.unguard(*ifindex).map_err(SwapError::from)?;
+                guard::remove(*ifindex)?;
             }
             let interface = interface_name(container);
             self.host.remove_interface(container, &interface)?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
+use bpf::guard;
 use bpf::kernel::Kernel;
 use serde::Serialize;
 use state::live::Live;
@@ -93,7 +94,7 @@ fn detach(dirs: &Dirs, live: &Live) -> Detached {
         Err(error) => detached.left.push(error.to_string()),
         Ok(host) => {
             for name in live.containers.keys() {
-                container(&host, live, dirs, name, &mut detached);
+                container(&host, live, name, &mut detached);
                 let processes = live.host.processes.get(name).into_iter().flatten();
                 for process in processes {
                     detached.left.push(format!(
@@ -104,6 +105,7 @@ fn detach(dirs: &Dirs, live: &Live) -> Detached {
             }
         }
     }
+    guards(live, &mut detached);
     if live.bpffs {
         // One that was only made to be locked is nothing to tell of.
         let empty = fs::read_dir(&dirs.pin).is_ok_and(|mut entries| entries.next().is_none());
@@ -121,9 +123,8 @@ fn detach(dirs: &Dirs, live: &Live) -> Detached {
     detached
 }
 
-fn container(host: &Host, live: &Live, dirs: &Dirs, name: &FullName, detached: &mut Detached) {
-    let network = live.containers.get(name).and_then(|c| c.network.as_ref());
-    let attach = network.map_or(Attach::Managed, |found| found.network.attach.clone());
+fn container(host: &Host, live: &Live, name: &FullName, detached: &mut Detached) {
+    let attach = attach(live, name);
     let interface = interface_name(name);
     let removed = match &attach {
         Attach::Managed => host
@@ -133,7 +134,11 @@ fn container(host: &Host, live: &Live, dirs: &Dirs, name: &FullName, detached: &
         Attach::Namespace(_) => host
             .remove_interface(name, &interface)
             .map_err(|error| error.to_string()),
-        Attach::Interface { .. } => unguard(dirs, network.and_then(|found| found.ifindex)),
+        // What goes on without us is not to be stopped when our programs go.
+        Attach::Interface { .. } => match live.theirs().get(name) {
+            Some(Some(ifindex)) => guard::remove(*ifindex).map_err(|error| error.to_string()),
+            _ => Ok(false),
+        },
     };
     match removed {
         Ok(_) => detached.removed.push(match &attach {
@@ -152,14 +157,36 @@ fn container(host: &Host, live: &Live, dirs: &Dirs, name: &FullName, detached: &
     }
 }
 
-/// What goes on without us is not to be stopped when our programs go.
-fn unguard(dirs: &Dirs, ifindex: Option<u32>) -> Result<bool, String> {
-    let kernel = live::open(dirs).map_err(|error| error.to_string())?;
-    let (Some(kernel), Some(ifindex)) = (kernel, ifindex) else {
-        return Ok(false);
+/// What a container is attached to. Where its links are lost, an interface of others is one that
+/// the live slot has for it.
+fn attach(live: &Live, name: &FullName) -> Attach {
+    let network = live.containers.get(name).and_then(|c| c.network.as_ref());
+    if let Some(found) = network {
+        return found.network.attach.clone();
+    }
+    let theirs = live.theirs();
+    let Some(Some(ifindex)) = theirs.get(name) else {
+        return Attach::Managed;
     };
-    let unguarded = kernel.unguard(ifindex);
-    unguarded.map(|()| true).map_err(|error| error.to_string())
+    let mut guards = live.host.guards.iter();
+    let named = guards.find(|(_, index)| *index == ifindex);
+    Attach::Interface {
+        name: named.map_or_else(|| ifindex.to_string(), |(name, _)| name.clone()),
+        mac: None,
+    }
+}
+
+/// Guards of containers of which nothing else is left.
+fn guards(live: &Live, detached: &mut Detached) {
+    for (name, ifindex) in &live.host.guards {
+        match guard::remove(*ifindex) {
+            Ok(false) => {}
+            Ok(true) => detached
+                .removed
+                .push(format!("the guard on interface {name}, which stays")),
+            Err(error) => detached.left.push(error.to_string()),
+        }
+    }
 }
 
 fn pins(dirs: &Dirs, unknown: BTreeSet<std::path::PathBuf>, detached: &mut Detached) {

@@ -151,6 +151,7 @@ impl Host {
         let chains = Chains::read();
         Ok(HostReading {
             host: LiveHost {
+                guards: BTreeMap::new(),
                 foreign_namespaces,
                 foreign_interfaces: foreign_interfaces(&listing, &own),
                 addresses: host_addresses(&listing, &own),

@@ -35,7 +35,7 @@ pub struct Differences {
     pub unpinned: bool,
     /// A run died while it prepared the other slot: packets may be in programs that it replaced.
     pub interrupted: bool,
-    /// Runs that died have left what nothing reaches.
+    /// Runs that died have left what nothing reaches, or a guard stands where nobody is judged.
     pub leftovers: bool,
     /// How many rows of the live slot nothing of ours writes.
     pub foreign: usize,
@@ -90,7 +90,7 @@ pub fn diff(target: &Target, live: &Live, datapath: &Datapath) -> Differences {
     let mut found = Differences {
         bpffs_missing: !live.bpffs,
         base_missing: live.base.is_none(),
-        leftovers: live.leftovers,
+        leftovers: live.leftovers || !live.stray_guards(Some(target)).is_empty(),
         ..Differences::default()
     };
     let empty = Tables::default();

@@ -2,10 +2,11 @@
 
 use super::{Finding, Kind};
 use crate::live::{Base, Live, SlotMark};
-use crate::target::Datapath;
+use crate::target::{Datapath, Target};
 
-pub(super) fn findings(live: &Live, datapath: &Datapath) -> Vec<Finding> {
-    let mut found = Vec::new();
+pub(super) fn findings(target: Option<&Target>, live: &Live, datapath: &Datapath) -> Vec<Finding> {
+    let stray = live.stray_guards(target).into_keys();
+    let mut found: Vec<Finding> = stray.map(stray_guard).collect();
     let Some(base) = &live.base else {
         if !live.containers.is_empty() {
             found.push(lost(live));
@@ -36,6 +37,11 @@ pub(super) fn findings(live: &Live, datapath: &Datapath) -> Vec<Finding> {
         found.push(finding.means("none"));
     }
     found
+}
+
+fn stray_guard(interface: &str) -> Finding {
+    let what = "a guard of ours stands there, and no container is attached to it";
+    Finding::new(Kind::Leftover, interface, what).means("whatever passes there is dropped")
 }
 
 const HELD: &str = "none yet: attached programs hold it, and with the last of them it is lost";

@@ -150,7 +150,7 @@ pub fn drift(
     entries: &[Entry],
     datapath: &Datapath,
 ) -> Vec<Finding> {
-    let mut found = base::findings(live, datapath);
+    let mut found = base::findings(target, live, datapath);
     found.extend(connections(target, live, entries));
     match target {
         Some(target) => found.extend(against(target, live, datapath)),

@@ -4,11 +4,13 @@
 //! as a value. A container is *live* where the live slot has a row for it, whatever else of it is
 //! there: what a run that died has made for one is none yet. A row knows its container by its MAC
 //! address, which is made from the container's name, so it is known also where its pins are lost;
-//! on an interface of others, whose MAC address is theirs, by the index of its connection maps.
+//! on an interface of others, whose MAC address is theirs, by the index of its connection maps, and
+//! where these have lost their pins, by that interface.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::target::Target;
 use crate::target::constants::Constants;
 use crate::target::host::{Attach, GATEWAY_MAC, container_mac};
 use crate::target::located::{Attachment, Found, Located, Uplink};
@@ -53,15 +55,33 @@ impl Live {
         let mac = container_mac(name);
         let rows = &self.base.as_ref()?.live_slot().tables.endpoints;
         let mut found = rows.iter().filter(|(_, row)| row.mac == mac);
-        let found = found.next().or_else(|| {
-            let found = self.containers.get(name)?;
-            // Of a row whose MAC address is made from no name, its maps know whose it is.
-            let row = rows.get_key_value(&found.endpoint?)?;
-            let mut names = self.containers.keys();
-            let is_made = names.any(|name| container_mac(name) == row.1.mac);
-            (!is_made).then_some(row)
-        })?;
+        let found = found.next().or_else(|| self.row_of_others(name, rows))?;
         Some((*found.0, found.1))
+    }
+
+    /// A row whose MAC address is made from no name.
+    fn row_of_others<'a>(
+        &self,
+        name: &FullName,
+        rows: &'a BTreeMap<EndpointIndex, Endpoint>,
+    ) -> Option<(&'a EndpointIndex, &'a Endpoint)> {
+        let found = self.containers.get(name)?;
+        let made = |row: &Endpoint| {
+            let mut names = self.containers.keys();
+            names.any(|name| container_mac(name) == row.mac)
+        };
+        if let Some(index) = found.endpoint {
+            let row = rows.get_key_value(&index);
+            return row.filter(|(_, row)| !made(row));
+        }
+        let network = found.network.as_ref()?;
+        let theirs = matches!(network.network.attach, Attach::Interface { .. });
+        let ifindex = network.ifindex.filter(|_| theirs)?;
+        let mut others = rows.iter().filter(|(index, row)| {
+            let whose = |c: &LiveContainer| c.endpoint == Some(**index);
+            row.ifindex == Some(ifindex) && !made(row) && !self.containers.values().any(whose)
+        });
+        others.next()
     }
 
     /// Whether a container is live. Where the base is lost, each that is found may have been.
@@ -99,22 +119,19 @@ impl Live {
     }
 
     /// The constants by which packets of the live slot know a container: those of its programs, or
-    /// where these are lost, what the tables say. `None` where it is not live.
+    /// where these are lost, what the tables say, which do not know the MAC address of an interface
+    /// of others. `None` where it is not live.
     pub fn constants(&self, name: &FullName) -> Option<Constants> {
         let (endpoint, row) = self.endpoint(name)?;
         if let Some(programs) = self.containers.get(name).and_then(|c| c.programs) {
             return Some(programs.constants);
         }
-        let attached = self.containers.get(name).and_then(|c| c.programs);
-        let attached = attached.map(|programs| programs.constants);
-        // An interface's own is known by its programs alone.
-        let theirs = attached.filter(|c| c.theirs && c.endpoint == endpoint);
         let mut constants = Constants {
             endpoint,
             v4: None,
             v6: None,
             mac: row.mac,
-            gateway_mac: theirs.map_or(GATEWAY_MAC, |c| c.gateway_mac),
+            gateway_mac: GATEWAY_MAC,
             theirs: row.mac != container_mac(name),
             passes: false,
             tap: row.tap,
@@ -137,16 +154,45 @@ impl Live {
         attached.collect()
     }
 
-    /// Containers whose network is not managed, and of those on an interface of others its index.
+    /// Containers whose network is not managed, and of those on an interface of others its index,
+    /// which where their links are lost the live slot alone knows.
     pub fn theirs(&self) -> BTreeMap<FullName, Option<u32>> {
-        let networks = self.containers.iter();
-        let networks = networks.filter_map(|(name, c)| Some((name, c.network.as_ref()?)));
-        let theirs = networks.filter_map(|(name, found)| match found.network.attach {
-            Attach::Managed => None,
-            Attach::Namespace(_) => Some((name.clone(), None)),
-            Attach::Interface { .. } => Some((name.clone(), found.ifindex)),
+        let theirs = self.containers.iter().filter_map(|(name, found)| {
+            let ifindex = match &found.network {
+                None => Some(self.interface_of_others(name)?),
+                Some(network) => match network.network.attach {
+                    Attach::Managed => return None,
+                    Attach::Namespace(_) => None,
+                    Attach::Interface { .. } => network.ifindex,
+                },
+            };
+            Some((name.clone(), ifindex))
         });
         theirs.collect()
+    }
+
+    /// The interface that the live slot has for a container, where that is somebody else's.
+    fn interface_of_others(&self, name: &FullName) -> Option<u32> {
+        let (_, row) = self.endpoint(name)?;
+        row.ifindex.filter(|_| row.mac != container_mac(name))
+    }
+
+    /// Guards on interfaces of others where nobody is to judge any more: neither what the target
+    /// has there, nor where there is none the live slot, nor what is to be removed.
+    pub fn stray_guards(&self, target: Option<&Target>) -> BTreeMap<&str, u32> {
+        let mut names = BTreeSet::new();
+        let mut indices: BTreeSet<u32> = self.theirs().into_values().flatten().collect();
+        if let Some(target) = target {
+            let networks = target.containers.values().map(|c| &c.network);
+            names.extend(networks.map(|network| network.interface.as_str()));
+        } else if let Some(base) = &self.base {
+            let rows = base.live_slot().tables.endpoints.values();
+            indices.extend(rows.filter_map(|row| row.ifindex));
+        }
+        let guards = self.host.guards.iter();
+        let stray = guards
+            .filter(|(name, index)| !names.contains(name.as_str()) && !indices.contains(index));
+        stray.map(|(name, index)| (name.as_str(), *index)).collect()
     }
 
     /// What [`crate::target::compile`] needs to know of it: where containers were found, and which
@@ -231,6 +277,8 @@ pub struct LiveHost {
     pub foreign_namespaces: BTreeSet<String>,
     /// Names of interfaces that are not ours.
     pub foreign_interfaces: BTreeSet<String>,
+    /// Those of them on which a guard of ours stands, and their indices.
+    pub guards: BTreeMap<String, u32>,
     /// Addresses that are the host's own, on interfaces that are not ours.
     pub addresses: BTreeSet<IpAddr>,
     /// Addresses that its subnets keep for themselves, on interfaces that are not ours: the IPv4

@@ -15,7 +15,8 @@
 //!   live and whose constants change gets a transition build, which holds both by slot; and an
 //!   address that is another container's in the live slot stays with that one: it is added after
 //!   the store, before the check reads it back. On an interface of others, which carried traffic
-//!   before us, the transition build lets all pass whose slot does not know the container.
+//!   before us, the transition build lets all pass whose slot does not know the container; but
+//!   where the guard has closed it, it stays closed.
 //! - After the store a barrier again, before plain builds replace transition builds and before
 //!   anything is taken down: no packet may still be judged by the old generation.
 //! - No run that has settled leaves a packet in a program that it replaced, for the next one may
@@ -33,7 +34,7 @@ use crate::diff::{
     ConnectionsDifference, ContainerDifference, Detached, Differences, NetworkDifference,
     ProgramsDifference,
 };
-use crate::live::Live;
+use crate::live::{Instead, Live, LiveContainer};
 use crate::target::tables::Owner;
 use crate::target::{Constants, ContainerTarget, Target};
 use crate::words::address::Cidr;
@@ -139,8 +140,29 @@ fn changes<'a>(
 /// The constants for packets of the live slot, if it is to be said what becomes of them. One that
 /// does not know the container yet, on an interface that carries traffic already, lets all pass.
 fn before(target: &ContainerTarget, live: &Live, name: &FullName) -> Option<Constants> {
-    let known = live.constants(name);
-    known.or_else(|| target.constants.theirs.then(|| target.constants.passing()))
+    let own = target.constants;
+    let found = live.containers.get(name);
+    let Some(known) = live.constants(name) else {
+        return (own.theirs && !found.is_some_and(is_closed)).then(|| own.passing());
+    };
+    let lost = found.is_none_or(|found| found.programs.is_none());
+    Some(match known.theirs && own.theirs && lost {
+        // What the interface has for its own is what it has now.
+        true => Constants {
+            gateway_mac: own.gateway_mac,
+            ..known
+        },
+        false => known,
+    })
+}
+
+/// Whether nothing passes its interface, or nothing that was not judged.
+fn is_closed(found: &LiveContainer) -> bool {
+    let ifindex = found.network.as_ref().and_then(|n| n.ifindex);
+    match found.programs.filter(|p| Some(p.ifindex) == ifindex) {
+        Some(programs) => !programs.constants.passes,
+        None => found.instead.values().any(|is| *is == Instead::Guard),
+    }
 }
 
 /// Whose the addresses of containers are in the live slot.
