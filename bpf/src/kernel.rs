@@ -157,7 +157,7 @@ impl Kernel {
             None
         };
         let mut kernel = Self::over(pins, gathered)?;
-        kernel.fill_outer_maps()?;
+        kernel.make_tables()?;
         if let Some(made) = made {
             kernel.start_blocks(&made)?;
         }
@@ -249,8 +249,9 @@ impl Kernel {
         Ok(())
     }
 
-    /// Gives every slot its tables, and the barrier its map, where they are missing.
-    fn fill_outer_maps(&self) -> Result<(), Fault> {
+    /// Gives every slot its tables, and the barrier its map, where they are missing. To packets a
+    /// table without rows is what one that is missing was, so the live slot gets its own, too.
+    pub fn make_tables(&self) -> Result<(), Fault> {
         for shape in TABLES.into_iter().chain([&maps::BARRIER]) {
             let (outer, Some(inner)) = (self.need(shape)?, shape.inner) else {
                 continue;

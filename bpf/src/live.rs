@@ -85,6 +85,7 @@ impl Kernel {
             record: self.record(),
             slots,
             unpinned: self.lost_pins()?,
+            lost: self.lost_tables()?,
         };
         Ok(LiveKernel {
             leftovers: self.has_leftovers(&containers, &base.live_slot().tables.endpoints)?,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use state::diff::{Delta, TableDelta};
+use state::live::LostTable;
 use state::target::tables::{Endpoint, EndpointIndex, Tables};
 use state::words::address::Cidr;
 use state::words::generation::Slot;
@@ -159,6 +160,20 @@ impl Kernel {
         }
         let fd = sys::map_by_id(u32::from_ne_bytes(id)).of("open", object)?;
         Map::of(fd, object).map(Some)
+    }
+
+    /// Tables whose maps are not in their places.
+    pub(crate) fn lost_tables(&self) -> Result<Vec<LostTable>, Fault> {
+        let mut lost = Vec::new();
+        for slot in Slot::ALL {
+            for shape in TABLES {
+                if self.table(shape, slot)?.is_none() {
+                    let table = shape.name.to_owned();
+                    lost.push(LostTable { slot, table });
+                }
+            }
+        }
+        Ok(lost)
     }
 
     // ---- Its rows, written ----

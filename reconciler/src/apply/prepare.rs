@@ -49,6 +49,7 @@ impl Apply<'_> {
             Operation::SetSysctl { path, to, .. } => sysctls::write(path, to)?,
             Operation::Barrier => self.kernel()?.barrier()?,
             Operation::RestorePins => self.kernel_mut()?.restore_pins()?,
+            Operation::MakeTables { .. } => self.kernel()?.make_tables()?,
             Operation::ReplaceBlocks => self.kernel_mut()?.replace_blocks()?,
             Operation::MarkPreparing { slot, generation } => {
                 self.kernel()?.mark_preparing(*slot, *generation)?;

@@ -80,6 +80,11 @@ impl<'a> Objects<'a> {
                 .saying("maps, blocks and timer that all containers share"),
             Operation::RestorePins => Object::new(Action::Update, "datapath", "pins")
                 .saying("pins that are gone, of what is there"),
+            Operation::MakeTables { tables } => {
+                let tables: Vec<String> = tables.iter().map(ToString::to_string).collect();
+                Object::new(Action::Create, "datapath", "tables")
+                    .saying(format!("gone, and made anew: {}", tables.join(", ")))
+            }
             Operation::ReplaceBlocks => Object::new(Action::Update, "datapath", "blocks")
                 .saying("another build of what all containers share"),
             Operation::RemoveLeftovers => Object::new(Action::Delete, "datapath", "leftovers")

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::live::Live;
+use crate::live::{Live, LostTable};
 use crate::target::{Datapath, Tables, Target};
 use crate::words::names::FullName;
 
@@ -33,6 +33,8 @@ pub struct Differences {
     pub rewound: bool,
     /// Maps and blocks have lost their pins.
     pub unpinned: bool,
+    /// Tables that a slot has lost whole.
+    pub lost: Vec<LostTable>,
     /// A run died while it prepared the other slot: packets may be in programs that it replaced.
     pub interrupted: bool,
     /// Runs that died have left what nothing reaches, or a guard stands where nobody is judged.
@@ -78,6 +80,7 @@ impl Differences {
             && !self.blocks
             && !self.unsettled
             && !self.unpinned
+            && self.lost.is_empty()
             && !self.leftovers
             && self.containers.is_empty()
             && self.surplus.is_empty()
@@ -100,6 +103,7 @@ pub fn diff(target: &Target, live: &Live, datapath: &Datapath) -> Differences {
             found.unsettled = !base.is_settled();
             found.rewound = base.is_rewound();
             found.unpinned = !base.unpinned.is_empty();
+            found.lost.clone_from(&base.lost);
             found.interrupted = base.other_slot().generation > base.record.generation;
             found.foreign = base.live_slot().foreign;
             found.next_foreign = base.other_slot().foreign;

@@ -1,7 +1,7 @@
 //! What all containers share: the bpffs, pins, blocks and the commit record.
 
 use super::{Finding, Kind};
-use crate::live::{Base, Live, SlotMark};
+use crate::live::{Base, Live, LostTable, SlotMark};
 use crate::target::{Datapath, Target};
 
 pub(super) fn findings(target: Option<&Target>, live: &Live, datapath: &Datapath) -> Vec<Finding> {
@@ -23,6 +23,7 @@ pub(super) fn findings(target: Option<&Target>, live: &Live, datapath: &Datapath
             _ => HELD,
         })
     }));
+    found.extend(base.lost.iter().map(|lost| lost_table(base, lost)));
     found.extend(blocks(base, datapath));
     found.extend(record(base));
     if base.live_slot().foreign > 0 {
@@ -56,6 +57,15 @@ fn lost(live: &Live) -> Finding {
         "guards, where they stand, drop everything of {containers} containers; connections are \
          forgotten"
     ))
+}
+
+fn lost_table(base: &Base, lost: &LostTable) -> Finding {
+    let place = format!("slot {}, {}", lost.slot, lost.table);
+    let live = lost.slot == base.record.slot;
+    Finding::new(Kind::Row, place, "the whole table is gone").means(match live {
+        true => "packets are judged as if it had no rows",
+        false => "none yet: the next commit is written to that slot",
+    })
 }
 
 fn blocks(base: &Base, datapath: &Datapath) -> Option<Finding> {

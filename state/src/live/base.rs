@@ -1,5 +1,7 @@
 //! The commit record and the two slots, as they were found.
 
+use std::fmt;
+
 use crate::target::tables::Tables;
 use crate::words::generation::{CommitRecord, Generation, Slot};
 
@@ -16,6 +18,23 @@ pub struct Base {
     pub slots: [LiveSlot; 2],
     /// Maps and blocks that have lost their pins and are still there.
     pub unpinned: Vec<String>,
+    /// Tables that a slot has lost whole.
+    pub lost: Vec<LostTable>,
+}
+
+/// A table that a slot has no map of any more. To packets it is one without rows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LostTable {
+    /// Whose.
+    pub slot: Slot,
+    /// Which.
+    pub table: String,
+}
+
+impl fmt::Display for LostTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of slot {}", self.table, self.slot)
+    }
 }
 
 impl Base {

@@ -26,7 +26,7 @@ pub mod attached;
 pub mod entry;
 
 pub use attached::{Broken, Instead, LinkFault, LivePrograms, Stranger};
-pub use base::{Base, HELD_MOST, LiveSlot, SlotMark};
+pub use base::{Base, HELD_MOST, LiveSlot, LostTable, SlotMark};
 pub use entry::Entry;
 pub use network::{About, Fault, LiveNetwork, Part};
 
@@ -375,6 +375,7 @@ mod tests {
                 record,
                 slots,
                 unpinned: Vec::new(),
+                lost: Vec::new(),
             }),
             containers: BTreeMap::from([(name("a/kept"), found(Some(7), Some(0)))]),
             ..Live::default()

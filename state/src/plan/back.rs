@@ -161,6 +161,7 @@ fn shared(differences: &Differences) -> bool {
     differences.blocks
         || differences.bpffs_missing
         || differences.unpinned
+        || !differences.lost.is_empty()
         || differences.rewound
         || !differences.sysctls.is_empty()
 }

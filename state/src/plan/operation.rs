@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::diff::{Delta, Detached, NetworkDifference, Surplus};
+use crate::live::LostTable;
 use crate::target::constants::Constants;
 use crate::target::host::Network;
 use crate::target::programs::BuildHash;
@@ -59,6 +60,11 @@ pub enum Operation {
     ReplaceBlocks,
     /// Pin maps and blocks that have lost their pins anew.
     RestorePins,
+    /// Make tables anew that a slot has lost whole, without rows: packets see no difference.
+    MakeTables {
+        /// Which.
+        tables: Vec<LostTable>,
+    },
     /// Wait until no packet is in an old program or reads an old slot.
     Barrier,
     /// Write a sysctl.
@@ -236,6 +242,7 @@ impl fmt::Display for Operation {
             Self::CreateBase => "create base",
             Self::ReplaceBlocks => "replace blocks",
             Self::RestorePins => "restore pins",
+            Self::MakeTables { .. } => "make tables",
             Self::Barrier => "barrier",
             Self::SetSysctl { .. } => "set sysctl",
             Self::EnsureNetwork { .. } => "ensure network",

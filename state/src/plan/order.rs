@@ -2,6 +2,8 @@
 //!
 //! - Blocks first: loading them makes whatever map is missing, which all that follows writes to.
 //! - Pins that are lost next, for what they would keep is found by its programs alone until then.
+//! - Tables that a slot has lost, for rows to be written to; without rows they are to packets what
+//!   they were when they were not there.
 //! - Then a barrier where the last run died: packets may still read the slot that is about to be
 //!   written, or be in a program that was replaced.
 //! - Networks before programs: a program needs its interface, and the interface's index goes into
@@ -201,6 +203,10 @@ impl Run<'_> {
             list.push(phase, Operation::ReplaceBlocks);
         } else if found.unpinned {
             list.push(phase, Operation::RestorePins);
+        }
+        if !found.lost.is_empty() {
+            let tables = found.lost.clone();
+            list.push(phase, Operation::MakeTables { tables });
         }
         if self.commits {
             if found.unsettled || found.interrupted {

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any};
 use proptest::sample::{Index, select};
-use state::live::SlotMark;
+use state::live::{LostTable, SlotMark};
 use state::target::tables::EndpointIndex;
 use state::words::generation::{CommitRecord, Generation, Slot};
 
@@ -26,6 +26,7 @@ enum Kind {
     LoseEndpoint(Slot),
     TurnPolicy(Slot),
     AddRow(Slot),
+    LoseTable(Slot),
     Swing,
     Rewind,
     RaiseBeyond,
@@ -56,7 +57,7 @@ enum Kind {
     SetSysctl,
 }
 
-const KINDS: [Kind; 39] = [
+const KINDS: [Kind; 41] = [
     Kind::LosePolicy(Slot::A),
     Kind::LosePolicy(Slot::B),
     Kind::LoseRuleset(Slot::A),
@@ -69,6 +70,8 @@ const KINDS: [Kind; 39] = [
     Kind::TurnPolicy(Slot::B),
     Kind::AddRow(Slot::A),
     Kind::AddRow(Slot::B),
+    Kind::LoseTable(Slot::A),
+    Kind::LoseTable(Slot::B),
     Kind::Swing,
     Kind::Swing,
     Kind::Rewind,
@@ -126,6 +129,7 @@ impl World {
             | Kind::LoseEndpoint(slot)
             | Kind::TurnPolicy(slot)
             | Kind::AddRow(slot) => self.suffer_rows(damage, slot),
+            Kind::LoseTable(slot) => self.lose_table(slot),
             Kind::Swing => self.suffer_swing(),
             Kind::Rewind | Kind::RaiseBeyond | Kind::NameOtherSlot => {
                 self.suffer_record(damage.kind);
@@ -183,6 +187,14 @@ impl World {
         (self.left, self.replaced) = (None, false);
         for container in self.containers.values_mut() {
             container.programs = [None, None];
+        }
+    }
+
+    fn lose_table(&mut self, slot: Slot) {
+        if let Some(base) = &mut self.base {
+            let table = "policy".to_owned();
+            base.lost.insert(LostTable { slot, table });
+            base.slot(slot).tables.policy.clear();
         }
     }
 

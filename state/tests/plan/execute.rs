@@ -34,6 +34,11 @@ impl World {
                 law(!self.base()?.unpinned.is_empty(), "a pin is lost")?;
                 self.base()?.unpinned.clear();
             }
+            Operation::MakeTables { tables } => {
+                let lost: Vec<_> = self.base()?.lost.iter().cloned().collect();
+                law(lost == *tables, "the tables are told")?;
+                self.base()?.lost.clear();
+            }
             Operation::Barrier => {
                 self.base()?;
                 (self.left, self.replaced) = (None, false);
@@ -169,6 +174,7 @@ impl World {
             sets: Vec::new(),
             registry: BTreeMap::new(),
             unpinned: BTreeSet::new(),
+            lost: BTreeSet::new(),
         });
         self.add_blocks(planned.datapath.block_code, true)
     }
@@ -210,6 +216,10 @@ impl World {
         let delta = self.resolved(delta, planned)?;
         let base = self.base()?;
         law(base.record.slot != slot, "the live slot is never written")?;
+        law(
+            base.lost.iter().all(|lost| lost.slot != slot),
+            "a slot that is written has its tables",
+        )?;
         let live = base.live().tables.clone();
         let slot = base.slot(slot);
         law(

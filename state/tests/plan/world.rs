@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use state::live::{
-    About, Base, Fault, Live, LiveContainer, LiveHost, LiveNetwork, LivePrograms, LiveSlot, Part,
-    Stranger,
+    About, Base, Fault, Live, LiveContainer, LiveHost, LiveNetwork, LivePrograms, LiveSlot,
+    LostTable, Part, Stranger,
 };
 use state::target::host::{Attach, Network};
 use state::target::located::Uplink;
@@ -87,6 +87,8 @@ pub(super) struct Pinned {
     pub(super) registry: BTreeMap<EndpointIndex, u32>,
     /// Maps that have lost their pins.
     pub(super) unpinned: BTreeSet<&'static str>,
+    /// Tables that a slot has lost whole.
+    pub(super) lost: BTreeSet<LostTable>,
 }
 
 /// The host.
@@ -189,6 +191,7 @@ impl World {
             record: base.record,
             slots: base.slots.clone(),
             unpinned: base.unpinned.iter().map(ToString::to_string).collect(),
+            lost: base.lost.iter().cloned().collect(),
         }
     }
 

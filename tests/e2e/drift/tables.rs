@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bpf::abi::TABLES;
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use rig::lab::Lab;
 use rig::wait;
@@ -14,6 +15,17 @@ use crate::kernel::{connections, is_at, kernel, pins};
 
 /// The same git commit under a new generation, and nothing else.
 const COMMIT: &[&str] = &[
+    "mark slot preparing",
+    "write slot ROWS",
+    "verify slot",
+    "store record",
+    "barrier",
+    "mark slot settled",
+];
+const MAKE: &[&str] = &["make tables"];
+/// The same git commit, once there is a place for its rows.
+const MAKE_AND_COMMIT: &[&str] = &[
+    "make tables",
     "mark slot preparing",
     "write slot ROWS",
     "verify slot",
@@ -90,6 +102,24 @@ fn row_deleted(_: &Lab) -> Left {
     Box::new(())
 }
 
+/// The map of a slot's table, out of its place.
+fn lose(table: &str, live: bool) -> Left {
+    let outer = MapHandle::from_pinned_path(pins().join(table)).unwrap();
+    let slot = kernel().record().slot;
+    let slot = if live { slot } else { slot.other() };
+    // Another harm may have taken it away.
+    drop(outer.delete(&slot.index().to_ne_bytes()));
+    Box::new(())
+}
+
+/// Both of each: no slot is whole.
+fn lose_all(_: &Lab) -> Left {
+    for table in TABLES {
+        drop((lose(table.name, true), lose(table.name, false)));
+    }
+    Box::new(())
+}
+
 fn record(change: fn(CommitRecord) -> CommitRecord) -> Left {
     let map = MapHandle::from_pinned_path(pins().join("commit")).unwrap();
     let word = change(kernel().record()).to_word().to_ne_bytes();
@@ -98,7 +128,7 @@ fn record(change: fn(CommitRecord) -> CommitRecord) -> Left {
     Box::new(())
 }
 
-pub(super) const HARMS: [Harm; 7] = [
+pub(super) const HARMS: [Harm; 10] = [
     Harm {
         opens: true,
         ..harm(
@@ -179,4 +209,28 @@ pub(super) const HARMS: [Harm; 7] = [
         ("record", "was live after it"),
         UNSETTLED,
     ),
+    harm(
+        "the other slot loses a table",
+        |_| lose("policy", false),
+        ("row", "the whole table is gone"),
+        MAKE,
+    ),
+    Harm {
+        denies: true,
+        ..harm(
+            "the live slot loses a table",
+            |_| lose("rulesets", true),
+            ("row", "the whole table is gone"),
+            MAKE_AND_COMMIT,
+        )
+    },
+    Harm {
+        denies: true,
+        ..harm(
+            "both slots lose all their tables",
+            lose_all,
+            ("row", "the whole table is gone"),
+            MAKE_AND_COMMIT,
+        )
+    },
 ];
