@@ -86,7 +86,9 @@ pub fn text(drift: &Drift, style: Style) -> String {
         0 => "nothing is live on this host".to_owned(),
         generation => format!("{}, generation {generation}", escape(short(&drift.commit))),
     };
+    let in_the_way = drift.drift.iter().any(|item| item.kind == "collision");
     let says = match (drift.attention, drift.generation) {
+        (true, _) if in_the_way => ": drift, which no run mends before the host is cleared",
         (true, _) => ": drift, which the next run mends",
         (false, 0) => "",
         (false, _) => " is live as its commit put it there",
