@@ -348,6 +348,10 @@ impl NetworkReader<'_> {
         own(link.alias.is_none(), format!("{name} has no alias"));
         let grouped = link.group == INTERFACE_GROUP;
         own(!grouped, format!("{name} is not in our group"));
+        own(
+            link.controller.is_some(),
+            format!("{name} is a port of a bridge or the like"),
+        );
         let words = format!("{name} has another MAC address than {GATEWAY_MAC}");
         own(link.mac != Some(GATEWAY_MAC), words);
         let generates = link.generates_addresses;
