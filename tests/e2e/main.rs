@@ -17,6 +17,7 @@ mod after_exit;
 mod bad_day;
 mod refuse;
 mod attach;
+mod moves;
 mod tap;
 mod theirs;
 mod closed;

@@ -74,8 +74,7 @@ impl Host {
     /// containers are attached.
     pub(super) fn interfaces_of_others(
         &self,
-        links: &[Link],
-        routes: &[Route],
+        (links, routes): (&[Link], &[Route]),
         wanted: &Wanted,
         attached: &BTreeMap<FullName, u32>,
         found: &mut Found,

@@ -140,6 +140,8 @@ pub(super) enum Setting<'a> {
     Mac(Mac),
     Mtu(u32),
     Up(bool),
+    /// No port of a bridge or the like.
+    NoController,
     /// No automatic link-local IPv6 address (`IN6_ADDR_GEN_MODE_NONE`).
     NoGeneratedAddresses,
     /// Without an XDP program that it has.
@@ -177,6 +179,10 @@ pub(super) fn set(index: u32, name: &str, setting: Setting<'_>) -> Change {
                 message.header.flags = LinkFlags::Up;
             }
             format!("bring {name} {}", if up { "up" } else { "down" })
+        }
+        Setting::NoController => {
+            message.attributes = vec![LinkAttribute::Controller(0)];
+            format!("take {name} out of what it is a port of")
         }
         Setting::NoGeneratedAddresses => {
             let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);

@@ -115,13 +115,8 @@ impl Host {
         let (interfaces, marked) = own_interfaces(&listing.links, &insides, wanted);
         let mut found = Found::default();
         let theirs = self.theirs(wanted, &marked, &insides, &mut found)?;
-        self.interfaces_of_others(
-            &listing.links,
-            &listing.routes,
-            wanted,
-            attached,
-            &mut found,
-        )?;
+        let around = (&listing.links[..], &listing.routes[..]);
+        self.interfaces_of_others(around, wanted, attached, &mut found)?;
         let mut networks = found.networks;
         let resolv_conf = resolver::wanted()?;
         let containers: BTreeSet<_> = insides.keys().chain(interfaces.keys()).cloned().collect();
@@ -355,6 +350,10 @@ impl NetworkReader<'_> {
         own(link.alias.is_none(), format!("{name} has no alias"));
         let grouped = link.group == INTERFACE_GROUP;
         own(!grouped, format!("{name} is not in our group"));
+        own(
+            link.controller.is_some(),
+            format!("{name} is a port of a bridge or the like"),
+        );
         let words = format!("{name} has another MAC address than {GATEWAY_MAC}");
         own(link.mac != Some(GATEWAY_MAC), words);
         let generates = link.generates_addresses;

@@ -332,6 +332,9 @@ impl Host {
         if found.mac != Some(GATEWAY_MAC) {
             settings.push(Setting::Mac(GATEWAY_MAC));
         }
+        if found.controller.is_some() {
+            settings.push(Setting::NoController);
+        }
         settings.extend(found.xdp.iter().copied().map(Setting::WithoutXdp));
         apply(&self.netlink, network, found, settings)
     }

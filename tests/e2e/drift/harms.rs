@@ -103,7 +103,7 @@ const NEW_PAIR: &[&str] = &[
     "mark slot settled",
 ];
 
-pub(super) const HARMS: [Harm; 16] = [
+pub(super) const HARMS: [Harm; 17] = [
     harm(
         "the interface is removed",
         |lab| ip(lab, "link delete OUTER"),
@@ -137,6 +137,17 @@ pub(super) const HARMS: [Harm; 16] = [
         "the interface is down",
         |lab| ip(lab, "link set OUTER down"),
         ("interface", "is down"),
+        NETWORK,
+    ),
+    harm(
+        "the interface is a port of a bridge",
+        |lab| {
+            ip(
+                lab,
+                "link add theirs0 type bridge\nlink set OUTER master theirs0",
+            )
+        },
+        ("interface", "is a port of a bridge"),
         NETWORK,
     ),
     harm(

@@ -257,6 +257,8 @@ fn a_route_of_others_in_the_place_of_ours_is_named_and_refused() {
         };
         let found = stage.drift(6);
         assert!(found.iter().any(named), "{found:#?}");
+        let told = lab.reconcile(&["drift"]).ended(6);
+        assert!(told.stdout.contains("which no run mends"), "{told}");
         let refused = lab.reconcile(&[]).ended(4);
         assert!(refused.stderr.contains(words), "{refused}");
         stage.goes_on();

@@ -19,12 +19,12 @@ use crate::kernel::{named, pins};
 const REPIN: &[&str] = &["restore pins"];
 const ATTACH: &[&str] = &["attach programs shop/db"];
 const ATTACH_BOTH: &[&str] = &["attach programs shop/db", "attach programs shop/web"];
-/// What every container's programs reach is another table, and behind them stands another guard.
+/// What every container's programs reach is another table; the guard behind them needs none.
 const NEW_BLOCKS: &[&str] = &[
     "replace blocks",
     "mark slot preparing",
-    "attach programs shop/db",
-    "attach programs shop/web",
+    "swap programs shop/db",
+    "swap programs shop/web",
     "write slot ROWS",
     "barrier",
     "verify slot",
