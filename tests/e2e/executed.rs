@@ -19,7 +19,7 @@ use state::plan::{Operation, Plan};
 use crate::pipeline::{planned, request};
 
 /// How many trees follow one another in a run.
-const TREES: usize = 10;
+const TREES: usize = 6;
 const NAMES: usize = 5;
 
 /// Some containers with addresses and quotas of two kinds each, some policies, in any mixture.

@@ -25,7 +25,7 @@ use serde_json::json;
 use crate::kernel;
 
 /// How many calls of each scenario a test run tries.
-const SAMPLE: usize = 3;
+const SAMPLE: usize = 1;
 /// The variable that says `all`.
 const FAULTS: &str = "PLUMBLINE_FAULTS";
 

@@ -70,7 +70,7 @@ fn a_smaller_quota_cuts_what_the_plan_says() {
         assert!(streams.iter_mut().all(echoes), "a refused run cuts nothing");
 
         lab.reconcile(&["--max-cut", "6"]).succeed();
-        let went_on = going_on(&mut streams, Duration::from_secs(2));
+        let went_on = going_on(&mut streams, Duration::from_secs(1));
         assert_eq!(went_on, QUOTA, "as many as there is room for");
     });
 }

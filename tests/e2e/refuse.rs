@@ -213,7 +213,7 @@ fn runs_that_wait_for_the_lock() {
 fn runs_that_wait_while_everything_is_taken_away() {
     Lab::run("gone", |lab| {
         begin(lab);
-        for _ in 0..4 {
+        for _ in 0..2 {
             let held = Lock::take(Path::new(BASE), Path::new("/run/plumbline")).unwrap();
             std::thread::scope(|scope| {
                 let run = |command: &'static [&'static str]| {

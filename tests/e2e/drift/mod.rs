@@ -222,7 +222,7 @@ fn any_of_them_together_are_mended() {
         let mut stage = Stage::set(lab);
         let mut random = Random::new();
         let all: Vec<&Harm> = ALL.iter().flat_map(|harms| harms.iter()).collect();
-        for round in 0..8 {
+        for round in 0..5 {
             // Mended, a program of others stands behind ours.
             let behind = (round % 2 == 0).then(|| pins::stranger_before(lab));
             stage.behind = behind.is_some();
