@@ -90,11 +90,8 @@ pub fn make_plan(
         commit: short(&commit).to_owned(),
         cause: Box::new(cause),
     })?;
-    // What of others its containers are attached to is known only now.
-    let read = match tree.desired.attachments() {
-        none if none.is_empty() => found,
-        wanted => live::read(&request.dirs, &wanted).map_err(Failure::from)?,
-    };
+    let wanted = tree.desired.attachments();
+    let read = live::read_again(&request.dirs, found, &wanted).map_err(Failure::from)?;
     Ok(pipeline::plan_for(
         request,
         tree,

@@ -54,11 +54,7 @@ fn read(request: Option<&Request>, dirs: &Dirs) -> Result<(Found, Option<CommitR
     let begun = reading.live.base.as_ref().map(|base| base.record);
     let tree = tree(request, &reading.live);
     if let Ok(Some(tree)) = &tree {
-        // What of others its containers are attached to is known only now.
-        let wanted = tree.desired.attachments();
-        if !wanted.is_empty() {
-            reading = live::read(dirs, &wanted)?;
-        }
+        reading = live::read_again(dirs, reading, &tree.desired.attachments())?;
     }
     let entries = entries(dirs, &reading.live)?;
     let target = tree.and_then(|tree| match tree {

@@ -71,6 +71,19 @@ pub fn open(dirs: &Dirs) -> Result<Option<Kernel>, LiveError> {
     Ok(Kernel::open(&dirs.pin)?)
 }
 
+/// Reads for a tree that is known only since the host was read: once more, where containers of it
+/// are attached to something of others.
+pub(crate) fn read_again(
+    dirs: &Dirs,
+    found: Reading,
+    wanted: &Wanted,
+) -> Result<Reading, LiveError> {
+    match wanted.is_empty() {
+        true => Ok(found),
+        false => read(dirs, wanted),
+    }
+}
+
 /// Reads everything. Changes nothing. `wanted`: what of others containers are to be attached to;
 /// who has no tree finds what they are attached to.
 pub fn read(dirs: &Dirs, wanted: &Wanted) -> Result<Reading, LiveError> {

@@ -24,7 +24,9 @@ pub(crate) fn take(
     mut make: impl FnMut() -> Result<(), Exit>,
 ) -> Result<Lock, Exit> {
     let begun = Instant::now();
-    for tries in 1.. {
+    let mut tries = 0;
+    loop {
+        tries += 1;
         make()?;
         let left = wait.saturating_sub(begun.elapsed());
         match Lock::take_within(&dirs.pin, &dirs.run, left) {
@@ -38,5 +40,4 @@ pub(crate) fn take(
             }
         }
     }
-    Err(Exit::Failed)
 }
