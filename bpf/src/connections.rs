@@ -10,7 +10,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, AsRawFd};
 
-use state::target::host::container_mac;
 use state::target::tables::EndpointIndex;
 use state::words::names::FullName;
 
@@ -20,7 +19,6 @@ use crate::fault::{Fault, Object, Of};
 use crate::kernel::{Kernel, Map};
 use crate::pins::{self, PinError};
 use crate::rows::{Rows, Way};
-use crate::slots::SlotError;
 use crate::sys;
 
 /// Connection maps to make.
@@ -32,6 +30,9 @@ pub struct NewConnections {
     pub endpoint: EndpointIndex,
     /// How many established TCP connections there may be.
     pub quota: u32,
+    /// Whether the live slot has the container at that index: what is registered there is its own
+    /// then, though nothing else is left that says so.
+    pub live: bool,
 }
 
 /// Why connection maps were not made.
@@ -55,9 +56,6 @@ pub enum ConnectionsError {
         /// Which.
         map: &'static str,
     },
-    /// Whose index it is could not be read.
-    #[error(transparent)]
-    Slot(#[from] SlotError),
     /// Something else is pinned there.
     #[error(transparent)]
     Pin(#[from] PinError),
@@ -156,14 +154,6 @@ impl Kernel {
         Ok(Some(Map::of(fd, object)?))
     }
 
-    /// Whether the live slot has the container at this index, so that what is registered there is
-    /// its own, though nothing else is left that says so.
-    fn is_live_at(&self, wanted: &NewConnections) -> Result<bool, ConnectionsError> {
-        let rows = self.read_endpoints(self.record().slot, &mut Vec::new())?;
-        let row = rows.get(&wanted.endpoint);
-        Ok(row.is_some_and(|row| row.mac == container_mac(&wanted.container)))
-    }
-
     /// A map that lost its pin and that an attached program holds, or that is registered for the
     /// live container; or a new one. Pinned.
     fn new_connections(
@@ -181,11 +171,14 @@ impl Kernel {
         };
         let path = self.pins.container_map(&wanted.container, shape.name);
         if let Some(id) = registered {
-            let held = match attached {
-                Some(held) => held,
-                None => attached.insert(attached::held_maps()?),
+            let own = wanted.live || {
+                let held = match attached {
+                    Some(held) => held,
+                    None => attached.insert(attached::held_maps()?),
+                };
+                held.contains(&id)
             };
-            if held.contains(&id) || self.is_live_at(wanted)? {
+            if own {
                 let fd = sys::map_by_id(id).of("open", object)?;
                 let info = sys::map_info(fd.as_fd()).of("look at", object)?;
                 if fits(&info, shape) && info.entries == size {

@@ -150,6 +150,14 @@ fn what_is_mended_on_an_interface_of_others_is_never_open() {
         let to_db = SocketAddr::new(address("10.44.0.2"), 80);
         let db = serve(&lab.alpha().container("shop/db"));
         let open = Exchange::tcp(&stage.vm, to_db);
+        // Of this one nobody else has an entry from which it could be made again.
+        let to_host = SocketAddr::new(address(HOST[0]), 90);
+        let _host = Service::start(
+            lab.alpha().net(),
+            &[Listen::on(Protocol::Tcp, to_host.ip(), to_host.port())],
+        );
+        let own = Exchange::tcp(&stage.vm, to_host);
+        own.advance(3);
         for calls in [0, 1, 8] {
             unpin(lab);
             stage.is_closed("the guard");
@@ -169,7 +177,8 @@ fn what_is_mended_on_an_interface_of_others_is_never_open() {
         assert_eq!(stage.arrived(), before, "opened by a run");
         // Neither is what it had forgotten, nor its index left to nobody.
         open.advance(3);
-        drop(open);
+        own.advance(3);
+        drop((open, own));
         assert_eq!(drift(lab, 0), [Value::Null; 0]);
         mount_anew(lab);
         stage.is_closed("the guard, without a base");

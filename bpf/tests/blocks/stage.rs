@@ -147,6 +147,7 @@ impl Stage {
                 container: container.clone(),
                 endpoint: EndpointIndex(who.index()),
                 quota: QUOTA,
+                live: false,
             };
             kernel.make_connections(&[maps]).unwrap();
             let build = Build::Plain(constants(who.index()), BuildHash([1; 32]));

@@ -99,6 +99,7 @@ fn t13_all_pins_lost_and_links_held_by_another() {
             container: web.clone(),
             endpoint: EndpointIndex(4),
             quota: 64,
+            live: false,
         };
         kernel.make_connections(&[wanted]).unwrap();
         assert_eq!(
@@ -117,6 +118,35 @@ fn t13_all_pins_lost_and_links_held_by_another() {
         let live = &kernel.live().unwrap().containers[&web];
         assert_eq!(live.programs.unwrap().build, BuildHash([1; 32]));
         assert_eq!(live.connections, Some(64));
+    });
+}
+
+/// Where neither pins nor programs are left, the registration alone has them: whose they are, the
+/// live slot says.
+#[test]
+fn maps_that_are_registered_alone_are_kept_for_who_is_live() {
+    alone(|lab| {
+        let kernel = lab.create();
+        for (text, endpoint, live) in [("shop/web", 4, true), ("shop/db", 5, false)] {
+            let container = name(text);
+            attach(lab, &kernel, text, endpoint);
+            plant(&lab.base(), text, "established", 1);
+            let folder = lab.base().join("v1/containers").join(text);
+            for link in ["from_container", "to_container"] {
+                let link = libbpf_rs::Link::open(folder.join(link)).unwrap();
+                link.detach().unwrap();
+            }
+            fs::remove_dir_all(folder).unwrap();
+            let wanted = NewConnections {
+                container: container.clone(),
+                endpoint: EndpointIndex(endpoint),
+                quota: 64,
+                live,
+            };
+            kernel.make_connections(&[wanted]).unwrap();
+            let left = kernel.connections(&container).unwrap().len();
+            assert_eq!(left, usize::from(live));
+        }
     });
 }
 
@@ -139,6 +169,7 @@ fn t13_a_new_record_is_above_every_stored_generation() {
             container: name("shop/web"),
             endpoint: EndpointIndex(0),
             quota: 64,
+            live: false,
         };
         kernel.make_connections(&[wanted]).unwrap();
         plant(&lab.base(), "shop/web", "datagrams", 77);

@@ -37,7 +37,7 @@ use crate::diff::{
     ProgramsDifference,
 };
 use crate::live::{Instead, Live, LiveContainer};
-use crate::target::tables::Owner;
+use crate::target::tables::{EndpointIndex, Owner};
 use crate::target::{Constants, ContainerTarget, Target};
 use crate::words::address::Cidr;
 use crate::words::generation::CommitRecord;
@@ -90,8 +90,8 @@ struct Change<'a> {
     name: &'a FullName,
     target: &'a ContainerTarget,
     difference: &'a ContainerDifference,
-    /// Packets of the live slot go through its programs.
-    live: bool,
+    /// Its index in the live slot, whose packets go through its programs.
+    live: Option<EndpointIndex>,
     /// The constants for these packets, where they are others: a transition build holds both.
     from: Option<Constants>,
     /// Addresses that are another container's in the live slot.
@@ -124,7 +124,7 @@ fn changes<'a>(
             name,
             target,
             difference,
-            live: index.is_some(),
+            live: index,
             from: before.filter(|before| *before != target.constants),
             taken: difference
                 .network
@@ -168,7 +168,7 @@ fn is_closed(found: &LiveContainer) -> bool {
 }
 
 /// Whose the addresses of containers are in the live slot.
-fn owners(live: &Live) -> BTreeMap<IpAddr, crate::target::tables::EndpointIndex> {
+fn owners(live: &Live) -> BTreeMap<IpAddr, EndpointIndex> {
     let Some(base) = &live.base else {
         return BTreeMap::new();
     };
@@ -321,6 +321,7 @@ impl Change<'_> {
             container: self.name.clone(),
             endpoint: self.target.constants.endpoint,
             quota: quota.unwrap_or(self.target.connections),
+            live: self.live == Some(self.target.constants.endpoint),
         })
     }
 
@@ -376,7 +377,7 @@ impl Change<'_> {
     /// Whether a program is replaced that packets may be in.
     fn replaces_programs(&self) -> bool {
         let resized = self.grow_connections().is_some();
-        self.live && (resized || self.difference.programs != ProgramsDifference::None)
+        self.live.is_some() && (resized || self.difference.programs != ProgramsDifference::None)
     }
 
     /// The transition build has done its work.
