@@ -44,7 +44,7 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(1);
 pub(crate) fn start_sweep(program: BorrowedFd<'_>) -> io::Result<()> {
     let mut attempts = 1;
     loop {
-        let answer = sys::test_run(program, &[0; 64], 0)?.answer;
+        let answer = sys::test_run(program, &[0; 64], 0, 0)?.answer;
         let errno = i32::try_from(answer).unwrap_or(i32::MAX);
         match io::Error::from_raw_os_error(errno) {
             _ if errno == 0 => return Ok(()),

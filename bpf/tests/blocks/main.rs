@@ -30,6 +30,7 @@ mod icmp;
 mod entries;
 mod fragments;
 mod neighbour;
+mod tap;
 mod races;
 mod parse;
 mod model;
