@@ -73,6 +73,13 @@ pub enum Subject {
         /// RFC 791 identification, or that of the IPv6 fragment header.
         identification: u32,
     },
+    /// Who began a flow that passed before any commit judged it, by its ports.
+    Seen {
+        /// The peer's port.
+        peer_port: u16,
+        /// The container's port.
+        own_port: u16,
+    },
 }
 
 /// One entry of a container's connection maps.
@@ -168,7 +175,7 @@ fn entries(map: &Map, of: &FullName, shape: &'static Shape) -> Result<Rows, Read
 }
 
 impl Kernel {
-    /// A container's connections.
+    /// A container's connections, by the pins of its maps. For tests: a run asks by endpoint index.
     pub fn connections(&self, container: &FullName) -> Result<Vec<Connection>, ReadError> {
         self.connections_in(|shape| self.connection_map(container, shape), container)
     }
@@ -358,6 +365,10 @@ fn subject(flow: &FlowKey) -> Subject {
     let (peer, own) = (u16::from_be(flow.peer_port), u16::from_be(flow.own_port));
     match KindNumber(u32::from(flow.kind)) {
         KindNumber::PL_FLOW => Subject::Flow {
+            peer_port: peer,
+            own_port: own,
+        },
+        KindNumber::PL_SEEN => Subject::Seen {
             peer_port: peer,
             own_port: own,
         },

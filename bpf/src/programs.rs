@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use state::live::Instead;
+use state::target::constants::Constants;
 use state::words::names::FullName;
 use state::words::verdict::Direction;
 
@@ -112,6 +113,13 @@ impl Kernel {
                 .of("update", || Object::Link(container.clone(), hook))?;
         }
         Ok(())
+    }
+
+    /// Lets all pass that a container's programs judge, on an interface of others that goes on
+    /// without them: they are about to go. What it sends passes first, and who began is noted, so
+    /// that no answer is taken for a beginning by the program that still judges.
+    pub fn let_pass(&self, container: &FullName, own: Constants) -> Result<(), AttachError> {
+        self.swap(container, &Build::Transition([own.passing(); 2]))
     }
 
     pub(crate) fn load(

@@ -31,6 +31,7 @@ mod entries;
 mod fragments;
 mod neighbour;
 mod tap;
+mod seen;
 mod races;
 mod parse;
 mod model;

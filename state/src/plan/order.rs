@@ -18,7 +18,8 @@
 //!   address that is another container's in the live slot stays with that one: it is added after
 //!   the store, before the check reads it back. On an interface of others, which carried traffic
 //!   before us, the transition build lets all pass whose slot does not know the container; but
-//!   where the guard has closed it, it stays closed.
+//!   where the guard has closed it, it stays closed. One that the next slot does not know gets a
+//!   transition build as well: the store opens it, and settle has time to take the programs away.
 //! - After the store a barrier again, before plain builds replace transition builds and before
 //!   anything is taken down: no packet may still be judged by the old generation.
 //! - No run that has settled leaves a packet in a program that it replaced, for the next one may
@@ -36,7 +37,7 @@ use crate::diff::{
     ConnectionsDifference, ContainerDifference, Detached, Differences, NetworkDifference,
     ProgramsDifference,
 };
-use crate::live::{Instead, Live, LiveContainer};
+use crate::live::{Instead, Live, LiveContainer, LivePrograms};
 use crate::target::tables::{EndpointIndex, Owner};
 use crate::target::{Constants, ContainerTarget, Target};
 use crate::words::address::Cidr;
@@ -61,6 +62,7 @@ pub(super) fn steps(
                 to,
                 differences,
                 changes: changes(kind, target, live, differences),
+                leaving: leaving(kind, live, differences),
             };
             run.prepare(&mut list);
             run.commit(&mut list);
@@ -139,6 +141,27 @@ fn changes<'a>(
     changes
 }
 
+/// A container on an interface of others that the target has no more.
+struct Leaving<'a> {
+    name: &'a FullName,
+    programs: LivePrograms,
+}
+
+/// Those whose programs can be put into transition: from the store on all passes, as it does when
+/// they have gone.
+fn leaving<'a>(kind: Kind, live: &Live, differences: &'a Differences) -> Vec<Leaving<'a>> {
+    let surplus = differences.surplus.iter();
+    let surplus = surplus.filter(|name| kind == Kind::Commit && live.endpoint(name).is_some());
+    let leaving = surplus.filter_map(|name| {
+        let found = live.containers.get(name)?;
+        let programs = found.programs.filter(|p| p.constants.theirs)?;
+        // They are loaded over the maps that are pinned.
+        let whole = found.connections.is_some() && found.unpinned.is_empty();
+        whole.then_some(Leaving { name, programs })
+    });
+    leaving.collect()
+}
+
 /// The constants for packets of the live slot, if it is to be said what becomes of them. One that
 /// does not know the container yet, on an interface that carries traffic already, lets all pass.
 fn before(target: &ContainerTarget, live: &Live, name: &FullName) -> Option<Constants> {
@@ -187,6 +210,7 @@ struct Run<'a> {
     to: CommitRecord,
     differences: &'a Differences,
     changes: Vec<Change<'a>>,
+    leaving: Vec<Leaving<'a>>,
 }
 
 impl Run<'_> {
@@ -224,6 +248,7 @@ impl Run<'_> {
         list.extend(phase, changes().filter_map(Change::create_connections));
         list.extend(phase, changes().filter_map(Change::grow_connections));
         list.extend(phase, changes().filter_map(Change::programs));
+        list.extend(phase, self.leaving.iter().map(Leaving::programs));
         list.extend(phase, changes().filter_map(Change::open_network));
         if self.commits {
             let write = Operation::WriteSlot {
@@ -232,7 +257,7 @@ impl Run<'_> {
                 foreign: found.next_foreign,
             };
             list.push(phase, write);
-            if changes().any(Change::replaces_programs) {
+            if changes().any(Change::replaces_programs) || !self.leaving.is_empty() {
                 list.push(phase, Operation::Barrier);
             }
         }
@@ -288,6 +313,18 @@ impl Run<'_> {
         if self.commits || found.unsettled {
             let slot = self.to.slot;
             list.push(phase, Operation::MarkSettled { slot });
+        }
+    }
+}
+
+impl Leaving<'_> {
+    fn programs(&self) -> Operation {
+        let constants = self.programs.constants;
+        Operation::Swap {
+            container: self.name.clone(),
+            from: Some(constants),
+            constants: constants.passing(),
+            build: self.programs.build,
         }
     }
 }
