@@ -92,10 +92,14 @@ impl Ends {
         })
     }
 
-    /// Whether each end that is a container of this host has its address here, too.
-    pub(super) fn keep(&self, connection: &Connection) -> bool {
-        [&connection.from, &connection.to].into_iter().all(|end| {
-            end.container.is_none() || self.by_address.get(&end.address) == end.container.as_ref()
+    /// Whether each end that is a container of this host has its address here, too, or is one of
+    /// those that go on without us.
+    pub(super) fn keep(&self, connection: &Connection, released: &BTreeSet<FullName>) -> bool {
+        let ends = [&connection.from, &connection.to].into_iter();
+        let mut containers = ends.filter_map(|end| Some((end.address, end.container.as_ref()?)));
+        containers.all(|(address, container)| match self.by_address.get(&address) {
+            Some(owner) => owner == container,
+            None => released.contains(container),
         })
     }
 }

@@ -7,9 +7,10 @@ use std::net::IpAddr;
 use state::desired::resolve;
 use state::diff::diff;
 use state::documents::container::Attach;
-use state::documents::{Container, Documents};
-use state::live::{Base, Instead, Live, LiveContainer, LiveNetwork, LivePrograms, LiveSlot};
+use state::documents::{Container, Documents, NetworkPolicy};
+use state::live::{Base, Entry, Instead, Live, LiveContainer, LiveNetwork, LivePrograms, LiveSlot};
 use state::live::{LiveHost, SlotMark};
+use state::plan::cuts::cuts;
 use state::plan::{Operation, Phase, Plan, plan};
 use state::target::located::Attachment;
 use state::target::programs::BuildHash;
@@ -17,6 +18,7 @@ use state::target::tables::EndpointIndex;
 use state::target::{Constants, Datapath, Target, compile};
 use state::words::address::Mac;
 use state::words::generation::{CommitRecord, Generation, Slot};
+use state::words::labels::Selector;
 use state::words::names::FullName;
 use state::words::verdict::Direction;
 
@@ -323,4 +325,66 @@ fn maps_without_pins_are_kept_where_the_live_slot_has_the_container() {
     let mut unknown = live(&tree(false));
     lose_pins(web(&mut unknown));
     assert!(!asked(&unknown).1);
+}
+
+/// The same, and nobody may begin anything with any of them.
+fn isolated(with_web: bool) -> Documents {
+    let policy = NetworkPolicy {
+        place: random::place(9),
+        name: name("a/isolates"),
+        subject: Selector::default(),
+        subject_place: random::place(9),
+        ingress: Some(Vec::new()),
+        egress: None,
+    };
+    Documents {
+        policies: vec![policy],
+        ..tree(with_web)
+    }
+}
+
+/// What the host begins passes from whatever address; and who goes on without us is elsewhere then,
+/// whom nobody cuts but who has a policy.
+#[test]
+fn neither_what_the_host_begins_nor_who_goes_on_without_us_is_cut() {
+    let live = live(&tree(true));
+    let entry = |container: &str, peer: [u8; 4], initiator, from_host| Entry {
+        container: name(container),
+        peer: peer.into(),
+        protocol: 6,
+        own_port: 80,
+        peer_port: 443,
+        initiator,
+        established: true,
+        ended: false,
+        generation: 1,
+        from_host,
+        deliver_to: None,
+    };
+    let (db, web, outside) = ([10, 0, 0, 1], [10, 0, 0, 2], [198, 51, 100, 9]);
+    let cases = [
+        (isolated(true), entry("a/db", outside, false, false), true),
+        (isolated(true), entry("a/db", outside, false, true), false),
+        (isolated(true), entry("a/db", outside, true, false), false),
+        (tree(false), entry("a/web", outside, true, false), false),
+        (tree(false), entry("a/web", db, true, false), false),
+        (tree(false), entry("a/db", web, true, false), false),
+        (
+            isolated(false),
+            entry("a/web", outside, false, false),
+            false,
+        ),
+        (isolated(false), entry("a/web", db, true, false), true),
+        (isolated(false), entry("a/web", db, false, false), false),
+    ];
+    for (next, entry, cut) in cases {
+        let target = compiled(&next, &live);
+        let plan = planned(&live, &next, "c2");
+        let found = cuts(&plan, std::slice::from_ref(&entry), &live, &target);
+        assert_eq!(
+            (found.of, found.count()),
+            (1, usize::from(cut)),
+            "{entry:?}"
+        );
+    }
 }
