@@ -308,6 +308,33 @@ fn a_live_container_is_not_moved_between_two_interfaces_that_are_there() {
     });
 }
 
+/// Under another name it is another container, and one alone is judged there.
+#[test]
+fn an_interface_is_not_taken_from_a_container_that_is_live() {
+    Lab::run("renamed", |lab| {
+        let vm = Netns::new("vm");
+        make_theirs(lab, &vm);
+        lab.repository().hold(&tree(&VM, theirs()));
+        lab.apply("theirs");
+        let other = Container::new("shop/other", &VM).spec("attach", theirs());
+        let renamed = without_web().container(&other);
+        lab.repository().hold(&renamed);
+        lab.repository().commit("renamed");
+        let refused = lab.reconcile(&["--max-prune", "9"]).ended(4).to_string();
+        assert!(refused.contains("programs of shop/web are on"), "{refused}");
+        is_judged(lab, &vm);
+        is_reached(lab, &vm, VM);
+        lab.repository().hold(&without_web());
+        lab.repository().commit("without");
+        lab.reconcile(&["--max-prune", "9"]).succeed();
+        lab.repository().hold(&renamed);
+        lab.apply("renamed again");
+        assert_eq!(status_of(lab, "shop/other")["attached"], "theirs0");
+        let guard = tc(lab.alpha().net(), "filter show dev theirs0 egress");
+        assert!(guard.contains("plumbline_guard"), "{guard}");
+    });
+}
+
 /// What others build on it later is found by the next run, and until then our programs see it all.
 #[test]
 fn an_interface_that_is_put_to_other_use_is_closed_and_opened_again() {

@@ -10,6 +10,7 @@ use state::documents::container::Attach;
 use state::documents::{Container, Documents, NetworkPolicy};
 use state::live::{Base, Entry, Instead, Live, LiveContainer, LiveNetwork, LivePrograms, LiveSlot};
 use state::live::{LiveHost, SlotMark};
+use state::plan::collisions::collisions;
 use state::plan::cuts::cuts;
 use state::plan::{Operation, Phase, Plan, plan};
 use state::target::located::Attachment;
@@ -387,4 +388,31 @@ fn neither_what_the_host_begins_nor_who_goes_on_without_us_is_cut() {
             "{entry:?}"
         );
     }
+}
+
+/// Whoever is to be on an interface where programs of another one are, live or not: nothing is put
+/// before them, nor is the guard taken away with them.
+#[test]
+fn an_interface_on_which_another_one_is_is_not_taken() {
+    let found = |live: &Live| {
+        let target = compiled(&tree(true), live);
+        let collisions = collisions(&target, live);
+        collisions
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    let mut live = live(&tree(true));
+    assert_eq!(found(&live), [""; 0]);
+    let mut other = web(&mut live).clone();
+    other.endpoint = Some(EndpointIndex(7));
+    lose_pins(web(&mut live));
+    live.containers.insert(name("a/other"), other);
+    let [said] = &found(&live)[..] else {
+        panic!("{:?}", found(&live));
+    };
+    assert!(
+        said.starts_with("a/web: programs of a/other are on"),
+        "{said}"
+    );
 }
