@@ -12,8 +12,10 @@ use rig::netns::Netns;
 use rig::stepper::{Stepped, stepped};
 use rig::traffic::{Exchange, Listen, Protocol, Service};
 use rig::tree::{Container, Policy, Rule, Tree};
+use state::live::SlotMark;
 
 use crate::attach::{VM, address, make_theirs, theirs};
+use crate::kernel::kernel;
 
 /// The programs of the container, in the order in which they are attached.
 const PINS: [&str; 2] = [
@@ -84,6 +86,15 @@ impl Pair {
         let told = asked.and_then(|(_, from)| self.server.send_to(b"told", from));
         let told = told.and_then(|_| socket.recv_from(&mut bytes));
         told.is_err().then_some(socket)
+    }
+
+    /// Whether what is denied passes now.
+    fn passes(&self) -> bool {
+        self.has_passed();
+        let to = self.denied_to.local_addr().unwrap();
+        self.denied.send_to(b"not", to).unwrap();
+        self.denied_to.set_nonblocking(false).unwrap();
+        self.denied_to.recv_from(&mut [0; 8]).is_ok()
     }
 
     /// Whether what is denied came through since it was looked for.
@@ -247,6 +258,47 @@ fn a_tcp_connection_goes_on_whatever_comes_or_goes() {
             for exchange in opened {
                 assert_eq!(exchange.end().failure, None);
             }
+        }
+    });
+}
+
+/// Before its store the container is judged, and after it nobody is; what comes next finds its way.
+#[test]
+fn a_run_that_dies_while_one_leaves_opens_it_by_its_store_alone() {
+    Lab::run("leaves", |lab| {
+        let vm = Netns::new("vm");
+        make_theirs(lab, &vm);
+        let mut pairs = pairs(lab, &vm, May::Send);
+        let mut is = |open: bool, says: &str| {
+            for pair in &mut pairs {
+                pair.ask();
+                assert!(pair.lost().is_none(), "{says}: what is allowed");
+                assert_eq!(pair.passes(), open, "{says}: what is denied");
+            }
+        };
+        for stored in [false, true] {
+            lab.repository().hold(&tree(May::Send));
+            lab.apply("with");
+            is(false, "judged");
+            let before = kernel().record();
+            lab.repository().hold(&without_web());
+            lab.repository().commit("without");
+            let killed = stepped(&mut command(lab, &[]), |_| {
+                let kernel = kernel();
+                let ready = kernel.slot_info(before.slot.other()).unwrap().mark == SlotMark::Ready;
+                !(ready && (kernel.record() != before || !stored))
+            });
+            assert_eq!(killed, Stepped::Killed);
+            assert_eq!(kernel().record() != before, stored);
+            is(stored, "after a run that died");
+            lab.repository().hold(&tree(May::Send));
+            lab.repository().commit("with again");
+            lab.reconcile(&[]).succeed();
+            is(false, "judged again");
+            lab.repository().hold(&without_web());
+            lab.repository().commit("without again");
+            lab.reconcile(&["--max-prune", "9"]).succeed();
+            is(true, "gone");
         }
     });
 }
