@@ -261,6 +261,29 @@ fn a_container_whose_namespace_is_not_there_is_missing_until_it_is() {
     });
 }
 
+/// As long as the other one's pair is in it, the container is missing; the address passes on.
+#[test]
+fn under_another_name_a_namespace_of_others_is_attached_by_the_next_run() {
+    Lab::run("renamed", |lab| {
+        let mine = make_mine(lab);
+        lab.repository().hold(&tree(&WEB, in_mine()));
+        lab.apply("web");
+        let other = Container::new("shop/other", &WEB)
+            .label("app", "web")
+            .spec("attach", in_mine());
+        let db = Container::numbered("shop/db", 2).label("app", "db");
+        let renamed = Tree::new().container(&other).container(&db);
+        lab.repository().hold(&renamed);
+        lab.repository().commit("other");
+        lab.reconcile(&["--max-prune", "9"]).succeed();
+        assert_eq!(status_of(lab, "shop/other")["missing"], true);
+        is_absent(lab, WEB);
+        lab.reconcile(&[]).succeed();
+        assert_eq!(status_of(lab, "shop/other")["attached"], "/run/netns/mine");
+        is_reached(lab, &mine, WEB);
+    });
+}
+
 /// What goes to its addresses is dropped where it begins, and counted.
 #[track_caller]
 pub(super) fn is_absent(lab: &Lab, at: [&str; 2]) {

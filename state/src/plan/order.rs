@@ -116,8 +116,9 @@ fn changes<'a>(
         // One that is missing has no row, and its addresses lead to it all the same.
         let registered = live.containers.get(name).and_then(|c| c.endpoint);
         let own = index.or(registered.filter(|_| live.is_missing(name)));
+        // Of one that is to be missing no address is anywhere.
         let others = |address: &&IpAddr| {
-            let owner = owners.get(address);
+            let owner = owners.get(address).filter(|_| target.missing.is_none());
             owner.is_some_and(|owner| Some(*owner) != own)
         };
         // Without a store the live slot is what the target says, and other constants are mended.
