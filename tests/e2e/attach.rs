@@ -176,6 +176,13 @@ fn a_namespace_of_others_is_attached_and_left_as_it_was() {
         // What others change of ours inside is mended, and of theirs nothing.
         mine.ip("link set eth0 down");
         mine.ip("address del 10.44.0.1/32 dev eth0");
+        mine.ip("link set eth0 address 02:00:00:00:00:09");
+        let found = lab.reconcile(&["drift"]).ended(6).stdout;
+        assert!(
+            found.contains("the MAC address is 02:00:00:00:00:09"),
+            "{found}"
+        );
+        assert_eq!(missing(lab), json!([]));
         lab.reconcile(&[]).succeed();
         mine.wait_up("eth0");
         is_judged(lab, &mine);

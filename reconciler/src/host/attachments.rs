@@ -11,7 +11,8 @@ use state::words::address::{Family, Mac};
 use state::words::names::FullName;
 
 use super::links::{self, Link};
-use super::network::{Inside, other_end};
+use super::network::Inside;
+use super::pairs::other_end;
 use super::routes::{self, Route};
 use super::{Host, HostError, NamespaceError, namespaces};
 
@@ -232,9 +233,8 @@ pub(super) fn in_the_way(
     path: &str,
     inside: &Inside,
     host: Option<&Link>,
-    network: &Network,
 ) -> Result<Option<String>, HostError> {
-    let own = host.and_then(|host| other_end(host, &inside.links, network));
+    let own = host.and_then(|host| other_end(host, &inside.links, inside.number));
     let own = own.map(|link| link.index);
     let mut named = inside.links.iter().filter(|link| link.name == INSIDE_NAME);
     if named.any(|link| Some(link.index) != own) {

@@ -8,6 +8,7 @@ use rtnetlink::packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
     LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
 };
+use rtnetlink::packet_route::nsid::{NsidAttribute, NsidMessage};
 use state::words::address::Mac;
 
 use super::netlink::{Change, Netlink, NetlinkError};
@@ -102,6 +103,26 @@ pub(super) fn peer(netlink: &Netlink, link: &Link) -> Result<Option<Link>, Netli
         Some(RouteNetlinkMessage::NewLink(link)) => Some(read(link)),
         _ => None,
     })
+}
+
+/// The number that the socket's namespace has for another one, if it has one.
+pub(super) fn number_of(
+    netlink: &Netlink,
+    namespace: BorrowedFd<'_>,
+) -> Result<Option<i32>, NetlinkError> {
+    let mut message = NsidMessage::default();
+    let descriptor = namespace.as_raw_fd().cast_unsigned();
+    message.attributes = vec![NsidAttribute::Fd(descriptor)];
+    let request = "number a network namespace";
+    let found = netlink.get(request, RouteNetlinkMessage::GetNsId(message))?;
+    let Some(RouteNetlinkMessage::NewNsId(found)) = found else {
+        return Ok(None);
+    };
+    let mut numbers = found.attributes.into_iter();
+    Ok(numbers.find_map(|attribute| match attribute {
+        NsidAttribute::Id(number) if number >= 0 => Some(number),
+        _ => None,
+    }))
 }
 
 /// Makes a pair, both ends down, the other one in its namespace from the start.

@@ -22,11 +22,14 @@ mod addresses;
 mod routes;
 pub mod sysctls;
 pub mod resolver;
+mod pairs;
 mod network;
 mod removal;
 pub mod attachments;
 mod processes;
 mod chains;
+mod listing;
+mod faults;
 mod live;
 pub mod mount;
 

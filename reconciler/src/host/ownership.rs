@@ -10,6 +10,10 @@
 //! | address, route, neighbour | the protocol number [`ROUTE_PROTOCOL`] |
 //! | `resolv.conf` of a namespace | its first line |
 //!
+//! An alias can be changed by whoever is root, on the host or in the namespace. So a namespace is
+//! ours as well where a pair leads into it whose host-side alias says so, and which container of
+//! ours a pair is, tells the namespace that it leads into ([`super::pairs`]).
+//!
 //! Anything without its mark is somebody else's: it is never changed or removed, and where it has
 //! what a container is to have, that is a [`NotOurs`].
 

@@ -42,6 +42,8 @@ pub enum Part {
     Namespace,
     /// An end of its pair.
     Interface,
+    /// What tells that it is ours.
+    Mark,
     /// An XDP program of others on it.
     Xdp,
     /// An address inside.

@@ -69,7 +69,8 @@ fn outer() -> String {
 /// Lines for `ip`. Another harm may have taken away what they are about.
 fn lines(net: &Netns, lines: &str) -> Left {
     for line in lines.lines() {
-        let line = line.replace("OUTER", &outer());
+        let other = interface_name(&named(ENDS[0]));
+        let line = line.replace("OUTER", &outer()).replace("OTHER", &other);
         drop(net.program(&Program::new("ip").args(line.split(' '))));
     }
     Box::new(())
@@ -103,7 +104,14 @@ const NEW_PAIR: &[&str] = &[
     "mark slot settled",
 ];
 
-pub(super) const HARMS: [Harm; 17] = [
+const BOTH: &[&str] = &[
+    "ensure network shop/db",
+    "ensure network shop/web",
+    "open network shop/db",
+    "open network shop/web",
+];
+
+pub(super) const HARMS: [Harm; 22] = [
     harm(
         "the interface is removed",
         |lab| ip(lab, "link delete OUTER"),
@@ -131,6 +139,55 @@ pub(super) const HARMS: [Harm; 17] = [
             )
         },
         ("interface", "is named other0, not eth0"),
+        NETWORK,
+    ),
+    harm(
+        "two interfaces have each other's name",
+        |lab| {
+            ip(
+                lab,
+                "link set OUTER name swap0\nlink set OTHER name OUTER\nlink set swap0 name OTHER",
+            )
+        },
+        ("interface", "is named pl"),
+        BOTH,
+    ),
+    harm(
+        "two interfaces have each other's alias",
+        |lab| {
+            ip(
+                lab,
+                "link set OUTER alias plumbline:shop/web\nlink set OTHER alias plumbline:shop/db",
+            )
+        },
+        ("interface", "has another alias than plumbline:shop/"),
+        BOTH,
+    ),
+    harm(
+        "another interface inside has the name of ours",
+        |lab| {
+            inside(
+                lab,
+                "link set eth0 down\nlink set eth0 name other1\nlink set other1 up\n\
+                 link add eth0 type bridge",
+            )
+        },
+        (
+            "interface",
+            "is named other1, not eth0, which another one has",
+        ),
+        NETWORK,
+    ),
+    harm(
+        "another interface inside is in the place of ours",
+        |lab| inside(lab, "link del eth0\nlink add eth0 type bridge"),
+        ("interface", "no host-side interface"),
+        NEW_PAIR,
+    ),
+    harm(
+        "the loopback inside has another alias",
+        |lab| inside(lab, "link set lo alias theirs"),
+        ("interface", "the loopback inside has another alias"),
         NETWORK,
     ),
     harm(
