@@ -32,10 +32,16 @@ pub(super) fn loopback_faults(listing: &Listing, container: &FullName, faults: &
     for lo in listing.links.iter().filter(|link| link.loopback) {
         let words = "the loopback inside is down".to_owned();
         faults.add_if(!lo.up, Part::Interface, About::All, words);
+        let (words, v6) = (ipv6_off("the loopback inside"), About::Family(Family::V6));
+        faults.add_if(lo.ipv6_off, Part::Ipv6, v6, words);
         let marked = lo.alias.as_deref() == Some(mark.as_str());
         let words = format!("the loopback inside has another alias than {mark}");
         faults.add_if(!marked, Part::Mark, About::All, words);
     }
+}
+
+fn ipv6_off(whose: &str) -> String {
+    format!("IPv6 is switched off on {whose} (disable_ipv6)")
 }
 
 pub(super) fn inside_faults(listing: &Listing, eth: &Link, network: &Network, faults: &mut Faults) {
@@ -52,6 +58,8 @@ pub(super) fn inside_faults(listing: &Listing, eth: &Link, network: &Network, fa
     own(eth.mtu != network.mtu, words);
     let words = "the interface inside generates IPv6 addresses".to_owned();
     own(eth.generates_addresses, words);
+    let (words, v6) = (ipv6_off("the interface inside"), About::Family(Family::V6));
+    faults.add_if(eth.ipv6_off, Part::Ipv6, v6, words);
     for family in families(network) {
         let gateway = gateway(family);
         let leads = listing.leads(family, None, Some(gateway), eth.index);

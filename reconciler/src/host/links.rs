@@ -39,6 +39,8 @@ pub(super) struct Link {
     pub(super) controller: Option<u32>,
     /// Whether it gives itself a link-local IPv6 address.
     pub(super) generates_addresses: bool,
+    /// Whether IPv6 is switched off on it (`disable_ipv6`).
+    pub(super) ipv6_off: bool,
     /// XDP programs on it, and how they were put there.
     pub(super) xdp: Vec<Xdp>,
 }
@@ -264,6 +266,7 @@ fn read(message: LinkMessage) -> Link {
             LinkAttribute::Xdp(xdp) => link.xdp = xdp.iter().filter_map(program).collect(),
             LinkAttribute::AfSpecUnspec(families) => {
                 link.generates_addresses = !families.iter().any(generates_none);
+                link.ipv6_off = families.iter().any(is_off);
             }
             _ => {}
         }
@@ -285,4 +288,13 @@ fn generates_none(family: &AfSpecUnspec) -> bool {
         return false;
     };
     attributes.contains(&AfSpecInet6::AddrGenMode(In6AddrGenMode::None))
+}
+
+fn is_off(family: &AfSpecUnspec) -> bool {
+    let AfSpecUnspec::Inet6(attributes) = family else {
+        return false;
+    };
+    let off =
+        |found: &AfSpecInet6| matches!(found, AfSpecInet6::DevConf(conf) if conf.disable_ipv6 != 0);
+    attributes.iter().any(off)
 }

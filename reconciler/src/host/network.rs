@@ -86,13 +86,7 @@ impl Host {
         };
         self.mend_host_end(container, network, &ends.host)?;
         self.mend_inside_end(network, &inside, &ends.inside)?;
-        if network.attach != Attach::Managed {
-            let quiet = namespaces::quiet(inside.descriptor.as_fd(), INSIDE_NAME);
-            quiet.map_err(|cause| NamespaceError::Quiet {
-                name: network.namespace_in_words().to_owned(),
-                cause,
-            })?;
-        }
+        ensure_ipv6(network, &inside)?;
         ensure_addresses(network, &inside.netlink, ends.inside.index)?;
         if network.resolv_conf {
             resolver::write(&network.namespace)?;
@@ -423,6 +417,25 @@ fn apply(
         .map(|setting| set(found.index, &found.name, setting))
         .collect();
     netlink.changes(changes)
+}
+
+/// In a namespace of ours interfaces begin as they should, but whoever is root inside may switch
+/// IPv6 off. An interface that had an MTU too small for IPv6 begins with it anew.
+fn ensure_ipv6(network: &Network, inside: &Inside) -> Result<(), NamespaceError> {
+    let namespace = inside.descriptor.as_fd();
+    let loopbacks = inside.links.iter().filter(|link| link.loopback);
+    let done = match network.attach {
+        Attach::Managed if families(network).any(|family| family == Family::V6) => loopbacks
+            .map(|link| link.name.as_str())
+            .chain([INSIDE_NAME])
+            .try_for_each(|name| namespaces::switch_on(namespace, name)),
+        Attach::Managed => Ok(()),
+        _ => namespaces::quiet(namespace, INSIDE_NAME),
+    };
+    done.map_err(|cause| NamespaceError::Quiet {
+        name: network.namespace_in_words().to_owned(),
+        cause,
+    })
 }
 
 fn ensure_addresses(network: &Network, netlink: &Netlink, index: u32) -> Result<(), NetlinkError> {

@@ -8,6 +8,7 @@ use state::words::names::FullName;
 
 use crate::world::{ip, make, on_a_host};
 
+const OFF: &str = "net.ipv6.conf";
 const RESOLV_CONF: &str = "/etc/netns/shop.web/resolv.conf";
 
 /// What a network lacks by what is read of it, in words.
@@ -23,6 +24,14 @@ fn inside_faults() -> Vec<(String, &'static str)> {
         (
             format!("{inside} link set lo alias theirs"),
             "the loopback inside has another alias than plumbline:shop/web",
+        ),
+        (
+            format!("netns exec shop.web sysctl -qw {OFF}.eth0.disable_ipv6=1"),
+            "IPv6 is switched off on the interface inside",
+        ),
+        (
+            format!("netns exec shop.web sysctl -qw {OFF}.all.disable_ipv6=1"),
+            "IPv6 is switched off on the loopback inside",
         ),
         (format!("{inside} link set eth0 down"), "inside is down"),
         (format!("{inside} link set eth0 name lan0"), "named lan0"),

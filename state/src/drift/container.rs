@@ -278,6 +278,10 @@ fn fault(place: String, fault: &Fault) -> Finding {
             Kind::Neighbour,
             "packets between it and the host, and what is beyond, may find no way",
         ),
+        Part::Ipv6 => (
+            Kind::Sysctl,
+            "its IPv6 addresses and routes are gone, and nothing of IPv6 passes",
+        ),
         Part::Sysctl => (
             Kind::Sysctl,
             "packets between it and beyond this host may not be forwarded",

@@ -52,6 +52,8 @@ pub enum Part {
     Route,
     /// A neighbour, on either side.
     Neighbour,
+    /// IPv6 as a whole, inside.
+    Ipv6,
     /// A sysctl of its interface.
     Sysctl,
     /// Its `resolv.conf`.

@@ -84,6 +84,13 @@ fn inside(lab: &Lab, line: &str) -> Left {
     lines(&lab.alpha().container(ENDS[1]), line)
 }
 
+fn sysctl_inside(lab: &Lab, interface: &str) -> Left {
+    let path = format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6");
+    let container = lab.alpha().container(ENDS[1]);
+    drop(container.run(|| std::fs::write(path, "1")));
+    Box::new(())
+}
+
 fn move_away(lab: &Lab) -> Left {
     let elsewhere = Netns::new("elsewhere");
     ip(lab, &format!("link set OUTER netns {}", elsewhere.path()));
@@ -111,7 +118,7 @@ const BOTH: &[&str] = &[
     "open network shop/web",
 ];
 
-pub(super) const HARMS: [Harm; 22] = [
+pub(super) const HARMS: [Harm; 24] = [
     harm(
         "the interface is removed",
         |lab| ip(lab, "link delete OUTER"),
@@ -188,6 +195,18 @@ pub(super) const HARMS: [Harm; 22] = [
         "the loopback inside has another alias",
         |lab| inside(lab, "link set lo alias theirs"),
         ("interface", "the loopback inside has another alias"),
+        NETWORK,
+    ),
+    harm(
+        "IPv6 is switched off inside",
+        |lab| sysctl_inside(lab, "eth0"),
+        ("sysctl", "IPv6 is switched off on the interface inside"),
+        NETWORK,
+    ),
+    harm(
+        "IPv6 is switched off on all that is inside",
+        |lab| sysctl_inside(lab, "all"),
+        ("sysctl", "its IPv6 addresses and routes are gone"),
         NETWORK,
     ),
     harm(
