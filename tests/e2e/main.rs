@@ -20,6 +20,7 @@ mod attach;
 mod moves;
 mod tap;
 mod theirs;
+mod vanish;
 mod closed;
 mod privilege;
 mod faults;
