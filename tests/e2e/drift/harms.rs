@@ -1,6 +1,7 @@
 //! What others do to interfaces, addresses, routes, neighbours and sysctls.
 
 use std::any::Any;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use rig::lab::Lab;
 use rig::netns::Netns;
@@ -111,6 +112,13 @@ const NEW_PAIR: &[&str] = &[
     "mark slot settled",
 ];
 
+/// Another one each time.
+fn host_address(lab: &Lab) -> Left {
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    ip(lab, &format!("address add 10.99.0.{number}/32 dev uplink"))
+}
+
 const BOTH: &[&str] = &[
     "ensure network shop/db",
     "ensure network shop/web",
@@ -118,7 +126,7 @@ const BOTH: &[&str] = &[
     "open network shop/web",
 ];
 
-pub(super) const HARMS: [Harm; 24] = [
+pub(super) const HARMS: [Harm; 25] = [
     harm(
         "the interface is removed",
         |lab| ip(lab, "link delete OUTER"),
@@ -302,6 +310,19 @@ pub(super) const HARMS: [Harm; 24] = [
         },
         ("sysctl", "is 0, not 1"),
         &["set sysctl net/ipv4/conf/uplink/forwarding"],
+    ),
+    harm(
+        "the host has a new address",
+        host_address,
+        ("address", "has a new address 10.99.0."),
+        &[
+            "mark slot preparing",
+            "write slot ROWS",
+            "verify slot",
+            "store record",
+            "barrier",
+            "mark slot settled",
+        ],
     ),
     harm(
         "the guard is gone",
