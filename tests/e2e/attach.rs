@@ -437,6 +437,7 @@ fn what_cannot_be_attached_to_is_named_with_the_reason() {
             (path("/run/netns/shop.db"), "that of shop/db"),
             (path("/proc/0/ns/net"), "there is no /proc/0/ns/net"),
             (path("/etc/hostname"), "is no network namespace"),
+            (path("/proc/self/ns/mnt"), "is no network namespace"),
         ] {
             lab.repository().hold(&tree(&WEB, attach));
             lab.apply(why);

@@ -26,6 +26,7 @@ pub(super) struct Link {
     pub(super) up: bool,
     pub(super) loopback: bool,
     pub(super) veth: bool,
+    pub(super) vlan: bool,
     /// Whether a program may hold its other side, as a virtual machine's.
     pub(super) tun: bool,
     /// Whether it carries Ethernet frames.
@@ -261,6 +262,7 @@ fn read(message: LinkMessage) -> Link {
             }
             LinkAttribute::LinkInfo(info) => {
                 link.veth = info.contains(&LinkInfo::Kind(InfoKind::Veth));
+                link.vlan = info.contains(&LinkInfo::Kind(InfoKind::Vlan));
                 link.tun = info.contains(&LinkInfo::Kind(InfoKind::Tun));
             }
             LinkAttribute::Xdp(xdp) => link.xdp = xdp.iter().filter_map(program).collect(),

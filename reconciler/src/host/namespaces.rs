@@ -163,9 +163,14 @@ pub(super) fn open_theirs(path: &str) -> Result<OwnedFd, String> {
     };
     match is_namespace(&file) {
         Ok(true) => Ok(file.into()),
-        Ok(false) => Err(format!("{path} is no network namespace")),
+        Ok(false) => Err(no_network(path)),
         Err(error) => Err(format!("{path} cannot be looked at: {error}")),
     }
+}
+
+/// Words for what is none, as a namespace of another kind.
+pub(super) fn no_network(path: &str) -> String {
+    format!("{path} is no network namespace")
 }
 
 /// Keeps an interface of ours in somebody else's namespace from talking by itself: there what
@@ -276,7 +281,7 @@ pub(super) fn id(namespace: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
     Ok((stat.st_dev, stat.st_ino))
 }
 
-fn path(name: &str) -> PathBuf {
+pub(super) fn path(name: &str) -> PathBuf {
     Path::new(DIRECTORY).join(name)
 }
 

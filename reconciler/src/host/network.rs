@@ -147,9 +147,17 @@ impl Host {
 
     /// Somebody else's namespace.
     pub(super) fn open_theirs(&self, path: &str) -> Result<Inside, HostError> {
-        let opened = namespaces::open_theirs(path);
-        let descriptor = opened.map_err(NamespaceError::Theirs)?;
-        Ok(self.look_inside(descriptor)?)
+        let opened = self.look_into(path);
+        Ok(opened.map_err(NamespaceError::Theirs)?)
+    }
+
+    /// The same, or why there is none, in words.
+    pub(super) fn look_into(&self, path: &str) -> Result<Inside, String> {
+        let found = self.look_inside(namespaces::open_theirs(path)?);
+        found.map_err(|error| match error.is_of_another_kind() {
+            true => namespaces::no_network(path),
+            false => error.to_string(),
+        })
     }
 
     pub(super) fn look_inside(&self, descriptor: OwnedFd) -> Result<Inside, NetlinkError> {
@@ -174,7 +182,13 @@ impl Host {
         let Some(descriptor) = namespaces::open(name)? else {
             return Ok(None);
         };
-        let inside = self.look_inside(descriptor)?;
+        let inside = match self.look_inside(descriptor) {
+            Err(error) if error.is_of_another_kind() => {
+                let path = namespaces::path(name);
+                return Err(NotOurs::NamespaceFile { path }.into());
+            }
+            looked => looked?,
+        };
         let mark = alias(container, &Attach::Managed);
         let marked = |link: &Link| link.alias.as_deref() == Some(mark.as_str());
         if inside

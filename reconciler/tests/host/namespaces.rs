@@ -4,6 +4,7 @@ use std::fs;
 
 use reconciler::host::{Host, HostError, NotOurs};
 use rustix::fs::Mode;
+use rustix::mount::{UnmountFlags, mount_bind, unmount};
 
 use crate::world::{ip, make, network, on_a_host};
 
@@ -93,6 +94,15 @@ fn something_else_at_the_name_is_refused_and_an_empty_file_of_a_dead_run_is_used
             refused(&host, "shop/web"),
             NotOurs::NamespaceFile { .. }
         ));
+        // Of another kind.
+        mount_bind("/proc/self/ns/uts", "/run/netns/shop.web").unwrap();
+        assert!(matches!(
+            refused(&host, "shop/web"),
+            NotOurs::NamespaceFile { .. }
+        ));
+        let foreign = host.read().unwrap().host.foreign_namespaces;
+        assert!(foreign.contains("shop.web"));
+        unmount("/run/netns/shop.web", UnmountFlags::DETACH).unwrap();
         fs::write("/run/netns/shop.web", "").unwrap();
         let foreign = host.read().unwrap().host.foreign_namespaces;
         assert!(foreign.is_empty(), "{foreign:?}");
