@@ -10,8 +10,8 @@ use state::target::host::{Attach, INSIDE_NAME, Network, from_alias};
 use state::words::address::{Family, Mac};
 use state::words::names::FullName;
 
+use super::inside::Inside;
 use super::links::{self, Link};
-use super::network::Inside;
 use super::pairs::other_end;
 use super::routes::{self, Route};
 use super::{Host, HostError, NamespaceError, namespaces};

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use state::live::{About, LiveHost, LiveNetwork, Part};
 use state::target::Attachment;
-use state::target::host::{Attach, Network, container_mac, interface_name};
+use state::target::host::{Attach, Network, container_mac, from_alias, interface_name};
 use state::target::located::Uplink;
 use state::words::address::{Cidr, Family};
 use state::words::names::FullName;
@@ -14,9 +14,9 @@ use state::words::names::FullName;
 use super::attachments::{self, Found, Wanted};
 use super::chains::Chains;
 use super::faults::{Faults, host_faults, inside_faults, loopback_faults};
+use super::inside::Inside;
 use super::links::Link;
 use super::listing::Listing;
-use super::network::Inside;
 use super::pairs;
 use super::resolver::{self, State};
 use super::routes::{self, Route};
@@ -59,11 +59,12 @@ impl Host {
         attached: &BTreeMap<FullName, u32>,
     ) -> Result<HostReading, HostError> {
         let listing = Listing::read(&self.netlink)?;
-        let (insides, foreign_namespaces) = self.named()?;
-        let marked = pairs::marked(&listing.links);
+        let (mut insides, foreign_namespaces) = self.named()?;
+        insides.extend(self.unnamed(&listing.links, &insides, &foreign_namespaces)?);
+        let marked = marked(&listing.links);
         let mut found = Found::default();
         let theirs = self.theirs(wanted, &marked, &insides, &mut found)?;
-        let interfaces = pairs::own_interfaces(&listing.links, &insides, &theirs, wanted);
+        let interfaces = own_interfaces(&listing.links, &insides, &theirs, wanted);
         let around = (&listing.links[..], &listing.routes[..]);
         self.interfaces_of_others(around, wanted, attached, &mut found)?;
         let mut networks = found.networks;
@@ -131,6 +132,25 @@ impl Host {
         Ok((insides, foreign))
     }
 
+    /// Those of ours that have lost their name.
+    fn unnamed(
+        &self,
+        links: &[Link],
+        named: &BTreeMap<FullName, Inside>,
+        foreign: &BTreeSet<String>,
+    ) -> Result<BTreeMap<FullName, Inside>, HostError> {
+        let aliases = links.iter().filter_map(|link| link.alias.as_deref());
+        let marked: BTreeSet<FullName> = aliases
+            .filter_map(from_alias)
+            .map(|(name, _)| name)
+            .collect();
+        let lost = marked.iter().filter(|name| {
+            let taken = foreign.contains(&name.dotted());
+            !named.contains_key(name) && !taken
+        });
+        self.nameless(&lost.collect::<Vec<_>>(), links)
+    }
+
     /// Whose namespace this is. Only names that one of ours could have are entered to look for its
     /// mark. One that cannot be looked at is an error and not somebody else's: it may well be ours.
     fn managed(&self, name: &str) -> Result<Named, HostError> {
@@ -164,6 +184,50 @@ impl Host {
         }
         Ok(processes)
     }
+}
+
+/// Where the pairs of ours lead that lead into namespaces of others, as their aliases say.
+fn marked(links: &[Link]) -> Wanted {
+    let aliases = links.iter().filter_map(|link| link.alias.as_deref());
+    let theirs = aliases.filter_map(from_alias);
+    theirs
+        .filter(|(_, attach)| *attach != Attach::Managed)
+        .collect()
+}
+
+/// The host-side interfaces of ours, by container: those that lead into its namespace, and where
+/// none does, by alias and name, or where a run died before it set an alias, by name.
+fn own_interfaces<'a>(
+    links: &'a [Link],
+    insides: &BTreeMap<FullName, Inside>,
+    theirs: &BTreeMap<FullName, Inside>,
+    wanted: &Wanted,
+) -> BTreeMap<FullName, &'a Link> {
+    let mut own = BTreeMap::new();
+    let managed = insides.iter().map(|inside| (true, inside));
+    for (managed, (name, inside)) in managed.chain(theirs.iter().map(|inside| (false, inside))) {
+        let around = (&inside.links[..], inside.number);
+        if let Some((host, _)) = pairs::ends_of(name, managed, links, around) {
+            own.entry(name.clone()).or_insert(host);
+        }
+    }
+    let taken: BTreeSet<u32> = own.values().map(|link| link.index).collect();
+    for link in links.iter().filter(|link| !taken.contains(&link.index)) {
+        let marked = link.alias.as_deref().and_then(from_alias);
+        let container = marked.or_else(|| {
+            let named = |c: &&FullName| interface_name(c) == link.name;
+            let container = insides.keys().chain(wanted.keys()).find(named)?;
+            Some((container.clone(), Attach::Managed))
+        });
+        let Some((container, attach)) = container else {
+            continue;
+        };
+        let named = link.name == interface_name(&container);
+        if pairs::is_interface_of(link, &container) && (named || attach != Attach::Managed) {
+            own.entry(container).or_insert(link);
+        }
+    }
+    own
 }
 
 /// Reads one container's network.
@@ -219,6 +283,13 @@ impl NetworkReader<'_> {
             );
             return Ok(found(None, network, faults));
         };
+        if !inside.named {
+            let words = format!(
+                "its network namespace has lost its name {}",
+                network.namespace
+            );
+            faults.add(Part::Name, About::All, words);
+        }
         let listing = Listing::read(&inside.netlink)?;
         if managed {
             loopback_faults(&listing, self.container, &mut faults);

@@ -77,7 +77,8 @@ pub enum NetlinkError {
 impl NetlinkError {
     /// Whether the socket was to be in a namespace of another kind (setns(2)).
     pub(super) fn is_of_another_kind(&self) -> bool {
-        matches!(self, Self::Enter(cause) if cause.raw_os_error() == Some(Errno::INVAL.raw_os_error()))
+        let invalid = Some(Errno::INVAL.raw_os_error());
+        matches!(self, Self::Enter(cause) if cause.raw_os_error() == invalid)
     }
 
     /// The error number of a refused request.

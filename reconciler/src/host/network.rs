@@ -13,7 +13,7 @@
 //! it should be, and refuse to touch what is not ours.
 
 use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 use state::target::host::{
@@ -22,20 +22,13 @@ use state::target::host::{
 use state::words::address::Family;
 use state::words::names::FullName;
 
+use super::inside::Inside;
 use super::links::{self, Link, Pair, Setting, set};
 use super::netlink::{Change, Netlink, NetlinkError};
 use super::ownership::NotOurs;
-use super::pairs::{are_pair, ends_of, is_interface_of, is_marked, other_end};
-use super::{Host, HostError, NamespaceError, addresses, namespaces, resolver, routes, sysctls};
-
-/// A namespace that a pair of ours leads into, and a socket in it.
-pub(super) struct Inside {
-    pub(super) descriptor: OwnedFd,
-    pub(super) netlink: Netlink,
-    pub(super) links: Vec<Link>,
-    /// The number that the host has for it. None before a pair leads there.
-    pub(super) number: Option<i32>,
-}
+use super::pairs::{are_pair, ends_of, is_interface_of, is_marked};
+use super::{Host, HostError, NamespaceError};
+use super::{addresses, namespaces, resolver, routes, sysctls};
 
 /// The two ends of a container's veth pair, each as its own namespace lists it.
 pub(super) struct Ends {
@@ -130,108 +123,6 @@ impl Host {
             }
         }
         Ok(())
-    }
-
-    /// The namespace of a network that was made, if it is there.
-    pub(super) fn inside_of(
-        &self,
-        container: &FullName,
-        network: &Network,
-    ) -> Result<Option<Inside>, HostError> {
-        match &network.attach {
-            Attach::Managed => self.open_namespace(container, &network.namespace),
-            Attach::Namespace(path) => self.open_theirs(path).map(Some),
-            Attach::Interface { .. } => Ok(None),
-        }
-    }
-
-    /// Somebody else's namespace.
-    pub(super) fn open_theirs(&self, path: &str) -> Result<Inside, HostError> {
-        let opened = self.look_into(path);
-        Ok(opened.map_err(NamespaceError::Theirs)?)
-    }
-
-    /// The same, or why there is none, in words.
-    pub(super) fn look_into(&self, path: &str) -> Result<Inside, String> {
-        let found = self.look_inside(namespaces::open_theirs(path)?);
-        found.map_err(|error| match error.is_of_another_kind() {
-            true => namespaces::no_network(path),
-            false => error.to_string(),
-        })
-    }
-
-    pub(super) fn look_inside(&self, descriptor: OwnedFd) -> Result<Inside, NetlinkError> {
-        let netlink = Netlink::inside(&self.runtime, descriptor.as_fd())?;
-        let links = links::list(&netlink)?;
-        let number = links::number_of(&self.netlink, descriptor.as_fd())?;
-        Ok(Inside {
-            descriptor,
-            netlink,
-            links,
-            number,
-        })
-    }
-
-    /// The namespace of a name, if there is one and it is this container's: by its mark, or where
-    /// somebody inside has changed that, by the pair of ours that leads there from the host.
-    pub(super) fn open_namespace(
-        &self,
-        container: &FullName,
-        name: &str,
-    ) -> Result<Option<Inside>, HostError> {
-        let Some(descriptor) = namespaces::open(name)? else {
-            return Ok(None);
-        };
-        let inside = match self.look_inside(descriptor) {
-            Err(error) if error.is_of_another_kind() => {
-                let path = namespaces::path(name);
-                return Err(NotOurs::NamespaceFile { path }.into());
-            }
-            looked => looked?,
-        };
-        let mark = alias(container, &Attach::Managed);
-        let marked = |link: &Link| link.alias.as_deref() == Some(mark.as_str());
-        if inside
-            .links
-            .iter()
-            .any(|link| link.loopback && marked(link))
-        {
-            return Ok(Some(inside));
-        }
-        let links = links::list(&self.netlink)?;
-        let mut own = links.iter().filter(|link| marked(link));
-        match own.any(|link| other_end(link, &inside.links, inside.number).is_some()) {
-            true => Ok(Some(inside)),
-            false => {
-                let name = name.to_owned();
-                Err(NotOurs::Namespace { name }.into())
-            }
-        }
-    }
-
-    fn ensure_namespace(&self, container: &FullName, name: &str) -> Result<Inside, HostError> {
-        let inside = match self.open_namespace(container, name)? {
-            Some(inside) => inside,
-            None => self.create_namespace(container, name)?,
-        };
-        mark_loopback(container, &inside)?;
-        for lo in inside.links.iter().filter(|l| l.loopback && !l.up) {
-            let up = set(lo.index, &lo.name, Setting::Up(true));
-            inside.netlink.change(up)?;
-        }
-        Ok(inside)
-    }
-
-    fn create_namespace(&self, container: &FullName, name: &str) -> Result<Inside, HostError> {
-        let descriptor = namespaces::create(name)?;
-        let netlink = Netlink::inside(&self.runtime, descriptor.as_fd())?;
-        for lo in links::list(&netlink)?.iter().filter(|l| l.loopback) {
-            let mark = alias(container, &Attach::Managed);
-            netlink.change(set(lo.index, &lo.name, Setting::Alias(&mark)))?;
-            netlink.change(set(lo.index, &lo.name, Setting::Up(true)))?;
-        }
-        namespaces::bind(name, descriptor.as_fd())?;
-        Ok(self.look_inside(descriptor)?)
     }
 
     /// Both ends of the pair, where it is whole. A host-side end of ours whose other end is not in
@@ -381,17 +272,6 @@ fn make_way_inside(network: &Network, inside: &Inside) -> Result<(), HostError> 
         .into()),
         None => Ok(()),
     }
-}
-
-/// Marks a namespace of ours, which somebody inside may have undone.
-pub(super) fn mark_loopback(container: &FullName, inside: &Inside) -> Result<(), NetlinkError> {
-    let mark = alias(container, &Attach::Managed);
-    let unmarked = |lo: &&Link| lo.loopback && lo.alias.as_deref() != Some(mark.as_str());
-    for lo in inside.links.iter().filter(unmarked) {
-        let marked = set(lo.index, &lo.name, Setting::Alias(&mark));
-        inside.netlink.change(marked)?;
-    }
-    Ok(())
 }
 
 /// Whether an interface's default route is there: in a namespace of others it is never put in the

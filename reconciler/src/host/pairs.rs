@@ -1,14 +1,10 @@
 //! Which interfaces are a container's: the two ends of its pair, found by what marks them and by
 //! where they lead, for whoever is root on the host or in a namespace may change names and aliases.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use state::target::host::{Attach, INTERFACE_GROUP, from_alias, interface_name};
+use state::target::host::{INTERFACE_GROUP, from_alias, interface_name};
 use state::words::names::FullName;
 
-use super::attachments::Wanted;
 use super::links::Link;
-use super::network::Inside;
 
 /// Whether a host-side interface is this container's: its alias says so, or it has none yet and
 /// has our group beside the name that only this container's has.
@@ -65,48 +61,4 @@ pub(super) fn are_pair(host: &Link, inside: &Link, number: Option<i32>) -> bool 
     let veths = host.veth && inside.veth;
     let there = host.peer_namespace.is_some() && host.peer_namespace == number;
     veths && there && inside.peer == Some(host.index) && host.peer == Some(inside.index)
-}
-
-/// Where the pairs of ours lead that lead into namespaces of others, as their aliases say.
-pub(super) fn marked(links: &[Link]) -> Wanted {
-    let aliases = links.iter().filter_map(|link| link.alias.as_deref());
-    let theirs = aliases.filter_map(from_alias);
-    theirs
-        .filter(|(_, attach)| *attach != Attach::Managed)
-        .collect()
-}
-
-/// The host-side interfaces of ours, by container: those that lead into its namespace, and where
-/// none does, by alias and name, or where a run died before it set an alias, by name.
-pub(super) fn own_interfaces<'a>(
-    links: &'a [Link],
-    insides: &BTreeMap<FullName, Inside>,
-    theirs: &BTreeMap<FullName, Inside>,
-    wanted: &Wanted,
-) -> BTreeMap<FullName, &'a Link> {
-    let mut own = BTreeMap::new();
-    let managed = insides.iter().map(|inside| (true, inside));
-    for (managed, (name, inside)) in managed.chain(theirs.iter().map(|inside| (false, inside))) {
-        let around = (&inside.links[..], inside.number);
-        if let Some((host, _)) = ends_of(name, managed, links, around) {
-            own.entry(name.clone()).or_insert(host);
-        }
-    }
-    let taken: BTreeSet<u32> = own.values().map(|link| link.index).collect();
-    for link in links.iter().filter(|link| !taken.contains(&link.index)) {
-        let marked = link.alias.as_deref().and_then(from_alias);
-        let container = marked.or_else(|| {
-            let named = |c: &&FullName| interface_name(c) == link.name;
-            let container = insides.keys().chain(wanted.keys()).find(named)?;
-            Some((container.clone(), Attach::Managed))
-        });
-        let Some((container, attach)) = container else {
-            continue;
-        };
-        let named = link.name == interface_name(&container);
-        if is_interface_of(link, &container) && (named || attach != Attach::Managed) {
-            own.entry(container).or_insert(link);
-        }
-    }
-    own
 }

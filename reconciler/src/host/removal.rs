@@ -8,9 +8,10 @@ use state::live::Process;
 use state::target::host::{Attach, INSIDE_NAME, Network, from_alias, interface_name};
 use state::words::names::FullName;
 
+use super::inside::mark_loopback;
 use super::links::Link;
 use super::netlink::{Netlink, NetlinkError};
-use super::network::{families, gateway, mark_loopback, not_ours};
+use super::network::{families, gateway, not_ours};
 use super::pairs::{ends_of, is_interface_of, is_marked, other_end};
 use super::{Host, HostError, addresses, links, namespaces, processes, resolver, routes};
 

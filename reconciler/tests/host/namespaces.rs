@@ -1,6 +1,7 @@
 //! What is not ours is refused, and what a dead run left is completed.
 
 use std::fs;
+use std::process::Command;
 
 use reconciler::host::{Host, HostError, NotOurs};
 use rustix::fs::Mode;
@@ -231,6 +232,45 @@ fn a_pair_whose_host_side_was_renamed_has_its_name_again() {
         let found = &host.read().unwrap().networks[&container];
         assert!(found.faults.is_empty(), "{:?}", found.faults);
         assert_eq!(found.ifindex, renamed.ifindex, "the same pair");
+    });
+}
+
+#[test]
+fn a_namespace_that_lost_its_name_has_it_again() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        let (container, network) = make(&host, "shop/web", &ADDRESS);
+        let before = host.read().unwrap().networks[&container].clone();
+        let mut lives = Command::new("ip")
+            .args(["netns", "exec", "shop.web", "sleep", "1000"])
+            .spawn()
+            .unwrap();
+        // It has entered it once it is listed there.
+        while host.read().unwrap().host.processes.is_empty() {}
+        for damage in ["unmounted", "unmounted and removed"] {
+            unmount("/run/netns/shop.web", UnmountFlags::DETACH).unwrap();
+            if damage != "unmounted" {
+                fs::remove_file("/run/netns/shop.web").unwrap();
+            }
+            let found = &host.read().unwrap().networks[&container];
+            let words = "its network namespace has lost its name shop.web";
+            assert_eq!(found.faults[0].words, words, "{damage}");
+            assert_eq!(found.ifindex, before.ifindex, "{damage}");
+            make(&host, "shop/web", &ADDRESS);
+            assert_eq!(
+                host.read().unwrap().networks[&container],
+                before,
+                "{damage}"
+            );
+        }
+        // Where nobody lives in it, it is gone with its name.
+        lives.kill().unwrap();
+        lives.wait().unwrap();
+        unmount("/run/netns/shop.web", UnmountFlags::DETACH).unwrap();
+        make(&host, "shop/web", &ADDRESS);
+        let found = &host.read().unwrap().networks[&container];
+        assert_eq!(found.network, network);
+        assert!(found.faults.is_empty(), "{:?}", found.faults);
     });
 }
 

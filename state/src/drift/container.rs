@@ -260,6 +260,10 @@ fn lacks_address(interface: &str, address: &IpAddr) -> Finding {
 fn fault(place: String, fault: &Fault) -> Finding {
     let (kind, traffic) = match fault.part {
         Part::Namespace => (Kind::Namespace, CUT_OFF),
+        Part::Name => (
+            Kind::Namespace,
+            "none: what lives in it goes on, and nobody can join it by its name",
+        ),
         Part::Interface => (
             Kind::Interface,
             "it may be cut off; the commit's verdicts stay",

@@ -40,6 +40,8 @@ pub struct Fault {
 pub enum Part {
     /// Its namespace.
     Namespace,
+    /// The name of its namespace.
+    Name,
     /// An end of its pair.
     Interface,
     /// What tells that it is ours.

@@ -126,7 +126,7 @@ const BOTH: &[&str] = &[
     "open network shop/web",
 ];
 
-pub(super) const HARMS: [Harm; 25] = [
+pub(super) const HARMS: [Harm; 26] = [
     harm(
         "the interface is removed",
         |lab| ip(lab, "link delete OUTER"),
@@ -333,5 +333,16 @@ pub(super) const HARMS: [Harm; 25] = [
         },
         ("guard", "no guard stands behind"),
         &["attach programs shop/db"],
+    ),
+    // Last, for others find the container by that name.
+    harm(
+        "the namespace has lost its name",
+        |lab| {
+            let program = Program::new("umount").args(["-l", "/run/netns/shop.db"]);
+            drop(lab.alpha().program(&program));
+            Box::new(())
+        },
+        ("namespace", "has lost its name shop.db"),
+        NETWORK,
     ),
 ];
