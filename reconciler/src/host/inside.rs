@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
-use state::target::host::{Attach, Network, alias, from_alias};
+use state::target::host::{Attach, Network, alias, from_alias, namespace_number};
 use state::words::names::FullName;
 
 use super::links::{self, Link, Setting, set};
@@ -67,7 +67,8 @@ impl Host {
     }
 
     /// The namespace of a name, if there is one and it is this container's: by its mark, or where
-    /// somebody inside has changed that, by the pair of ours that leads there from the host.
+    /// somebody inside has changed that, by the number that the host gave it, or by the pair of
+    /// ours that leads there.
     pub(super) fn open_namespace(
         &self,
         container: &FullName,
@@ -85,10 +86,12 @@ impl Host {
         };
         let mark = alias(container, &Attach::Managed);
         let marked = |link: &Link| link.alias.as_deref() == Some(mark.as_str());
-        if inside
-            .links
-            .iter()
-            .any(|link| link.loopback && marked(link))
+        let numbered = inside.number == Some(namespace_number(container));
+        if numbered
+            || inside
+                .links
+                .iter()
+                .any(|link| link.loopback && marked(link))
         {
             return Ok(Some(inside));
         }
@@ -172,6 +175,8 @@ impl Host {
             netlink.change(set(lo.index, &lo.name, Setting::Alias(&mark)))?;
             netlink.change(set(lo.index, &lo.name, Setting::Up(true)))?;
         }
+        let number = namespace_number(container);
+        links::give_number(&self.netlink, descriptor.as_fd(), number)?;
         namespaces::bind(name, descriptor.as_fd())?;
         Ok(self.look_inside(descriptor)?)
     }

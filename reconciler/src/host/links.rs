@@ -128,6 +128,26 @@ pub(super) fn number_of(
     }))
 }
 
+/// Gives another namespace its number, unless it has one, or another has that one.
+pub(super) fn give_number(
+    netlink: &Netlink,
+    namespace: BorrowedFd<'_>,
+    number: i32,
+) -> Result<(), NetlinkError> {
+    let mut message = NsidMessage::default();
+    let descriptor = namespace.as_raw_fd().cast_unsigned();
+    message.attributes = vec![NsidAttribute::Fd(descriptor), NsidAttribute::Id(number)];
+    let request = format!("give a network namespace the number {number}");
+    match netlink.change(Change::new(
+        request,
+        RouteNetlinkMessage::NewNsId(message),
+        0,
+    )) {
+        Err(e) if e.errno() == Some(rustix::io::Errno::EXIST) => Ok(()),
+        result => result,
+    }
+}
+
 /// Makes a pair, both ends down, the other one in its namespace from the start.
 pub(super) fn create(netlink: &Netlink, pair: &Pair<'_>) -> Result<(), NetlinkError> {
     let mut inside = LinkMessage::default();

@@ -243,6 +243,7 @@ fn what_a_tenant_does_to_names_and_marks_inside_keeps_no_run_from_its_work() {
                 true,
             ),
             (&["link del eth0", "link add eth0 type bridge"][..], false),
+            (&["link del eth0", "link set lo alias x"][..], false),
         ] {
             for line in damage {
                 ip(&format!("-n shop.web {line}"));

@@ -195,7 +195,12 @@ pub(super) const HARMS: [Harm; 26] = [
     ),
     harm(
         "another interface inside is in the place of ours",
-        |lab| inside(lab, "link del eth0\nlink add eth0 type bridge"),
+        |lab| {
+            inside(
+                lab,
+                "link del eth0\nlink add eth0 type bridge\nlink set lo alias theirs",
+            )
+        },
         ("interface", "no host-side interface"),
         NEW_PAIR,
     ),
