@@ -26,7 +26,7 @@ use super::inside::Inside;
 use super::links::{self, Link, Pair, Setting, set};
 use super::netlink::{Change, Netlink, NetlinkError};
 use super::ownership::NotOurs;
-use super::pairs::{are_pair, ends_of, is_interface_of, is_marked};
+use super::pairs::{are_pair, ends_of, is_interface_of, is_marked, other_end};
 use super::{Host, HostError, NamespaceError};
 use super::{addresses, namespaces, resolver, routes, sysctls};
 
@@ -133,9 +133,16 @@ impl Host {
         network: &Network,
         inside: &Inside,
     ) -> Result<Option<Ends>, HostError> {
-        let links = links::list(&self.netlink)?;
-        // Listed, a pair has given its other end's namespace a number.
+        let named = links::find(&self.netlink, &network.interface)?;
+        // Looked at, a pair has given its other end's namespace a number.
         let number = links::number_of(&self.netlink, inside.descriptor.as_fd())?;
+        if let Some(host) = named.filter(|link| is_interface_of(link, container))
+            && let Some(inside) = other_end(&host, &inside.links, number)
+        {
+            let inside = inside.clone();
+            return Ok(Some(Ends { host, inside }));
+        }
+        let links = links::list(&self.netlink)?;
         let managed = network.attach == Attach::Managed;
         if let Some(found) = ends_of(container, managed, &links, (&inside.links, number)) {
             let (host, inside) = (found.0.clone(), found.1.clone());

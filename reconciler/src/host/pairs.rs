@@ -35,14 +35,14 @@ pub(super) fn ends_of<'h, 'i>(
         let named = link.name == interface_name(container);
         (marked.is_some_and(|(name, _)| name == *container), named)
     };
-    let says = |link: &&Link| match managed {
+    let says = |link: &Link| match managed {
         true => is_marked(link) || names(link).1,
         false => is_marked(link) && names(link) != (false, false),
     };
     let pairs = links
         .iter()
-        .filter(says)
-        .filter_map(|link| Some((link, other_end(link, inside, number)?)));
+        .filter_map(|link| Some((link, other_end(link, inside, number)?)))
+        .filter(|(link, _)| says(link));
     pairs.max_by_key(|(link, _)| names(link))
 }
 
