@@ -57,6 +57,8 @@ pub(super) fn make_mine(lab: &Lab) -> Netns {
          link set own1 up\n\
          route add 203.0.113.0/24 dev own0",
     );
+    mine.wait_up("own0");
+    mine.wait_up("own1");
     mine
 }
 
