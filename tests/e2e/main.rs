@@ -21,6 +21,7 @@ mod moves;
 mod tap;
 mod theirs;
 mod carried;
+mod vanish;
 mod closed;
 mod privilege;
 mod faults;

@@ -22,11 +22,15 @@ mod addresses;
 mod routes;
 pub mod sysctls;
 pub mod resolver;
+mod processes;
+mod pairs;
+mod inside;
 mod network;
 mod removal;
 pub mod attachments;
-mod processes;
 mod chains;
+mod listing;
+mod faults;
 mod live;
 pub mod mount;
 

@@ -260,10 +260,15 @@ fn lacks_address(interface: &str, address: &IpAddr) -> Finding {
 fn fault(place: String, fault: &Fault) -> Finding {
     let (kind, traffic) = match fault.part {
         Part::Namespace => (Kind::Namespace, CUT_OFF),
+        Part::Name => (
+            Kind::Namespace,
+            "none: what lives in it goes on, and nobody can join it by its name",
+        ),
         Part::Interface => (
             Kind::Interface,
             "it may be cut off; the commit's verdicts stay",
         ),
+        Part::Mark => (Kind::Interface, "none: by it a run knows what is ours"),
         Part::Xdp => (
             Kind::Stranger,
             "it sees what the container sends before ours, which never see what it keeps",
@@ -276,6 +281,10 @@ fn fault(place: String, fault: &Fault) -> Finding {
         Part::Neighbour => (
             Kind::Neighbour,
             "packets between it and the host, and what is beyond, may find no way",
+        ),
+        Part::Ipv6 => (
+            Kind::Sysctl,
+            "its IPv6 addresses and routes are gone, and nothing of IPv6 passes",
         ),
         Part::Sysctl => (
             Kind::Sysctl,

@@ -6,7 +6,8 @@ use super::{Finding, Kind};
 use crate::diff::{Differences, TableDelta};
 use crate::live::Live;
 use crate::target::Target;
-use crate::target::tables::{EndpointIndex, PolicyKey, Tables};
+use crate::target::tables::{Address, EndpointIndex, Owner, PolicyKey, Tables};
+use crate::words::address::Cidr;
 use crate::words::identity::{RulesetId, SubjectId};
 use crate::words::names::FullName;
 
@@ -17,9 +18,9 @@ pub(super) fn findings(target: &Target, live: &Live, differences: &Differences) 
     let Some(base) = &live.base else {
         return Vec::new();
     };
-    let rows = &differences.live;
+    let mut rows = differences.live.clone();
     let is = &base.live_slot().tables;
-    let mut found = Vec::new();
+    let mut found = of_the_host(&mut rows.addresses, is);
     let mut table = |count: Counts, name: &str, whose: BTreeSet<EndpointIndex>, traffic: &str| {
         if count.all > 0 {
             let place = format!("slot {}, {name}", base.record.slot);
@@ -50,6 +51,32 @@ pub(super) fn findings(target: &Target, live: &Live, differences: &Differences) 
     let rulesets: BTreeSet<RulesetId> = keys.map(|key| key.ruleset).collect();
     let whose = of_rulesets(target, is, &rulesets);
     table(count(&rows.rulesets, &is.rulesets), "rulesets", whose, says);
+    found
+}
+
+/// Addresses that the host has since, or has no more: nobody has touched the rows.
+fn of_the_host(rows: &mut TableDelta<Cidr, Address>, is: &Tables) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut tell = |what: String, traffic: &str| {
+        found.push(Finding::new(Kind::Address, "the host", what).means(traffic));
+    };
+    rows.put.retain(|cidr, row| {
+        let new = row.owner == Owner::Host && !is.addresses.contains_key(cidr);
+        if new {
+            let what = format!("has a new address {}", cidr.addr());
+            tell(what, "policies judge it as an address beyond the host");
+        }
+        !new
+    });
+    rows.delete.retain(|cidr| {
+        let row = is.addresses.get(cidr);
+        let gone = row.is_some_and(|row| row.owner == Owner::Host);
+        if gone {
+            let what = format!("has the address {} no more", cidr.addr());
+            tell(what, "whoever has it now is let in and out as the host is");
+        }
+        !gone
+    });
     found
 }
 

@@ -1,6 +1,7 @@
 //! What others do to interfaces, addresses, routes, neighbours and sysctls.
 
 use std::any::Any;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use rig::lab::Lab;
 use rig::netns::Netns;
@@ -69,7 +70,8 @@ fn outer() -> String {
 /// Lines for `ip`. Another harm may have taken away what they are about.
 fn lines(net: &Netns, lines: &str) -> Left {
     for line in lines.lines() {
-        let line = line.replace("OUTER", &outer());
+        let other = interface_name(&named(ENDS[0]));
+        let line = line.replace("OUTER", &outer()).replace("OTHER", &other);
         drop(net.program(&Program::new("ip").args(line.split(' '))));
     }
     Box::new(())
@@ -81,6 +83,13 @@ fn ip(lab: &Lab, line: &str) -> Left {
 
 fn inside(lab: &Lab, line: &str) -> Left {
     lines(&lab.alpha().container(ENDS[1]), line)
+}
+
+fn sysctl_inside(lab: &Lab, interface: &str) -> Left {
+    let path = format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6");
+    let container = lab.alpha().container(ENDS[1]);
+    drop(container.run(|| std::fs::write(path, "1")));
+    Box::new(())
 }
 
 fn move_away(lab: &Lab) -> Left {
@@ -103,7 +112,21 @@ const NEW_PAIR: &[&str] = &[
     "mark slot settled",
 ];
 
-pub(super) const HARMS: [Harm; 17] = [
+/// Another one each time.
+fn host_address(lab: &Lab) -> Left {
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    ip(lab, &format!("address add 10.99.0.{number}/32 dev uplink"))
+}
+
+const BOTH: &[&str] = &[
+    "ensure network shop/db",
+    "ensure network shop/web",
+    "open network shop/db",
+    "open network shop/web",
+];
+
+pub(super) const HARMS: [Harm; 26] = [
     harm(
         "the interface is removed",
         |lab| ip(lab, "link delete OUTER"),
@@ -131,6 +154,72 @@ pub(super) const HARMS: [Harm; 17] = [
             )
         },
         ("interface", "is named other0, not eth0"),
+        NETWORK,
+    ),
+    harm(
+        "two interfaces have each other's name",
+        |lab| {
+            ip(
+                lab,
+                "link set OUTER name swap0\nlink set OTHER name OUTER\nlink set swap0 name OTHER",
+            )
+        },
+        ("interface", "is named pl"),
+        BOTH,
+    ),
+    harm(
+        "two interfaces have each other's alias",
+        |lab| {
+            ip(
+                lab,
+                "link set OUTER alias plumbline:shop/web\nlink set OTHER alias plumbline:shop/db",
+            )
+        },
+        ("interface", "has another alias than plumbline:shop/"),
+        BOTH,
+    ),
+    harm(
+        "another interface inside has the name of ours",
+        |lab| {
+            inside(
+                lab,
+                "link set eth0 down\nlink set eth0 name other1\nlink set other1 up\n\
+                 link add eth0 type bridge",
+            )
+        },
+        (
+            "interface",
+            "is named other1, not eth0, which another one has",
+        ),
+        NETWORK,
+    ),
+    harm(
+        "another interface inside is in the place of ours",
+        |lab| {
+            inside(
+                lab,
+                "link del eth0\nlink add eth0 type bridge\nlink set lo alias theirs",
+            )
+        },
+        ("interface", "no host-side interface"),
+        NEW_PAIR,
+    ),
+    harm(
+        "the loopback inside has another alias",
+        |lab| inside(lab, "link set lo alias theirs"),
+        ("interface", "the loopback inside has another alias"),
+        NETWORK,
+    ),
+    harm(
+        "IPv6 is switched off inside",
+        |lab| sysctl_inside(lab, "eth0"),
+        ("sysctl", "IPv6 is switched off on the interface inside"),
+        NETWORK,
+    ),
+    harm(
+        "IPv6 is switched off on all that is inside",
+        |lab| sysctl_inside(lab, "all"),
+        ("sysctl", "its IPv6 addresses and routes are gone"),
         NETWORK,
     ),
     harm(
@@ -228,6 +317,19 @@ pub(super) const HARMS: [Harm; 17] = [
         &["set sysctl net/ipv4/conf/uplink/forwarding"],
     ),
     harm(
+        "the host has a new address",
+        host_address,
+        ("address", "has a new address 10.99.0."),
+        &[
+            "mark slot preparing",
+            "write slot ROWS",
+            "verify slot",
+            "store record",
+            "barrier",
+            "mark slot settled",
+        ],
+    ),
+    harm(
         "the guard is gone",
         |lab| {
             let arguments = ["qdisc", "del", "dev", &outer(), "clsact"];
@@ -236,5 +338,16 @@ pub(super) const HARMS: [Harm; 17] = [
         },
         ("guard", "no guard stands behind"),
         &["attach programs shop/db"],
+    ),
+    // Last, for others find the container by that name.
+    harm(
+        "the namespace has lost its name",
+        |lab| {
+            let program = Program::new("umount").args(["-l", "/run/netns/shop.db"]);
+            drop(lab.alpha().program(&program));
+            Box::new(())
+        },
+        ("namespace", "has lost its name shop.db"),
+        NETWORK,
     ),
 ];

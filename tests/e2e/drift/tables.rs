@@ -198,17 +198,21 @@ pub(super) const HARMS: [Harm; 10] = [
             UNSETTLED,
         )
     },
-    harm(
-        "the commit record names the other slot",
-        |_| {
-            record(|record| CommitRecord {
-                slot: record.slot.other(),
-                ..record
-            })
-        },
-        ("record", "was live after it"),
-        UNSETTLED,
-    ),
+    Harm {
+        // An earlier harm may have left the other slot without rows.
+        denies: true,
+        ..harm(
+            "the commit record names the other slot",
+            |_| {
+                record(|record| CommitRecord {
+                    slot: record.slot.other(),
+                    ..record
+                })
+            },
+            ("record", "was live after it"),
+            UNSETTLED,
+        )
+    },
     harm(
         "the other slot loses a table",
         |_| lose("policy", false),
