@@ -229,11 +229,14 @@ fn network(link: &Link, mac: Option<Mac>) -> LiveNetwork {
 
 /// What is in the way inside a namespace of others, if anything is.
 pub(super) fn in_the_way(
-    path: &str,
+    attach: &Attach,
     inside: &Inside,
     host: Option<&Link>,
     network: &Network,
 ) -> Result<Option<String>, HostError> {
+    let Attach::Namespace(path) = attach else {
+        return Ok(None);
+    };
     let own = host.and_then(|host| other_end(host, &inside.links, network));
     let own = own.map(|link| link.index);
     let mut named = inside.links.iter().filter(|link| link.name == INSIDE_NAME);
