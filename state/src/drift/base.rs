@@ -85,7 +85,7 @@ fn record(base: &Base) -> Option<Finding> {
     let live = base.live_slot();
     let says = format!("says generation {generation}, slot {slot}");
     let finding = |what: String| Finding::new(Kind::Record, "commit record", what);
-    if !generation.is_reached() {
+    if base.is_beyond() {
         let what = format!("{says}, where no store gets");
         return Some(finding(what).means(format!("slot {slot} judges every flow anew")));
     }

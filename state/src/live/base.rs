@@ -81,14 +81,23 @@ impl Base {
             SlotMark::Preparing => skips,
             SlotMark::Empty => false,
         };
-        stored || self.live_slot().generation > is || !is.is_reached()
+        stored || self.live_slot().generation > is || self.is_beyond()
+    }
+
+    /// Whether the record is where no store gets: others have put it there.
+    pub fn is_beyond(&self) -> bool {
+        let is = self.record.generation;
+        let confirmed = self.live_slot().generation == is;
+        !is.is_reached() || !(confirmed || is.is_believed())
     }
 
     /// The highest generation that anything of it names and a store can have given.
     pub fn highest(&self) -> Generation {
         let slots = self.slots.iter().map(|slot| slot.generation);
-        let all = slots.chain([self.record.generation]);
-        let reached = all.filter(|generation| generation.is_reached());
+        let record = (!self.is_beyond()).then_some(self.record.generation);
+        let reached = slots
+            .chain(record)
+            .filter(|generation| generation.is_reached());
         reached.max().unwrap_or_default()
     }
 

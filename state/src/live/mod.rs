@@ -401,6 +401,24 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_no_slot_confirms_is_not_counted_on_from() {
+        let mut live = live(5, [slot(4, &[]), slot(5, &[])]);
+        let base = live.base.as_mut().unwrap();
+        for beyond in [1 << 61, (1 << 62) - 1, (1 << 63) - 1] {
+            base.record.generation = Generation(beyond);
+            assert!(base.is_rewound(), "{beyond}");
+            assert_eq!(base.next_generation(), Generation(7), "{beyond}");
+        }
+        // One that a run has settled is its own.
+        for settled in [(1 << 61) - 1, 1 << 61] {
+            base.record.generation = Generation(settled);
+            base.slots[1].generation = Generation(settled);
+            assert!(!base.is_rewound(), "{settled}");
+            assert_eq!(base.next_generation(), Generation(settled + 1));
+        }
+    }
+
+    #[test]
     fn an_index_of_the_live_slot_is_held_also_where_its_container_is_lost() {
         let new = slot(2, &[(0, "a/kept"), (3, "a/lost")]);
         assert_eq!(held(&live(2, [slot(1, &[]), new])), [3]);
