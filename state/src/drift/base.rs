@@ -3,6 +3,7 @@
 use super::{Finding, Kind};
 use crate::live::{Base, Live, LostTable, SlotMark};
 use crate::target::{Datapath, Target};
+use crate::words::hash::short;
 
 pub(super) fn findings(target: Option<&Target>, live: &Live, datapath: &Datapath) -> Vec<Finding> {
     let stray = live.stray_guards(target).into_keys();
@@ -105,6 +106,18 @@ fn record(base: &Base) -> Option<Finding> {
     }
     let what = format!("{says}, whose commit was generation {}", live.generation);
     Some(finding(what).means(format!("slot {slot} judges every flow anew")))
+}
+
+/// The name that the live slot bears, where the journal has another for the same generation.
+pub(super) fn misnamed(base: &Base, journal: &str) -> Finding {
+    let place = format!("slot {}", base.record.slot);
+    let (is, noted) = (short(&base.live_slot().commit), short(journal));
+    let what = match is {
+        "" => format!("names no commit, and the journal names {noted} for its generation"),
+        is => format!("names commit {is}, and the journal names {noted} for its generation"),
+    };
+    Finding::new(Kind::Record, place, what)
+        .means("none: its rows are compared with the commit that the journal names")
 }
 
 /// A check that fails stores the former slot under the number after the failed one's.

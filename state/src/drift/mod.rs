@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::diff::{Differences, diff};
-use crate::live::{Entry, Live};
+use crate::live::{Base, Entry, Live};
 use crate::plan::collisions::collisions;
 use crate::plan::connections::{Connection, denied};
 use crate::target::{Datapath, Target};
@@ -158,6 +158,11 @@ pub fn drift(
     }
     found.extend(container::strangers(live));
     found
+}
+
+/// That the live slot bears another name than the journal has for its generation.
+pub fn misnamed(base: &Base, journal: &str) -> Finding {
+    base::misnamed(base, journal)
 }
 
 /// Whether anything of it is for a run to mend, or for a person.
