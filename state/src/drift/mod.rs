@@ -16,6 +16,7 @@ use crate::words::names::FullName;
 
 mod base;
 mod container;
+mod gone;
 mod rows;
 
 /// What is found.
@@ -31,7 +32,7 @@ pub struct Finding {
     pub what: String,
     /// What it means for traffic.
     pub traffic: String,
-    /// It changes nothing for packets, and is not for a run to change.
+    /// It is not for a run to change: nothing of it changes for packets, or it is its owner's.
     pub harmless: bool,
 }
 
@@ -172,11 +173,17 @@ pub fn needs_attention(findings: &[Finding]) -> bool {
 
 fn against(target: &Target, live: &Live, datapath: &Datapath) -> Vec<Finding> {
     let differences = diff(target, live, datapath);
+    let gone = gone::gone(target, live, &differences);
     let mut found = Vec::new();
     if live.base.is_some() {
-        found.extend(rows::findings(target, live, &differences));
+        found.extend(rows::findings(target, live, &differences, &gone));
     }
-    found.extend(container::findings(target, live, &differences));
+    let own = container::findings(target, live, &differences).into_iter();
+    found.extend(own.filter(|finding| {
+        let whose = finding.container.as_ref();
+        finding.kind == Kind::Pin || whose.is_none_or(|name| !gone.told.contains(name))
+    }));
+    found.extend(gone.findings);
     found.extend(surplus(live, &differences));
     found.extend(sysctls(&differences));
     for collision in collisions(target, live) {

@@ -22,6 +22,7 @@ mod harms;
 mod many;
 mod pins;
 mod tables;
+mod theirs;
 
 const ENDS: [&str; 2] = ["shop/web", "shop/db"];
 const DENIED: u16 = 54;
