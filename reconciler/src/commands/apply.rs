@@ -393,8 +393,11 @@ fn note_unnoted(request: &Request, planned: &Planned) {
     if slot.commit.is_empty() {
         return;
     }
+    // A name that nobody has noted, and that this run writes over, may be anybody's.
+    let known =
+        |last: &Entry| last.commit == slot.commit || planned.plan.origin.commit != slot.commit;
     let noted = journal::last(state);
-    if noted.is_some_and(|last| (last.generation, &last.commit) == (generation, &slot.commit)) {
+    if noted.is_some_and(|last| last.generation == generation && known(&last)) {
         return;
     }
     let entry = Entry {

@@ -142,7 +142,7 @@ fn container(host: &Host, live: &Live, name: &FullName, detached: &mut Detached)
     let removed = match &attach {
         Attach::Managed => host
             .remove_interface(name, &interface)
-            .and_then(|_| host.remove_namespace(name))
+            .and_then(|pair| Ok(host.remove_namespace(name)? || pair))
             .map_err(|error| error.to_string()),
         Attach::Namespace(_) => host
             .remove_interface(name, &interface)
@@ -154,7 +154,9 @@ fn container(host: &Host, live: &Live, name: &FullName, detached: &mut Detached)
         },
     };
     match removed {
-        Ok(_) => detached.removed.push(match &attach {
+        Ok(found) => detached.removed.push(match &attach {
+            // What it was attached to was not there.
+            Attach::Managed if !found => format!("container {name}: what is pinned"),
             Attach::Managed => format!(
                 "container {name}: interface {interface}, network namespace {}",
                 name.dotted()

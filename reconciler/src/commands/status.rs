@@ -6,7 +6,7 @@ use state::words::names::FullName;
 use super::arguments::Global;
 use super::{dirs, drift, failure};
 use crate::live;
-use crate::report::drift::Item;
+use crate::report::drift::{Item, Unread};
 use crate::report::exit::Exit;
 use crate::report::json;
 use crate::report::out::Out;
@@ -34,7 +34,7 @@ fn read(global: &Global, out: Out) -> Result<Status, Exit> {
             status.drift = found.findings.iter().map(Item::from).collect();
             status.unread = found.unread;
         }
-        Some(busy) => status.unread = Some(busy.to_string()),
+        Some(busy) => status.unread = Some(Unread::host(busy.to_string())),
     }
     let kernel = live::open(&dirs).map_err(|error| failure::live(&error, out))?;
     for (name, found) in &live.containers {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 
-use state::live::LiveNetwork;
+use state::live::{About, Fault, LiveNetwork, Part};
 use state::target::Attachment;
 use state::target::host::{Attach, INSIDE_NAME, Network, from_alias};
 use state::words::address::{Family, Mac};
@@ -208,7 +208,8 @@ fn marked(link: &Link) -> Option<FullName> {
     Some(name)
 }
 
-/// An interface of others as a network: nothing of it is at fault, for nothing of it is ours.
+/// An interface of others as a network. Nothing of it is ours to mend, and what stands before our
+/// programs is told.
 fn network(link: &Link, mac: Option<Mac>) -> LiveNetwork {
     LiveNetwork {
         ifindex: Some(link.index),
@@ -224,7 +225,15 @@ fn network(link: &Link, mac: Option<Mac>) -> LiveNetwork {
             mtu: link.mtu,
             resolv_conf: false,
         },
-        faults: Vec::new(),
+        faults: link
+            .xdp
+            .iter()
+            .map(|xdp| Fault {
+                part: Part::Xdp,
+                about: About::All,
+                words: format!("XDP program {} of others stands before ours", xdp.program),
+            })
+            .collect(),
         reached: BTreeSet::new(),
         resolv_conf: false,
     }
@@ -232,10 +241,13 @@ fn network(link: &Link, mac: Option<Mac>) -> LiveNetwork {
 
 /// What is in the way inside a namespace of others, if anything is.
 pub(super) fn in_the_way(
-    path: &str,
+    attach: &Attach,
     inside: &Inside,
     host: Option<&Link>,
 ) -> Result<Option<String>, HostError> {
+    let Attach::Namespace(path) = attach else {
+        return Ok(None);
+    };
     let own = host.and_then(|host| other_end(host, &inside.links, inside.number));
     let own = own.map(|link| link.index);
     let mut named = inside.links.iter().filter(|link| link.name == INSIDE_NAME);

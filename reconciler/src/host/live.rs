@@ -71,18 +71,17 @@ impl Host {
         let resolv_conf = resolver::wanted()?;
         let containers: BTreeSet<_> = insides.keys().chain(interfaces.keys()).cloned().collect();
         for container in containers.iter().chain(theirs.keys()) {
+            let is = wanted.get(container).or_else(|| marked.get(container));
+            let managed = insides.contains_key(container);
             let reader = NetworkReader {
                 container,
-                attach: match insides.contains_key(container) {
-                    true => None,
-                    false => marked.get(container).or_else(|| wanted.get(container)),
-                },
+                attach: marked.get(container).or(is).filter(|_| !managed),
                 link: interfaces.get(container).copied(),
                 around: &listing,
                 resolv_conf: resolv_conf.as_deref(),
             };
             let outside = theirs.get(container);
-            if let Some(why) = outside.map_or(Ok(None), |inside| reader.in_the_way(inside))? {
+            if let Some(why) = reader.in_the_way(is.zip(outside))? {
                 let missing = Attachment::Missing(why);
                 found.attachments.insert(container.clone(), missing);
             }
@@ -255,10 +254,13 @@ impl NetworkReader<'_> {
         }
     }
 
-    /// What of others is in the way in their namespace.
-    fn in_the_way(&self, inside: &Inside) -> Result<Option<String>, HostError> {
-        let network = self.network();
-        attachments::in_the_way(network.namespace_in_words(), inside, self.link)
+    /// What of others is in the way in a namespace of theirs, which need not be the one that its
+    /// interface leads into.
+    fn in_the_way(&self, theirs: Option<(&Attach, &Inside)>) -> Result<Option<String>, HostError> {
+        let Some((attach, inside)) = theirs else {
+            return Ok(None);
+        };
+        attachments::in_the_way(attach, inside, self.link)
     }
 
     fn read(&self, inside: Option<&Inside>) -> Result<LiveNetwork, HostError> {

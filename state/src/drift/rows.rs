@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::gone::Gone;
 use super::{Finding, Kind};
 use crate::diff::{Differences, TableDelta};
 use crate::live::Live;
@@ -14,7 +15,13 @@ use crate::words::names::FullName;
 /// How many containers are named.
 const NAMED: usize = 5;
 
-pub(super) fn findings(target: &Target, live: &Live, differences: &Differences) -> Vec<Finding> {
+/// `told`: what rows differ for that is no change of theirs.
+pub(super) fn findings(
+    target: &Target,
+    live: &Live,
+    differences: &Differences,
+    told: &Gone,
+) -> Vec<Finding> {
     let Some(base) = &live.base else {
         return Vec::new();
     };
@@ -32,15 +39,21 @@ pub(super) fn findings(target: &Target, live: &Live, differences: &Differences) 
             }));
         }
     };
-    let addresses = "addresses may be taken for somebody else's";
+    let says = "addresses may be taken for somebody else's";
+    let mut delta = rows.addresses.clone();
+    delta.put.retain(|cidr, _| !told.addresses.contains(cidr));
+    delta.delete.retain(|cidr| !told.addresses.contains(cidr));
     table(
-        count(&rows.addresses, &is.addresses),
+        count(&delta, &is.addresses),
         "addresses",
         BTreeSet::new(),
-        addresses,
+        says,
     );
-    let endpoints = count(&rows.endpoints, &is.endpoints);
-    let whose = rows.endpoints.put.keys().chain(&rows.endpoints.delete);
+    let mut delta = rows.endpoints.clone();
+    delta.put.retain(|index, _| !told.rows.contains(index));
+    delta.delete.retain(|index| !told.rows.contains(index));
+    let endpoints = count(&delta, &is.endpoints);
+    let whose = delta.put.keys().chain(&delta.delete);
     let says = "packets to it may be dropped, or delivered elsewhere";
     table(endpoints, "endpoints", whose.copied().collect(), says);
     let keys = rows.policy.put.keys().chain(&rows.policy.delete);

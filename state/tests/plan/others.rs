@@ -24,6 +24,7 @@ use state::words::names::FullName;
 use state::words::verdict::Direction;
 
 use super::lab::{Lab, origin};
+use super::world::lost_pin;
 use crate::random;
 
 const IFINDEX: u32 = 41;
@@ -293,7 +294,7 @@ fn what_leaves_the_tree_is_opened_by_the_store() {
     );
     // What a run that died has made, or whose maps no program could be loaded over, goes as it is.
     let mut unpinned = before.clone();
-    web(&mut unpinned).unpinned = vec!["counters".to_owned()];
+    web(&mut unpinned).unpinned = vec![lost_pin("counters")];
     for live in [&live(&tree(false)), &unpinned] {
         let plan = planned(live, &tree(false), "c2");
         assert_eq!(plan.phase(Phase::Prepare).filter(of_web).count(), 0);

@@ -30,12 +30,34 @@ pub(super) struct Harm {
     pub(super) denies: bool,
     /// Every connection is judged again.
     pub(super) again: bool,
+    /// Where it is seen.
+    pub(super) part: &'static str,
+    /// What cannot be done or seen beside it.
+    pub(super) hides: &'static [&'static str],
 }
 
-/// Whether all of them together forget connections.
+impl Harm {
+    pub(super) const fn at(self, part: &'static str, hides: &'static [&'static str]) -> Self {
+        Self {
+            part,
+            hides,
+            ..self
+        }
+    }
+
+    /// Whether it is seen beside others.
+    pub(super) fn is_seen_beside(&self, others: &[&Self]) -> bool {
+        !others.iter().any(|other| other.hides.contains(&self.part))
+    }
+}
+
+/// Whether all of them together forget connections. The other slot may have lost its rows before,
+/// and what has none in it, and is found by nothing else, is made anew.
 pub(super) fn forget(harms: &[&Harm]) -> bool {
     let any = |is: fn(&Harm) -> bool| harms.iter().any(|harm| is(harm));
-    any(|harm| harm.forgets) || (any(|harm| harm.denies) && any(|harm| harm.again))
+    any(|harm| harm.forgets)
+        || (any(|harm| harm.denies) && any(|harm| harm.again))
+        || (harms.len() > 1 && any(|harm| harm.part == "other slot"))
 }
 
 /// One that opens nothing and forgets nothing.
@@ -54,6 +76,8 @@ pub(super) const fn harm(
         forgets: false,
         denies: false,
         again: false,
+        part: "",
+        hides: &[],
     }
 }
 
@@ -126,25 +150,42 @@ const BOTH: &[&str] = &[
     "open network shop/web",
 ];
 
+/// What is seen no more where the pair is gone.
+const GONE: [&str; 10] = [
+    "outer",
+    "by name",
+    "mtu",
+    "neighbour",
+    "inner",
+    "eth0",
+    "mac",
+    "guard",
+    "lo",
+    "namespace",
+];
+
 pub(super) const HARMS: [Harm; 26] = [
     harm(
         "the interface is removed",
         |lab| ip(lab, "link delete OUTER"),
         ("interface", "no host-side interface"),
         NEW_PAIR,
-    ),
+    )
+    .at("pair", &GONE),
     harm(
         "the interface is moved to another namespace",
         move_away,
         ("interface", "no host-side interface"),
         NEW_PAIR,
-    ),
+    )
+    .at("pair", &GONE),
     harm(
         "the interface is renamed",
         |lab| ip(lab, "link set OUTER name other0"),
         ("interface", "is named other0"),
         NETWORK,
-    ),
+    )
+    .at("outer", &["by name", "mtu", "neighbour", "guard"]),
     harm(
         "the interface inside is renamed",
         |lab| {
@@ -155,7 +196,8 @@ pub(super) const HARMS: [Harm; 26] = [
         },
         ("interface", "is named other0, not eth0"),
         NETWORK,
-    ),
+    )
+    .at("inner", &["eth0", "mac", "neighbour"]),
     harm(
         "two interfaces have each other's name",
         |lab| {
@@ -166,7 +208,8 @@ pub(super) const HARMS: [Harm; 26] = [
         },
         ("interface", "is named pl"),
         BOTH,
-    ),
+    )
+    .at("outer", &["outer", "by name", "mtu", "neighbour", "guard"]),
     harm(
         "two interfaces have each other's alias",
         |lab| {
@@ -177,7 +220,8 @@ pub(super) const HARMS: [Harm; 26] = [
         },
         ("interface", "has another alias than plumbline:shop/"),
         BOTH,
-    ),
+    )
+    .at("outer", &[]),
     harm(
         "another interface inside has the name of ours",
         |lab| {
@@ -192,7 +236,8 @@ pub(super) const HARMS: [Harm; 26] = [
             "is named other1, not eth0, which another one has",
         ),
         NETWORK,
-    ),
+    )
+    .at("inner", &["inner", "eth0", "mac", "neighbour"]),
     harm(
         "another interface inside is in the place of ours",
         |lab| {
@@ -203,31 +248,36 @@ pub(super) const HARMS: [Harm; 26] = [
         },
         ("interface", "no host-side interface"),
         NEW_PAIR,
-    ),
+    )
+    .at("pair", &GONE),
     harm(
         "the loopback inside has another alias",
         |lab| inside(lab, "link set lo alias theirs"),
         ("interface", "the loopback inside has another alias"),
         NETWORK,
-    ),
+    )
+    .at("lo", &[]),
     harm(
         "IPv6 is switched off inside",
         |lab| sysctl_inside(lab, "eth0"),
         ("sysctl", "IPv6 is switched off on the interface inside"),
         NETWORK,
-    ),
+    )
+    .at("eth0", &["eth0", "neighbour"]),
     harm(
         "IPv6 is switched off on all that is inside",
         |lab| sysctl_inside(lab, "all"),
         ("sysctl", "its IPv6 addresses and routes are gone"),
         NETWORK,
-    ),
+    )
+    .at("eth0", &["eth0", "neighbour"]),
     harm(
         "the interface is down",
         |lab| ip(lab, "link set OUTER down"),
         ("interface", "is down"),
         NETWORK,
-    ),
+    )
+    .at("by name", &[]),
     harm(
         "the interface is a port of a bridge",
         |lab| {
@@ -238,25 +288,29 @@ pub(super) const HARMS: [Harm; 26] = [
         },
         ("interface", "is a port of a bridge"),
         NETWORK,
-    ),
+    )
+    .at("by name", &[]),
     harm(
         "the interface has another MTU",
         |lab| ip(lab, "link set OUTER mtu 1400"),
         ("interface", "the MTU is 1400, not 1500"),
         NETWORK,
-    ),
+    )
+    .at("mtu", &[]),
     harm(
         "the container has another MAC address",
         |lab| inside(lab, "link set eth0 address 02:00:00:00:00:09"),
         ("interface", "the MAC address is 02:00:00:00:00:09"),
         NETWORK,
-    ),
+    )
+    .at("mac", &["neighbour"]),
     harm(
         "an address is gone",
         |lab| inside(lab, "address del fd44::2/128 dev eth0"),
         ("address", "no address fd44::2"),
         NETWORK,
-    ),
+    )
+    .at("eth0", &["neighbour"]),
     harm(
         "an address has another prefix",
         |lab| {
@@ -267,19 +321,22 @@ pub(super) const HARMS: [Harm; 26] = [
         },
         ("address", "no address 10.44.0.2"),
         NETWORK,
-    ),
+    )
+    .at("eth0", &[]),
     harm(
         "a route of the host is gone",
         |lab| ip(lab, "route del 10.44.0.2"),
         ("route", "no route to 10.44.0.2"),
         NETWORK,
-    ),
+    )
+    .at("outer", &[]),
     harm(
         "the default route inside is gone",
         |lab| inside(lab, "-6 route del default"),
         ("route", "no default IPv6 route inside"),
         NETWORK,
-    ),
+    )
+    .at("inner", &[]),
     harm(
         "a neighbour of the host has another address",
         |lab| {
@@ -290,13 +347,15 @@ pub(super) const HARMS: [Harm; 26] = [
         },
         ("neighbour", "no permanent neighbour fd44::2"),
         NETWORK,
-    ),
+    )
+    .at("neighbour", &[]),
     harm(
         "the gateway's neighbour entry is gone",
         |lab| inside(lab, "neighbour flush all nud permanent"),
         ("neighbour", "no permanent neighbour 169.254.80.76 inside"),
         NETWORK,
-    ),
+    )
+    .at("inner", &[]),
     harm(
         "a sysctl of the interface is changed",
         |lab| {
@@ -306,7 +365,8 @@ pub(super) const HARMS: [Harm; 26] = [
         },
         ("sysctl", "forwarding is 0, not 1"),
         NETWORK,
-    ),
+    )
+    .at("by name", &[]),
     harm(
         "a sysctl of the host is changed",
         |lab| {
@@ -315,7 +375,8 @@ pub(super) const HARMS: [Harm; 26] = [
         },
         ("sysctl", "is 0, not 1"),
         &["set sysctl net/ipv4/conf/uplink/forwarding"],
-    ),
+    )
+    .at("host", &[]),
     harm(
         "the host has a new address",
         host_address,
@@ -338,7 +399,8 @@ pub(super) const HARMS: [Harm; 26] = [
         },
         ("guard", "no guard stands behind"),
         &["attach programs shop/db"],
-    ),
+    )
+    .at("guard", &[]),
     // Last, for others find the container by that name.
     harm(
         "the namespace has lost its name",
@@ -349,5 +411,6 @@ pub(super) const HARMS: [Harm; 26] = [
         },
         ("namespace", "has lost its name shop.db"),
         NETWORK,
-    ),
+    )
+    .at("namespace", &[]),
 ];
