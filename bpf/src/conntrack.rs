@@ -16,7 +16,6 @@ use crate::abi::{
 };
 use crate::fault::{Fault, Object, Of};
 use crate::kernel::{Kernel, Map};
-use crate::pins::PinError;
 use crate::rows::{Rows, Way};
 use crate::sys::{self, Update, bytes_of};
 
@@ -29,9 +28,6 @@ pub enum ReadError {
     /// The connection is not there any more.
     #[error("{0} has no such connection any more")]
     Gone(FullName),
-    /// Something else is pinned there.
-    #[error(transparent)]
-    Pin(#[from] PinError),
     /// The kernel refused a call.
     #[error(transparent)]
     Fault(#[from] Fault),

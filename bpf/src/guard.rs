@@ -18,7 +18,7 @@ use crate::object;
 use crate::sys::{self, ProgramInfo};
 
 /// The name of its program, as the kernel keeps it.
-const NAME: &str = "plumbline_guard";
+pub(crate) const NAME: &str = "plumbline_guard";
 
 /// Handle and priority of its filter: before every other filter of the device.
 const FIRST: u32 = 1;

@@ -19,7 +19,7 @@ use crate::fault::{Fault, Object, Of};
 use crate::guard::{self, GuardError};
 use crate::kernel::{Kernel, Map};
 use crate::object::{self, Build, ContainerPrograms, LoadError};
-use crate::pins::{self, PinError};
+use crate::pins;
 use crate::rodata::Reader;
 use crate::sys::{self, Hook};
 
@@ -55,9 +55,6 @@ pub enum AttachError {
     /// The guard behind the programs could not be put.
     #[error(transparent)]
     Guard(#[from] GuardError),
-    /// Something else is pinned there.
-    #[error(transparent)]
-    Pin(#[from] PinError),
     /// The kernel refused a call.
     #[error(transparent)]
     Fault(#[from] Fault),

@@ -17,7 +17,6 @@ use crate::conntrack::{ReadError, Reason};
 use crate::fault::{Fault, Object, Of};
 use crate::kernel::Kernel;
 use crate::live::LiveError;
-use crate::pins::PinError;
 use crate::rodata::Reader;
 use crate::sys::{self, Hook};
 
@@ -33,9 +32,6 @@ pub enum TrialError {
     /// Its counters could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Something else is pinned there.
-    #[error(transparent)]
-    Pin(#[from] PinError),
     /// The kernel refused a call.
     #[error(transparent)]
     Fault(#[from] Fault),

@@ -1,7 +1,7 @@
 //! What all containers share: the bpffs, pins, blocks and the commit record.
 
 use super::{Finding, Kind};
-use crate::live::{Base, Live, LostTable, SlotMark};
+use crate::live::{Base, Live, LostPin, LostTable, SlotMark};
 use crate::target::{Datapath, Target};
 use crate::words::hash::short;
 
@@ -18,8 +18,8 @@ pub(super) fn findings(target: Option<&Target>, live: &Live, datapath: &Datapath
         let finding = Finding::new(Kind::Bpffs, "bpffs", "is not mounted");
         found.push(finding.means(HELD));
     }
-    found.extend(base.unpinned.iter().map(|name| {
-        Finding::new(Kind::Pin, name, "its pin is gone").means(match name.as_str() {
+    found.extend(base.unpinned.iter().map(|pin| {
+        Finding::new(Kind::Pin, &pin.name, lost_pin(pin)).means(match pin.name.as_str() {
             "sweep" => "none yet: expired connections are not reclaimed, and fill their maps",
             _ => HELD,
         })
@@ -39,6 +39,14 @@ pub(super) fn findings(target: Option<&Target>, live: &Live, datapath: &Datapath
         found.push(finding.means("none"));
     }
     found
+}
+
+/// What has become of a pin.
+pub(super) fn lost_pin(pin: &LostPin) -> &'static str {
+    match pin.taken {
+        true => "its pin is gone, and something else stands in its place",
+        false => "its pin is gone",
+    }
 }
 
 fn stray_guard(interface: &str) -> Finding {

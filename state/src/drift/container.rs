@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::base::lost_pin;
 use super::{Finding, Kind};
 use crate::diff::{ConnectionsDifference, ContainerDifference, Detached, Differences};
 use crate::diff::{NetworkDifference, ProgramsDifference};
@@ -97,7 +98,7 @@ fn of_one(
 fn pins(is: &LiveContainer) -> Vec<Finding> {
     let lost = is.unpinned.iter();
     lost.map(|map| {
-        Finding::new(Kind::Pin, map, "its pin is gone")
+        Finding::new(Kind::Pin, &map.name, lost_pin(map))
             .means("none yet: its programs hold it, and with them its connections are lost")
     })
     .collect()
@@ -191,7 +192,7 @@ fn link(fault: &LinkFault, is: &LiveContainer) -> Finding {
     let (kind, what) = match fault.why {
         Broken::Unpinned => (Kind::Pin, "its link has no pin"),
         Broken::Detached => (Kind::Link, "its link is detached"),
-        Broken::Replaced => (Kind::Link, "another link is pinned in its place"),
+        Broken::Replaced => (Kind::Link, "something else is pinned in its place"),
         Broken::Program => (Kind::Program, "another program stands under its link"),
     };
     Finding::new(kind, place, what).means(instead(fault.side, Some(is)))

@@ -17,9 +17,18 @@ pub struct Base {
     /// The two slots, A first.
     pub slots: [LiveSlot; 2],
     /// Maps and blocks that have lost their pins and are still there.
-    pub unpinned: Vec<String>,
+    pub unpinned: Vec<LostPin>,
     /// Tables that a slot has lost whole.
     pub lost: Vec<LostTable>,
+}
+
+/// A pin that is not there, of something that is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LostPin {
+    /// Its name.
+    pub name: String,
+    /// Something else stands in its place.
+    pub taken: bool,
 }
 
 /// A table that a slot has no map of any more. To packets it is one without rows.

@@ -26,7 +26,7 @@ pub mod attached;
 pub mod entry;
 
 pub use attached::{Broken, Instead, LinkFault, LivePrograms, Stranger};
-pub use base::{Base, HELD_MOST, LiveSlot, LostTable, SlotMark};
+pub use base::{Base, HELD_MOST, LiveSlot, LostPin, LostTable, SlotMark};
 pub use entry::Entry;
 pub use network::{About, Fault, LiveNetwork, Part};
 
@@ -261,7 +261,7 @@ pub struct LiveContainer {
     /// Its connection maps are there and registered: quota of established TCP connections.
     pub connections: Option<u32>,
     /// Those of them that have lost their pins, and that its programs still hold.
-    pub unpinned: Vec<String>,
+    pub unpinned: Vec<LostPin>,
     /// The quota that its map of established connections has, registered or not.
     pub pinned_quota: Option<u32>,
     /// Endpoint index under which its maps are pinned.

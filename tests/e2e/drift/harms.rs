@@ -29,12 +29,34 @@ pub(super) struct Harm {
     pub(super) denies: bool,
     /// Every connection is judged again.
     pub(super) again: bool,
+    /// Where it is seen.
+    pub(super) part: &'static str,
+    /// What cannot be done or seen beside it.
+    pub(super) hides: &'static [&'static str],
 }
 
-/// Whether all of them together forget connections.
+impl Harm {
+    pub(super) const fn at(self, part: &'static str, hides: &'static [&'static str]) -> Self {
+        Self {
+            part,
+            hides,
+            ..self
+        }
+    }
+
+    /// Whether it is seen beside others.
+    pub(super) fn is_seen_beside(&self, others: &[&Self]) -> bool {
+        !others.iter().any(|other| other.hides.contains(&self.part))
+    }
+}
+
+/// Whether all of them together forget connections. The other slot may have lost its rows before,
+/// and what has none in it, and is found by nothing else, is made anew.
 pub(super) fn forget(harms: &[&Harm]) -> bool {
     let any = |is: fn(&Harm) -> bool| harms.iter().any(|harm| is(harm));
-    any(|harm| harm.forgets) || (any(|harm| harm.denies) && any(|harm| harm.again))
+    any(|harm| harm.forgets)
+        || (any(|harm| harm.denies) && any(|harm| harm.again))
+        || (harms.len() > 1 && any(|harm| harm.part == "other slot"))
 }
 
 /// One that opens nothing and forgets nothing.
@@ -53,6 +75,8 @@ pub(super) const fn harm(
         forgets: false,
         denies: false,
         again: false,
+        part: "",
+        hides: &[],
     }
 }
 
@@ -109,19 +133,46 @@ pub(super) const HARMS: [Harm; 17] = [
         |lab| ip(lab, "link delete OUTER"),
         ("interface", "no host-side interface"),
         NEW_PAIR,
+    )
+    .at(
+        "pair",
+        &[
+            "outer",
+            "by name",
+            "mtu",
+            "neighbour",
+            "inner",
+            "eth0",
+            "mac",
+            "guard",
+        ],
     ),
     harm(
         "the interface is moved to another namespace",
         move_away,
         ("interface", "no host-side interface"),
         NEW_PAIR,
+    )
+    .at(
+        "pair",
+        &[
+            "outer",
+            "by name",
+            "mtu",
+            "neighbour",
+            "inner",
+            "eth0",
+            "mac",
+            "guard",
+        ],
     ),
     harm(
         "the interface is renamed",
         |lab| ip(lab, "link set OUTER name other0"),
         ("interface", "is named other0"),
         NETWORK,
-    ),
+    )
+    .at("outer", &["by name", "mtu", "neighbour", "guard"]),
     harm(
         "the interface inside is renamed",
         |lab| {
@@ -132,13 +183,15 @@ pub(super) const HARMS: [Harm; 17] = [
         },
         ("interface", "is named other0, not eth0"),
         NETWORK,
-    ),
+    )
+    .at("inner", &["eth0", "mac", "neighbour"]),
     harm(
         "the interface is down",
         |lab| ip(lab, "link set OUTER down"),
         ("interface", "is down"),
         NETWORK,
-    ),
+    )
+    .at("by name", &[]),
     harm(
         "the interface is a port of a bridge",
         |lab| {
@@ -149,25 +202,29 @@ pub(super) const HARMS: [Harm; 17] = [
         },
         ("interface", "is a port of a bridge"),
         NETWORK,
-    ),
+    )
+    .at("by name", &[]),
     harm(
         "the interface has another MTU",
         |lab| ip(lab, "link set OUTER mtu 1400"),
         ("interface", "the MTU is 1400, not 1500"),
         NETWORK,
-    ),
+    )
+    .at("mtu", &[]),
     harm(
         "the container has another MAC address",
         |lab| inside(lab, "link set eth0 address 02:00:00:00:00:09"),
         ("interface", "the MAC address is 02:00:00:00:00:09"),
         NETWORK,
-    ),
+    )
+    .at("mac", &["neighbour"]),
     harm(
         "an address is gone",
         |lab| inside(lab, "address del fd44::2/128 dev eth0"),
         ("address", "no address fd44::2"),
         NETWORK,
-    ),
+    )
+    .at("eth0", &["neighbour"]),
     harm(
         "an address has another prefix",
         |lab| {
@@ -178,19 +235,22 @@ pub(super) const HARMS: [Harm; 17] = [
         },
         ("address", "no address 10.44.0.2"),
         NETWORK,
-    ),
+    )
+    .at("eth0", &[]),
     harm(
         "a route of the host is gone",
         |lab| ip(lab, "route del 10.44.0.2"),
         ("route", "no route to 10.44.0.2"),
         NETWORK,
-    ),
+    )
+    .at("outer", &[]),
     harm(
         "the default route inside is gone",
         |lab| inside(lab, "-6 route del default"),
         ("route", "no default IPv6 route inside"),
         NETWORK,
-    ),
+    )
+    .at("inner", &[]),
     harm(
         "a neighbour of the host has another address",
         |lab| {
@@ -201,13 +261,15 @@ pub(super) const HARMS: [Harm; 17] = [
         },
         ("neighbour", "no permanent neighbour fd44::2"),
         NETWORK,
-    ),
+    )
+    .at("neighbour", &[]),
     harm(
         "the gateway's neighbour entry is gone",
         |lab| inside(lab, "neighbour flush all nud permanent"),
         ("neighbour", "no permanent neighbour 169.254.80.76 inside"),
         NETWORK,
-    ),
+    )
+    .at("inner", &[]),
     harm(
         "a sysctl of the interface is changed",
         |lab| {
@@ -217,7 +279,8 @@ pub(super) const HARMS: [Harm; 17] = [
         },
         ("sysctl", "forwarding is 0, not 1"),
         NETWORK,
-    ),
+    )
+    .at("by name", &[]),
     harm(
         "a sysctl of the host is changed",
         |lab| {
@@ -226,7 +289,8 @@ pub(super) const HARMS: [Harm; 17] = [
         },
         ("sysctl", "is 0, not 1"),
         &["set sysctl net/ipv4/conf/uplink/forwarding"],
-    ),
+    )
+    .at("host", &[]),
     harm(
         "the guard is gone",
         |lab| {
@@ -236,5 +300,6 @@ pub(super) const HARMS: [Harm; 17] = [
         },
         ("guard", "no guard stands behind"),
         &["attach programs shop/db"],
-    ),
+    )
+    .at("guard", &[]),
 ];
