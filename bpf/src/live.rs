@@ -304,7 +304,9 @@ impl Kernel {
         };
         let mut strangers = Vec::new();
         for (place, other) in chain.iter().enumerate().filter(|(place, _)| *place != at) {
-            if let Some(found) = attached::program(other.program)? {
+            if let Some(found) = attached::program(other.program)?
+                && !guard::is(*other, &found)
+            {
                 strangers.push(Stranger {
                     side: attached::side_of(hook),
                     before: place < at,
