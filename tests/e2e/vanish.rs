@@ -7,7 +7,7 @@ use std::process::Command;
 use rig::lab::{Lab, binary};
 use rig::program::Program;
 use rig::stepper::{Stepped, stepped};
-use rig::tree::Container;
+use rig::tree::{Container, Policy, Tree};
 use serde_json::{Value, json};
 
 use crate::attach::{
@@ -91,6 +91,42 @@ fn vanishes(name: &str, attach: &Value, live: bool, [make, take]: [fn(&Lab); 2])
         make(lab);
         lab.reconcile(&[]).succeed();
         assert_eq!(missing(lab), json!([]));
+    });
+}
+
+/// It goes as the run goes on that takes its container out of the tree: there is nothing to miss.
+#[test]
+fn an_interface_of_others_vanishes_while_its_container_leaves() {
+    Lab::run("vanish-leaving", |lab| {
+        let begin = || {
+            interface(lab);
+            commit(lab, &theirs(), 0);
+            lab.reconcile(&["--max-prune", "3"]).succeed();
+            let db = Container::numbered("shop/db", 2).label("app", "db");
+            let policy = Policy::new("shop/db").select(&[("app", "db")]);
+            let tree = Tree::new().container(&db).policy(&policy.ingress(&[]));
+            let tree = tree.container(&Container::numbered("shop/c0", 3));
+            lab.repository().hold(&tree);
+            lab.repository().commit("without it")
+        };
+        begin();
+        let (code, calls, said) = meanwhile(lab, usize::MAX, &|| {});
+        assert_eq!(code, 0, "{said}");
+        without_interface(lab);
+        for point in 1..=POINTS {
+            let wanted = begin();
+            let at = calls * point / (POINTS + 1);
+            let (code, _, said) = meanwhile(lab, at, &|| without_interface(lab));
+            assert_eq!(code, 0, "call {at} of {calls}: {said}");
+            assert_eq!(
+                lab.status(&lab.alpha())["commit"],
+                json!(wanted),
+                "call {at}"
+            );
+            // The host's addresses have gone with it.
+            lab.reconcile(&[]).succeed();
+            drop(lab.reconcile(&["drift"]).ended(0));
+        }
     });
 }
 

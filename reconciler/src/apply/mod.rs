@@ -179,7 +179,13 @@ impl<'a> Apply<'a> {
         } = operation
         {
             let build = self.build(from.as_ref(), constants, *build);
-            self.kernel()?.swap(container, &build)?;
+            let swapped = self.kernel()?.swap(container, &build);
+            // Who leaves the tree may have lost its interface meanwhile, and needs nothing then.
+            if self.target.containers.contains_key(container) {
+                swapped?;
+            } else if let Err(error) = swapped {
+                tracing::info!("{container} leaves, and its programs were left: {error}");
+            }
         }
         Ok(())
     }

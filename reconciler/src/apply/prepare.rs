@@ -46,7 +46,11 @@ impl Apply<'_> {
         match operation {
             Operation::MountBpffs => mount::mount(&self.dirs.pin)?,
             Operation::CreateBase => self.create_base()?,
-            Operation::SetSysctl { path, to, .. } => sysctls::write(path, to)?,
+            Operation::SetSysctl { path, to, .. } => match sysctls::write(path, to) {
+                // Of an interface of others, which has gone meanwhile.
+                Err(error) if error.is_gone() => tracing::info!("{error}"),
+                written => written?,
+            },
             Operation::Barrier => self.kernel()?.barrier()?,
             Operation::RestorePins => self.kernel_mut()?.restore_pins()?,
             Operation::MakeTables { .. } => self.kernel()?.make_tables()?,

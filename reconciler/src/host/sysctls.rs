@@ -45,6 +45,17 @@ pub enum SysctlError {
     },
 }
 
+impl SysctlError {
+    /// Whether there is no such sysctl any more: the interface that it was of has gone.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Write { cause, .. } => cause.kind() == io::ErrorKind::NotFound,
+            Self::Unchanged { found, .. } => found.is_empty(),
+            _ => false,
+        }
+    }
+}
+
 /// The sysctls of a host-side interface: below `/proc/sys`, and the value that each needs.
 ///
 /// IPv4 packets that come in by an interface are forwarded only if it allows that itself. An IPv6
