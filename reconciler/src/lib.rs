@@ -7,6 +7,7 @@ pub mod host;
 pub mod live;
 pub mod pipeline;
 pub mod apply;
+pub mod watch;
 pub mod report;
 pub mod applied;
 pub mod back;

@@ -1,7 +1,8 @@
 //! `reconcile`, without a subcommand: plan, and apply it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use state::plan::guards::Allowed;
 use state::plan::{Kind, Operation, Phase, Plan, Step};
@@ -10,30 +11,55 @@ use state::words::hash::short;
 use state::words::names::FullName;
 
 use super::arguments::{ApplyArguments, Global, RunArguments};
-use super::{failure, lock, problems, request};
+use super::{failure, lock, now_s, problems, request, suspend};
 use crate::applied;
 use crate::apply::{Apply, Settled, Stop};
 use crate::back::{self, BackError};
+use crate::host::anchors::{self, Anchor};
 use crate::host::{MountError, mount};
 use crate::live;
 use crate::pipeline::{self, Failure, Planned, Request, Understood};
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
-use crate::report::out::Out;
+use crate::report::out::{Heard, Out};
 use crate::report::plural::plural;
 use crate::report::reach;
 use crate::report::view::{CutsView, View, view};
 use crate::report::words::Words;
 use crate::report::{json, text};
+use crate::run::attempt::{self, Attempt};
 use crate::run::dirs;
 use crate::run::journal::{self, Entry};
+use crate::run::suspended::{self, Suspended};
 
 /// Runs it.
 pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit {
     match Run::new(global, Wish::Tree, &arguments.run, arguments.lift_hold, out) {
-        Ok(run) => run.carry_out(),
+        Ok(run) => run.carry_out().exit,
         Err(exit) => exit,
     }
+}
+
+/// What became of a run, for whoever makes several.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    /// How it ended.
+    pub(crate) exit: Exit,
+    /// What it told of in the end.
+    pub(crate) reasons: Vec<String>,
+    /// What it was about.
+    pub(crate) about: About,
+}
+
+/// What a run was about, as far as it came.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    /// The commit that was to become live; empty where none was found.
+    pub(crate) commit: String,
+    /// What this host's containers hang on; `None` where that did not become known.
+    pub(crate) anchors: Option<Vec<Anchor>>,
+    /// Whether there was anything to do.
+    pub(crate) changes: bool,
 }
 
 /// What a run is to make live.
@@ -52,7 +78,8 @@ pub(crate) struct Run<'a> {
     arguments: &'a RunArguments,
     allowed: Allowed,
     lock_timeout: Duration,
-    out: Out,
+    about: RefCell<About>,
+    out: Out<'a>,
 }
 
 impl<'a> Run<'a> {
@@ -62,7 +89,7 @@ impl<'a> Run<'a> {
         wish: Wish,
         arguments: &'a RunArguments,
         lift_hold: bool,
-        out: Out,
+        out: Out<'a>,
     ) -> Result<Self, Exit> {
         let request = request(global).map_err(|message| {
             out.error(&message);
@@ -81,18 +108,63 @@ impl<'a> Run<'a> {
             arguments,
             allowed,
             lock_timeout: global.lock_timeout,
+            about: RefCell::default(),
             out,
         })
     }
 
     /// Shows the plan and, unless only that was asked, carries it out.
-    pub(crate) fn carry_out(&self) -> Exit {
-        let done = if self.arguments.dry_run {
-            self.dry_run()
-        } else {
-            self.for_real()
+    pub(crate) fn carry_out(self) -> Carried {
+        let heard = Heard::default();
+        let run = Run {
+            out: self.out.heard_by(&heard),
+            ..self
         };
-        done.unwrap_or_else(|exit| exit)
+        let done = if run.arguments.dry_run {
+            run.dry_run()
+        } else {
+            run.for_real()
+        };
+        let (about, exit) = (run.about.take(), done.unwrap_or_else(|exit| exit));
+        let (dry_run, dirs) = (run.arguments.dry_run, run.request.dirs);
+        let reasons = heard.lines();
+        if !dry_run {
+            let attempt = Attempt {
+                time_s: now_s(),
+                commit: about.commit.clone(),
+                exit: exit as u8,
+                reasons: reasons.clone(),
+            };
+            if let Err(error) = attempt::note(&dirs.run, &attempt) {
+                tracing::info!("how the run ended was not noted: {error}");
+            }
+        }
+        Carried {
+            exit,
+            reasons,
+            about,
+        }
+    }
+
+    /// What suspends applying, if anything does.
+    fn suspended(&self) -> Result<Option<Suspended>, Exit> {
+        suspended::read(&self.request.dirs.state).map_err(|error| suspend::failed(&error, self.out))
+    }
+
+    /// Refuses where applying is suspended, and something is live. Where nothing is, a reboot has
+    /// taken it away: then what was live comes back, and nothing else.
+    fn check_suspended(&self) -> Result<(), Exit> {
+        let Some(suspended) = self.suspended()? else {
+            return Ok(());
+        };
+        let kernel = live::open(&self.request.dirs);
+        let kernel = kernel.map_err(|error| failure::live(&error, self.out))?;
+        let lives = kernel.is_some_and(|kernel| kernel.record().generation != Generation(0));
+        if !lives && !suspended.commit.is_empty() {
+            return Ok(());
+        }
+        self.out.error(&escape(&suspend::refusal(&suspended)));
+        Err(Exit::Refused)
     }
 
     fn dry_run(&self) -> Result<Exit, Exit> {
@@ -104,6 +176,7 @@ impl<'a> Run<'a> {
     }
 
     fn for_real(&self) -> Result<Exit, Exit> {
+        self.check_suspended()?;
         // Who cannot be noted there holds the lock all the same.
         if let Err(error) = dirs::make(&self.request.dirs.run) {
             self.out.note(&format!("{}\n", escape(&error.to_string())));
@@ -117,23 +190,44 @@ impl<'a> Run<'a> {
     /// The plan. Why there is none is told; one that a guard refuses is shown all the same: it says
     /// what would be lost.
     fn plan(&self) -> Result<Planned, Exit> {
-        let failure = match self.wish {
-            Wish::Tree => match pipeline::make_plan(&self.request, self.allowed) {
-                Ok(planned) => return Ok(planned),
-                Err(failure) => failure,
-            },
-            Wish::Before(generation) => {
-                match back::make_plan(&self.request, generation, self.allowed) {
-                    Ok(planned) => return Ok(planned),
-                    Err(BackError::Plan(failure)) => failure,
-                    Err(error) => return Err(failure::back(&error, self.out)),
-                }
-            }
+        let (request, allowed) = (&self.request, self.allowed);
+        let suspended = match self.arguments.dry_run {
+            true => None,
+            false => self.suspended()?,
         };
-        if let Failure::Refused { planned, .. } = &failure {
-            self.show(planned)?;
+        let planned = match (suspended, self.wish) {
+            (Some(suspended), _) => back::make_plan_again(request, &suspended.commit, allowed),
+            (None, Wish::Tree) => pipeline::make_plan(request, allowed).map_err(BackError::from),
+            (None, Wish::Before(generation)) => back::make_plan(request, generation, allowed),
+        };
+        let failure = match planned {
+            Ok(planned) => {
+                self.is_about(&planned.tree, !planned.plan.is_empty());
+                return Ok(planned);
+            }
+            Err(BackError::Plan(failure)) => failure,
+            Err(error) => return Err(failure::back(&error, self.out)),
+        };
+        match &failure {
+            Failure::Refused { planned, .. } => {
+                self.is_about(&planned.tree, true);
+                self.show(planned)?;
+            }
+            Failure::Invalid(tree) => self.is_about(tree, true),
+            _ => {}
         }
         Err(failure::tell(&failure, self.out))
+    }
+
+    fn is_about(&self, tree: &Understood, changes: bool) {
+        let mut about = self.about.borrow_mut();
+        tree.source.id.commit().clone_into(&mut about.commit);
+        about.changes = changes;
+        if tree.is_valid() {
+            let here = tree.desired.containers_here();
+            let anchors = anchors::of(here.map(|container| (&container.name, &container.attach)));
+            about.anchors = Some(anchors);
+        }
     }
 
     /// The lock is on the base directory, for that is what concurrent runs share. Where it is not
@@ -157,6 +251,8 @@ impl<'a> Run<'a> {
     }
 
     fn locked(&self, mounted: bool) -> Result<Exit, Exit> {
+        // Whoever suspended meanwhile waits for the lock to be free.
+        self.check_suspended()?;
         let mut planned = self.plan()?;
         if mounted {
             // Part of what this run does, and of what a dry run says: only the lock needed it
@@ -216,6 +312,9 @@ impl<'a> Run<'a> {
     /// of the output: a log that is full keeps no commit from going live.
     fn show(&self, planned: &Planned) -> Result<Exit, Exit> {
         let out = self.out;
+        if self.arguments.only_changes && planned.plan.is_empty() {
+            return Ok(Exit::Done);
+        }
         tell_uncommitted(&planned.tree, out);
         problems::warn(&planned.tree.problems, &planned.tree.source.tree, out);
         if out.quiet && !out.json {
@@ -372,11 +471,4 @@ fn note_unnoted(request: &Request, planned: &Planned) {
     if let Err(error) = made.and_then(|()| Ok(journal::append(state, &entry)?)) {
         tracing::info!("the journal was not completed: {error}");
     }
-}
-
-/// Seconds since 1970; 0 for a clock that stands before.
-fn now_s() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }

@@ -33,8 +33,8 @@ Exit codes:
   1  failed before the commit: what is live is unchanged; or a reading command failed
   2  changes are pending, or were made (with --detailed-exitcode)
   3  the tree is invalid or cannot be read
-  4  refused: another run holds the lock, a guard, a collision, a held commit, the owner of the
-     tree
+  4  refused: another run holds the lock, applying is suspended, a guard, a collision, a held
+     commit, the owner of the tree
   5  the check after the commit failed: swung back
   6  needs attention: something was left behind, or `drift` found something
  64  wrong usage";
@@ -145,6 +145,9 @@ pub struct RunArguments {
     /// How many live connections a run may cut. Default: any number.
     #[arg(long, value_name = "N")]
     pub max_cut: Option<usize>,
+    /// Print nothing where there is nothing to do: for cron, whose mail is then worth reading.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub only_changes: bool,
 }
 
 impl ApplyArguments {
@@ -157,6 +160,7 @@ impl ApplyArguments {
             || run.allow_empty
             || run.max_prune != MaxPrune::default()
             || run.max_cut.is_some()
+            || run.only_changes
     }
 }
 
@@ -215,6 +219,22 @@ pub enum Command {
     ///
     /// Example: reconcile explain --from shop/front --to shop/catalog --port 8080/TCP
     Explain(ExplainArguments),
+    /// Apply whenever the tree or the host has changed, until SIGTERM.
+    ///
+    /// Follows the commit that --rev names (default: HEAD) or a plain directory, and the namespaces
+    /// and interfaces that containers are attached to. What fails is tried again, ever less often,
+    /// and let be after some tries; an invalid commit is not tried again. The next commit is taken
+    /// at once. SIGHUP asks for a run. Who stops it takes nothing away. Needs root.
+    Watch(WatchArguments),
+    /// Apply nothing until `resume`, by whatever way.
+    ///
+    /// Waits for a run that is under way. What is live stays, and nothing mends it. After a reboot
+    /// the commit that was live comes back. Needs root.
+    Suspend(SuspendArguments),
+    /// Apply again.
+    ///
+    /// Applies nothing itself: the next run does, and a watcher at once. Needs root.
+    Resume,
     /// Take everything of ours away, and print it. The policy is no longer enforced after it.
     ///
     /// All that is below --pin-dir and marked as ours; no tree is looked at, whatever -C says.
@@ -223,6 +243,31 @@ pub enum Command {
     /// is named, not ended (exit code 6). What is not ours is left alone, and so are the state
     /// directory and the sysctls of forwarding. Needs root.
     Detach,
+}
+
+/// How to follow.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of watch")]
+pub struct WatchArguments {
+    /// How long after a run another one is made though nothing was noticed: it mends what others
+    /// changed on the host.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub interval: Duration,
+    /// How often to look where changes give no notice, as on network file systems.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub poll: Duration,
+    /// As of applying.
+    #[command(flatten)]
+    pub run: RunArguments,
+}
+
+/// Why nothing is to be applied.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of suspend")]
+pub struct SuspendArguments {
+    /// What `status` and every refused run will say.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: String,
 }
 
 /// Which part of the history.
@@ -299,6 +344,13 @@ pub enum ColorWhen {
     Always,
     /// Nowhere.
     Never,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("a reason has at least one word".to_owned()),
+        text => Ok(text.to_owned()),
+    }
 }
 
 fn host_name(text: &str) -> Result<HostName, String> {

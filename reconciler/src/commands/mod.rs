@@ -2,6 +2,7 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
@@ -27,6 +28,8 @@ mod history;
 mod rollback;
 mod drift;
 mod detach;
+mod suspend;
+mod watch;
 
 use arguments::{Cli, ColorWhen, Command, Global, Output};
 
@@ -54,6 +57,9 @@ pub fn run(cli: &Cli) -> ExitCode {
         Some(Command::Rollback(arguments)) => rollback::run(global, arguments, out),
         Some(Command::Drift) => drift::run(global, out),
         Some(Command::Explain(arguments)) => explain::run(global, arguments, out),
+        Some(Command::Watch(arguments)) => watch::run(global, arguments, out),
+        Some(Command::Suspend(arguments)) => suspend::suspend(global, arguments, out),
+        Some(Command::Resume) => suspend::resume(global, out),
         Some(Command::Detach) => detach::run(global, out),
     };
     exit.into()
@@ -152,4 +158,11 @@ fn host(global: &Global) -> Result<HostName, String> {
         .to_lowercase();
     HostName::new(&name)
         .map_err(|e| format!("this host's name, {name:?}, {e}; name it with --host"))
+}
+
+/// Seconds since 1970; 0 for a clock that stands before.
+fn now_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }

@@ -15,7 +15,7 @@ pub(crate) fn run(global: &Global, arguments: &RollbackArguments, out: Out) -> E
     }
     let wish = Wish::Before(arguments.generation.map(Generation));
     match Run::new(global, wish, &arguments.run, false, out) {
-        Ok(run) => run.carry_out(),
+        Ok(run) => run.carry_out().exit,
         Err(exit) => exit,
     }
 }

@@ -28,6 +28,8 @@ pub mod attachments;
 mod processes;
 mod chains;
 mod live;
+pub mod anchors;
+pub mod events;
 pub mod mount;
 
 pub use live::HostReading;

@@ -184,6 +184,48 @@ pub fn read(request: &SourceRequest) -> Result<Source, SourceError> {
     read_as(&Caller::of_process(), request)
 }
 
+/// What is named now: the commit that a revision stands for, or a directory's content hash. The
+/// objects of a commit are not read.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn current(request: &SourceRequest) -> Result<String, SourceError> {
+    match repository::find(&request.directory)? {
+        Found::Repository(place) if !request.worktree => {
+            let objects = open(&Caller::of_process(), &place)?;
+            let commit = objects.resolve(request.rev.as_deref().unwrap_or("HEAD"))?;
+            Ok(commit.to_string())
+        }
+        _ => Ok(read(request)?.id.commit().to_owned()),
+    }
+}
+
+/// The directories in which something changes when what is named does, and whether those below each
+/// count. Of a repository: where `HEAD`, packed references (gitrepository-layout(5)) and the table
+/// of a reftable are replaced, and all folders of single references. Reflogs follow these.
+pub fn places(request: &SourceRequest) -> Vec<(PathBuf, bool)> {
+    match repository::find(&request.directory) {
+        Ok(Found::Repository(place)) if !request.worktree => {
+            let common = place.common_dir;
+            let mut places = vec![
+                (place.git_dir, false),
+                (common.join("refs"), true),
+                (common.join("reftable"), false),
+                (common, false),
+            ];
+            // A linked work tree that is made anew has another git directory.
+            places.extend(
+                place
+                    .git_file
+                    .and_then(|file| Some((file.parent()?.to_owned(), false))),
+            );
+            places
+        }
+        _ => vec![(request.directory.clone(), true)],
+    }
+}
+
 fn read_as(caller: &Caller, request: &SourceRequest) -> Result<Source, SourceError> {
     let found = repository::find(&request.directory)?;
     let plain = |path: &Path| match &request.rev {
