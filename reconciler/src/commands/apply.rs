@@ -30,7 +30,6 @@ use crate::report::{json, text};
 use crate::run::attempt::{self, Attempt};
 use crate::run::dirs;
 use crate::run::journal::{self, Entry};
-use crate::run::suspended::{self, Suspended};
 
 /// Runs it.
 pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit {
@@ -146,25 +145,15 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What suspends applying, if anything does.
-    fn suspended(&self) -> Result<Option<Suspended>, Exit> {
-        suspended::read(&self.request.dirs.state).map_err(|error| suspend::failed(&error, self.out))
-    }
-
-    /// Refuses where applying is suspended, and something is live. Where nothing is, a reboot has
-    /// taken it away: then what was live comes back, and nothing else.
+    /// Refuses where applying is suspended.
     fn check_suspended(&self) -> Result<(), Exit> {
-        let Some(suspended) = self.suspended()? else {
-            return Ok(());
-        };
-        let kernel = live::open(&self.request.dirs);
-        let kernel = kernel.map_err(|error| failure::live(&error, self.out))?;
-        let lives = kernel.is_some_and(|kernel| kernel.record().generation != Generation(0));
-        if !lives && !suspended.commit.is_empty() {
-            return Ok(());
+        match suspend::standing(&self.request.dirs, self.out)? {
+            None => Ok(()),
+            Some(suspended) => {
+                self.out.error(&escape(&suspend::refusal(&suspended)));
+                Err(Exit::Refused)
+            }
         }
-        self.out.error(&escape(&suspend::refusal(&suspended)));
-        Err(Exit::Refused)
     }
 
     fn dry_run(&self) -> Result<Exit, Exit> {
@@ -193,7 +182,7 @@ impl<'a> Run<'a> {
         let (request, allowed) = (&self.request, self.allowed);
         let suspended = match self.arguments.dry_run {
             true => None,
-            false => self.suspended()?,
+            false => suspend::read(&request.dirs, self.out)?,
         };
         let planned = match (suspended, self.wish) {
             (Some(suspended), _) => back::make_plan_again(request, &suspended.commit, allowed),

@@ -6,6 +6,7 @@ use state::words::time::utc;
 
 use super::arguments::{Global, SuspendArguments};
 use super::{dirs, failure, now_s};
+use crate::host::attachments::Wanted;
 use crate::live::{self, Dirs, LiveError};
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
@@ -69,8 +70,24 @@ pub(crate) fn refusal(suspended: &Suspended) -> String {
     )
 }
 
+/// What suspends applying, if anything does.
+pub(crate) fn read(dirs: &Dirs, out: Out) -> Result<Option<Suspended>, Exit> {
+    suspended::read(&dirs.state).map_err(|error| failed(&error, out))
+}
+
+/// What keeps a run from applying. Where nothing is live, a reboot has taken it away, and what was
+/// live may come back: that keeps nobody.
+pub(crate) fn standing(dirs: &Dirs, out: Out) -> Result<Option<Suspended>, Exit> {
+    let Some(suspended) = read(dirs, out)? else {
+        return Ok(None);
+    };
+    let kernel = live::open(dirs).map_err(|error| failure::live(&error, out))?;
+    let lives = kernel.is_some_and(|kernel| kernel.record().generation != Generation(0));
+    Ok((lives || suspended.commit.is_empty()).then_some(suspended))
+}
+
 /// Tells why it is not known whether anything is suspended.
-pub(crate) fn failed(error: &SuspendedError, out: Out) -> Exit {
+fn failed(error: &SuspendedError, out: Out) -> Exit {
     out.error(&escape(&error.to_string()));
     Exit::Failed
 }
@@ -84,7 +101,7 @@ fn said(suspended: &Suspended) -> String {
 
 /// The live commit; empty where there is none.
 fn commit(dirs: &Dirs) -> Result<String, LiveError> {
-    let found = live::read(dirs, &Default::default())?;
+    let found = live::read(dirs, &Wanted::new())?;
     let base = found.live.base.as_ref();
     let base = base.filter(|base| base.record.generation != Generation(0));
     Ok(base

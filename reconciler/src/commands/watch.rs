@@ -9,8 +9,9 @@ use tokio::sync::Notify;
 
 use super::apply::{Carried, Run, Wish};
 use super::arguments::{Global, RunArguments, WatchArguments};
-use super::{failure, request};
+use super::{dirs, failure, request, suspend};
 use crate::host::anchors::{self, Anchor};
+use crate::host::attachments::Wanted;
 use crate::host::events;
 use crate::live;
 use crate::report::escape::escape;
@@ -95,7 +96,7 @@ impl Watcher {
     /// What others changed on the host is mended also while the tree cannot be applied: by the
     /// commit that is live.
     fn mend(&self) {
-        let read = live::read(&crate::commands::dirs(&self.global), &Default::default());
+        let read = live::read(&dirs(&self.global), &Wanted::new());
         let live = read.ok().and_then(|read| read.live.base);
         let Some(commit) = live.map(|base| base.live_slot().commit.clone()) else {
             return;
@@ -132,22 +133,15 @@ impl Work for Watcher {
     }
 
     fn run(&mut self, reason: Reason, before: Ended) -> Ran {
-        if let Ok(Some(suspended)) = suspended::read(&self.global.state_dir) {
-            let status = super::suspend::refusal(&suspended);
-            // A reboot may have taken everything away: the run knows what to do then.
-            let out = match self.said_suspended {
-                true => Out {
-                    quiet: true,
-                    ..self.out
-                },
-                false => self.out,
-            };
+        if let Ok(Some(suspended)) = suspend::standing(&dirs(&self.global), self.out) {
+            let status = suspend::refusal(&suspended);
             if !std::mem::replace(&mut self.said_suspended, true) {
-                out.note(&format!("{}\n", escape(&status)));
+                self.out.note(&format!("{}\n", escape(&status)));
             }
-        } else {
-            self.said_suspended = false;
+            let ended = Ended::Well;
+            return Ran { ended, status };
         }
+        self.said_suspended = false;
         if reason == Reason::Backstop && before != Ended::Well {
             self.mend();
             return Ran {

@@ -96,11 +96,16 @@ impl<'a> Out<'a> {
         let _ = write(&mut io::stderr().lock(), text);
     }
 
-    /// Writes an error.
-    pub fn error(&self, text: &str) {
+    /// Lets whoever hears of errors know of one that is told otherwise.
+    pub fn hear(&self, text: &str) {
         if let Some(heard) = self.heard {
             heard.hear(text);
         }
+    }
+
+    /// Writes an error.
+    pub fn error(&self, text: &str) {
+        self.hear(text);
         let mark = self.notes.paint(31, "error:");
         self.insist(&format!("{mark} {text}\n"));
     }
