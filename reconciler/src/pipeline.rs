@@ -6,7 +6,8 @@
 //! kernel --------------------------> live --/
 //! ```
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bpf::conntrack::{Connection, ReadError, State, Subject};
 use bpf::object::datapath;
@@ -27,7 +28,7 @@ use state::words::problem::{Problem, Severity};
 use thiserror::Error;
 
 use crate::live::{self, Dirs, LiveError, Reading};
-use crate::source::{self, Source, SourceError, SourceRequest};
+use crate::source::{self, Known, Source, SourceError, SourceRequest};
 
 /// What a run is asked.
 #[derive(Clone, Debug)]
@@ -38,6 +39,35 @@ pub struct Request {
     pub host: HostName,
     /// Where things are pinned and kept.
     pub dirs: Dirs,
+    /// What trees have said before. Shared by who is asked the same, and changes no answer.
+    pub memory: Memory,
+}
+
+/// Files and objects that were read before: whoever reads one tree after the other reads again
+/// only what has changed.
+#[derive(Clone, Debug, Default)]
+pub struct Memory(Arc<Mutex<Remembered>>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    objects: Known,
+    documents: documents::memory::Memory,
+}
+
+impl Memory {
+    fn held(&self) -> MutexGuard<'_, Remembered> {
+        // Whoever broke off left something that was read, or nothing.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads a commit that was applied before.
+    pub(crate) fn read_commit(
+        &self,
+        directory: &Path,
+        commit: &str,
+    ) -> Result<Source, SourceError> {
+        source::read_commit(directory, commit, &mut self.held().objects)
+    }
 }
 
 /// What a plan is for.
@@ -109,20 +139,24 @@ pub enum Failure {
 }
 
 /// Reads a tree and everything that is to be found in it.
-pub fn understand(request: &SourceRequest, host: &HostName) -> Result<Understood, SourceError> {
-    Ok(understood(source::read(request)?, host))
+pub fn understand(request: &Request) -> Result<Understood, SourceError> {
+    let source = source::read(&request.source, &mut request.memory.held().objects)?;
+    Ok(understood(source, request))
 }
 
 /// Everything that is to be found in a tree that was read.
-pub fn understood(mut source: Source, host: &HostName) -> Understood {
-    let (mut documents, mut problems) = documents::parse(&mut source.tree);
+pub fn understood(mut source: Source, request: &Request) -> Understood {
+    let mut memory = request.memory.held();
+    let (mut documents, mut problems) =
+        documents::parse_again(&mut source.tree, &mut memory.documents);
+    drop(memory);
     for problem in source.problems.iter() {
         if !source.tree.is_ignored(&problem.place.file) {
             documents.incomplete |= problem.severity == Severity::Error;
             problems.push(problem.clone());
         }
     }
-    let (desired, of_desired) = desired::resolve(&documents, host);
+    let (desired, of_desired) = desired::resolve(&documents, &request.host);
     problems.extend(of_desired);
     Understood {
         source,
@@ -159,7 +193,7 @@ pub fn reach(tree: &Understood, host: &HostName) -> Result<View, CompileError> {
 
 /// From source and kernel to plan. Changes nothing.
 pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure> {
-    let tree = understand(&request.source, &request.host)?;
+    let tree = understand(request)?;
     if !tree.is_valid() {
         return Err(Failure::Invalid(Box::new(tree)));
     }

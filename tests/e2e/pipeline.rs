@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use reconciler::apply::Apply;
 use reconciler::live::Dirs;
-use reconciler::pipeline::{Planned, Request, make_plan};
+use reconciler::pipeline::{Memory, Planned, Request, make_plan};
 use reconciler::source::SourceRequest;
 use rig::lab::Lab;
 use state::plan::Kind;
@@ -30,6 +30,7 @@ pub(crate) fn request(lab: &Lab, commit: &str) -> Request {
             run: PathBuf::from("/run/plumbline"),
             state: PathBuf::from("/var/lib/plumbline"),
         },
+        memory: Memory::default(),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::back::{self, BackError};
 use crate::host::anchors::{self, Anchor};
 use crate::host::{MountError, mount};
 use crate::live;
-use crate::pipeline::{self, Failure, Planned, Request, Understood};
+use crate::pipeline::{self, Failure, Memory, Planned, Request, Understood};
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::out::{Heard, Out};
@@ -110,6 +110,12 @@ impl<'a> Run<'a> {
             about: RefCell::default(),
             out,
         })
+    }
+
+    /// The same, by who has read trees before.
+    pub(crate) fn remembering(mut self, memory: &Memory) -> Self {
+        self.request.memory = memory.clone();
+        self
     }
 
     /// Shows the plan and, unless only that was asked, carries it out.

@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use state::words::names::HostName;
 
 use crate::live::Dirs;
-use crate::pipeline::{self, Request};
+use crate::pipeline::{self, Memory, Request};
 use crate::report::exit::Exit;
 use crate::report::out::Out;
 use crate::source::SourceRequest;
@@ -144,6 +144,7 @@ pub(crate) fn request_if_any(global: &Global) -> Result<Option<Request>, String>
         },
         host: host(global)?,
         dirs: dirs(global),
+        memory: Memory::default(),
     }))
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn run(global: &Global, out: Out) -> Exit {
             return Exit::Usage;
         }
     };
-    let tree = match pipeline::understand(&request.source, &request.host) {
+    let tree = match pipeline::understand(&request) {
         Ok(tree) => tree,
         Err(error) => return failure::source(&error, out),
     };

@@ -14,6 +14,7 @@ use crate::host::anchors::{self, Anchor};
 use crate::host::attachments::Wanted;
 use crate::host::events;
 use crate::live;
+use crate::pipeline::Memory;
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::out::Out;
@@ -63,6 +64,7 @@ struct Watcher {
     global: Global,
     arguments: RunArguments,
     source: SourceRequest,
+    memory: Memory,
     out: Out<'static>,
     anchors: Vec<Anchor>,
     /// Whether it has been said that applying is suspended.
@@ -83,6 +85,7 @@ impl Watcher {
                 ..arguments.run.clone()
             },
             source: request.source,
+            memory: request.memory,
             out: Out { heard: None, ..out },
             anchors: Vec::new(),
             said_suspended: false,
@@ -90,7 +93,8 @@ impl Watcher {
     }
 
     fn carry_out(&self, global: &Global, out: Out<'_>) -> Result<Carried, Exit> {
-        Ok(Run::new(global, Wish::Tree, &self.arguments, false, out)?.carry_out())
+        let run = Run::new(global, Wish::Tree, &self.arguments, false, out)?;
+        Ok(run.remembering(&self.memory).carry_out())
     }
 
     /// What others changed on the host is mended also while the tree cannot be applied: by the

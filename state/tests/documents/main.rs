@@ -5,6 +5,7 @@ mod corpus;
 mod explained;
 mod files;
 mod hostile;
+mod memory;
 mod names;
 mod schema;
 mod second_reader;
@@ -14,6 +15,7 @@ mod yaml;
 
 use std::sync::Arc;
 
+use state::documents::memory::Memory;
 use state::documents::tree::Tree;
 use state::documents::{self, Documents};
 use state::words::problem::Problems;
@@ -29,7 +31,11 @@ struct Parsed {
 }
 
 fn parse(mut tree: Tree) -> Parsed {
-    let (documents, problems) = documents::parse(&mut tree);
+    let (mut memory, mut same) = (Memory::default(), tree.clone());
+    let (documents, problems) = documents::parse_again(&mut tree, &mut memory);
+    // Who reads it once more, and remembers most of it, finds the same.
+    let again = documents::parse_again(&mut same, &mut memory);
+    assert!(again == (documents.clone(), problems.clone()), "read again");
     Parsed {
         tree,
         documents,
