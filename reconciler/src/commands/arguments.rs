@@ -167,6 +167,11 @@ impl ApplyArguments {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a tree to begin with, its examples commented out, and a file for its CI.
+    ///
+    /// Into the directory that -C names, or the working directory. Asks nothing; a file that is
+    /// there is kept as it is. Needs no root.
+    Init(InitArguments),
     /// Check the tree: every finding with its place. Needs no root.
     ///
     /// Exits with 3 where a finding is an error; a warning is none. With -v it also names what was
@@ -243,6 +248,26 @@ pub enum Command {
     /// is named, not ended (exit code 6). What is not ours is left alone, and so are the state
     /// directory and the sysctls of forwarding. Needs root.
     Detach,
+}
+
+/// What to begin with.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of init")]
+pub struct InitArguments {
+    /// Which CI to write a file for. Default: gitlab where the repository says so, else github.
+    #[arg(long, value_name = "CI")]
+    pub ci: Option<Ci>,
+}
+
+/// Who checks what is pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Ci {
+    /// GitHub Actions.
+    Github,
+    /// GitLab CI.
+    Gitlab,
+    /// Nobody.
+    None,
 }
 
 /// How to follow.

@@ -20,6 +20,7 @@ mod failure;
 mod lock;
 mod problems;
 mod apply;
+mod init;
 mod validate;
 mod diff;
 mod explain;
@@ -50,6 +51,7 @@ pub fn run(cli: &Cli) -> ExitCode {
     trace(global.verbose, out);
     let exit = match &cli.command {
         None => apply::run(global, &cli.apply, out),
+        Some(Command::Init(arguments)) => init::run(global, arguments, out),
         Some(Command::Validate) => validate::run(global, out),
         Some(Command::Diff(arguments)) => diff::run(global, arguments, out),
         Some(Command::Status) => status::run(global, out),
