@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use state::documents::schema::KINDS;
 use state::plan::guards::MaxPrune;
 use state::words::names::HostName;
 
@@ -177,6 +178,8 @@ pub enum Command {
     /// Exits with 3 where a finding is an error; a warning is none. With -v it also names what was
     /// left out, what `ignoreKinds` skipped, and what is accepted without effect.
     Validate,
+    /// Print JSON Schema (draft 2020-12) of a kind, or of all, for editors. Needs no tree and no root.
+    Schema(SchemaArguments),
     /// Say which flows two commits differ on: who may reach whom, or may no more.
     ///
     /// From git alone: needs no root and no kernel. Both trees are judged for every host that they
@@ -268,6 +271,16 @@ pub enum Ci {
     Gitlab,
     /// Nobody.
     None,
+}
+
+/// Which schema.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of schema")]
+pub struct SchemaArguments {
+    /// The kind. Default: a schema of documents of any kind.
+    #[arg(value_name = "KIND", ignore_case = true)]
+    #[arg(value_parser = KINDS.map(|(name, _)| name))]
+    pub kind: Option<String>,
 }
 
 /// How to follow.

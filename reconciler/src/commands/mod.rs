@@ -21,6 +21,7 @@ mod lock;
 mod problems;
 mod apply;
 mod init;
+mod schema;
 mod validate;
 mod diff;
 mod explain;
@@ -52,6 +53,7 @@ pub fn run(cli: &Cli) -> ExitCode {
     let exit = match &cli.command {
         None => apply::run(global, &cli.apply, out),
         Some(Command::Init(arguments)) => init::run(global, arguments, out),
+        Some(Command::Schema(arguments)) => schema::run(arguments, out),
         Some(Command::Validate) => validate::run(global, out),
         Some(Command::Diff(arguments)) => diff::run(global, arguments, out),
         Some(Command::Status) => status::run(global, out),

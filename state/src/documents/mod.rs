@@ -24,6 +24,7 @@ pub mod container;
 pub mod config;
 mod kinds;
 pub mod memory;
+pub mod schema;
 
 use std::sync::Arc;
 

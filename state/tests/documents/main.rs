@@ -8,6 +8,7 @@ mod hostile;
 mod memory;
 mod names;
 mod schema;
+mod schemas;
 mod second_reader;
 mod semantics;
 mod settings;
@@ -36,6 +37,9 @@ fn parse(mut tree: Tree) -> Parsed {
     // Who reads it once more, and remembers most of it, finds the same.
     let again = documents::parse_again(&mut same, &mut memory);
     assert!(again == (documents.clone(), problems.clone()), "read again");
+    if !problems.has_errors() {
+        schemas::accept(&tree);
+    }
     Parsed {
         tree,
         documents,
