@@ -105,6 +105,7 @@ enum pl_kind {
 	PL_FLOW = 0,
 	PL_FRAGMENT_OUT = 1, /* the first fragment of a datagram from the container was let pass */
 	PL_FRAGMENT_IN = 2, /* the same towards it */
+	PL_SEEN = 3, /* who began a flow that passed before any commit judged it */
 };
 
 /*
@@ -166,6 +167,7 @@ struct pl_connection {
 #define PL_EXPIRY_DATAGRAM_S 300 /* RFC 4787, REQ-5: five minutes recommended */
 #define PL_EXPIRY_ICMP_S 30
 #define PL_EXPIRY_FRAGMENT_S 30 /* as the kernel's reassembly */
+#define PL_EXPIRY_SEEN_S 30 /* longer than anybody waits for an answer */
 
 /* Sizes of the maps that the quota does not set. */
 #define PL_HALF_OPEN_MOST 512
@@ -262,7 +264,7 @@ struct pl_scratch {
 	__u8 class; /* enum pl_class */
 	__u8 fragment; /* enum pl_fragment */
 	__u8 tap; /* `endpoint` is behind a tap */
-	__u8 unused;
+	__u8 theirs; /* it is on somebody else's interface */
 	__u32 end; /* of an ICMP error: where it ends, before the frame's padding */
 };
 

@@ -6,12 +6,16 @@
 //! ([`Kernel::remove_leftovers`]).
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
+
+use state::live::LostPin;
 
 use crate::abi::{Block, GLOBAL, header, maps};
 use crate::attached;
 use crate::fault::{Fault, Object, Of};
+use crate::guard;
 use crate::kernel::{BlockSet, CreateError, Kernel, Map, OpenError, not_there};
 use crate::object::{self, BlockPrograms};
 use crate::pins::{self, Pins};
@@ -28,8 +32,11 @@ const TABLE: [(u32, &str); 3] = [
 /// The program that starts the timer.
 pub(crate) const SWEEP: &str = "sweep_start";
 
+/// The program that stands behind links.
+const GUARD: &str = "guard";
+
 /// Every program of a set.
-const BLOCKS: [&str; 5] = [TABLE[0].1, TABLE[1].1, TABLE[2].1, "guard", SWEEP];
+const BLOCKS: [&str; 5] = [TABLE[0].1, TABLE[1].1, TABLE[2].1, GUARD, SWEEP];
 
 /// How often the timer is asked to start. The kernel takes memory for a timer without waiting for
 /// it (`__bpf_async_init` in kernel/bpf/helpers.c), so there may be none just then.
@@ -44,7 +51,7 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(1);
 pub(crate) fn start_sweep(program: BorrowedFd<'_>) -> io::Result<()> {
     let mut attempts = 1;
     loop {
-        let answer = sys::test_run(program, &[0; 64], 0)?.answer;
+        let answer = sys::test_run(program, &[0; 64], 0, 0)?.answer;
         let errno = i32::try_from(answer).unwrap_or(i32::MAX);
         match io::Error::from_raw_os_error(errno) {
             _ if errno == 0 => return Ok(()),
@@ -91,18 +98,31 @@ impl Kernel {
     }
 
     /// Maps, and programs of the set of blocks in use, whose pins are gone.
-    pub(crate) fn lost_pins(&self) -> Result<Vec<String>, Fault> {
-        let maps = self.unpinned().iter().map(ToString::to_string);
-        let listing = self.listing()?;
-        let set = self
-            .blocks
-            .as_ref()
-            .and_then(|b| listing.blocks.get(&b.name));
-        let programs = BLOCKS.into_iter().filter(|name| {
-            let pinned = set.is_none_or(|pins| pins.contains(*name));
-            !pinned
-        });
-        Ok(maps.chain(programs.map(str::to_owned)).collect())
+    pub(crate) fn lost_pins(&self) -> Result<Vec<LostPin>, Fault> {
+        let mut lost = Vec::new();
+        for name in self.unpinned() {
+            lost.push(pins::lost(name, &self.pins.map(name))?);
+        }
+        if let Some(blocks) = &self.blocks {
+            for name in BLOCKS {
+                let path = self.pins.block(&blocks.name, name);
+                if self.open_block(&path, name)?.is_none() {
+                    lost.push(pins::lost(name, &path)?);
+                }
+            }
+        }
+        Ok(lost)
+    }
+
+    /// A program of a set, if it is pinned under its own name.
+    fn open_block(&self, path: &Path, name: &str) -> Result<Option<OwnedFd>, Fault> {
+        let Some(program) = self.pins.open_program(path)? else {
+            return Ok(None);
+        };
+        let info = sys::program_info(program.as_fd());
+        let info = info.of("look at", || Object::Path(path.to_owned()))?;
+        let expected = if name == GUARD { guard::NAME } else { name };
+        Ok((info.name == expected).then_some(program))
     }
 
     /// Pins anew what is there and has lost its pin: maps, and blocks, which are loaded once more
@@ -113,7 +133,7 @@ impl Kernel {
         if let Some(blocks) = self.blocks.as_ref().filter(|_| !lost.is_empty()) {
             let loaded = object::load_blocks(&self.map_fds(), self.jiffies_per_second)?;
             for (program, fd) in &loaded.programs {
-                if lost.iter().any(|name| name == program) {
+                if lost.iter().any(|pin| pin.name == *program) {
                     pins::pin(fd.as_fd(), &self.pins.block(&blocks.name, program))?;
                 }
             }
@@ -142,7 +162,7 @@ impl Kernel {
         let path = self.pins.block_table(name);
         let object = || Object::Path(path.clone());
         let table = self.pins.open_map(&path)?;
-        let guard = self.pins.open_program(&self.pins.block(name, "guard"))?;
+        let guard = self.open_block(&self.pins.block(name, GUARD), GUARD)?;
         let (Some(table), Some(guard)) = (table, guard) else {
             return Ok(None);
         };
@@ -197,7 +217,7 @@ impl Kernel {
             return Ok(());
         };
         let path = self.pins.block(&blocks.name, SWEEP);
-        let sweep = self.pins.open_program(&path).map_err(OpenError::from)?;
+        let sweep = self.open_block(&path, SWEEP)?;
         let started = sweep.map_or(Ok(()), |sweep| start_sweep(sweep.as_fd()));
         started.map_err(CreateError::Sweep)
     }

@@ -3,6 +3,7 @@
 //! The generation only grows, also when a failed commit swings back: a connection that cached the
 //! generation of the failed one must not be believed by a later commit of the same number. (Where
 //! others have put the record beyond what any store gives, the next goes back to what was stored.)
+//!
 //! Neither the store nor a link update waits for packets that are under way; the barrier does.
 
 use std::os::fd::{AsFd, AsRawFd};

@@ -10,7 +10,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, AsRawFd};
 
-use state::target::host::container_mac;
 use state::target::tables::EndpointIndex;
 use state::words::names::FullName;
 
@@ -18,9 +17,8 @@ use crate::abi::{CONNECTION_MAPS, REGISTRIES, Shape, maps};
 use crate::attached::{self, fits};
 use crate::fault::{Fault, Object, Of};
 use crate::kernel::{Kernel, Map};
-use crate::pins::{self, PinError};
+use crate::pins;
 use crate::rows::{Rows, Way};
-use crate::slots::SlotError;
 use crate::sys;
 
 /// Connection maps to make.
@@ -32,6 +30,9 @@ pub struct NewConnections {
     pub endpoint: EndpointIndex,
     /// How many established TCP connections there may be.
     pub quota: u32,
+    /// Whether the live slot has the container at that index: what is registered there is its own
+    /// then, though nothing else is left that says so.
+    pub live: bool,
 }
 
 /// Why connection maps were not made.
@@ -47,23 +48,22 @@ pub enum ConnectionsError {
         /// What was asked.
         asked: u32,
     },
-    /// What is pinned there is no map of ours.
-    #[error("what is pinned as {map} of {container} has another shape than ours: remove it")]
-    Shape {
-        /// Whose.
-        container: FullName,
-        /// Which.
-        map: &'static str,
-    },
-    /// Whose index it is could not be read.
-    #[error(transparent)]
-    Slot(#[from] SlotError),
-    /// Something else is pinned there.
-    #[error(transparent)]
-    Pin(#[from] PinError),
     /// The kernel refused a call.
     #[error(transparent)]
     Fault(#[from] Fault),
+}
+
+impl NewConnections {
+    fn of_quota(&self, map: Map) -> Result<Map, ConnectionsError> {
+        match map.entries == self.quota {
+            true => Ok(map),
+            false => Err(ConnectionsError::Quota {
+                container: self.container.clone(),
+                is: map.entries,
+                asked: self.quota,
+            }),
+        }
+    }
 }
 
 impl Kernel {
@@ -71,16 +71,24 @@ impl Kernel {
     /// that endpoint holds, are kept with every connection in them.
     pub fn make_connections(&self, new: &[NewConnections]) -> Result<(), ConnectionsError> {
         let mut attached = None;
+        let registry = self.registry()?;
         let mut registrations = REGISTRIES.map(|_| Rows::new(4, 4));
         let mut opened = Vec::new();
         for wanted in new {
             let registered = self.registered_at(wanted.endpoint)?;
             self.pins.make_container(&wanted.container)?;
-            for (at, shape) in CONNECTION_MAPS.into_iter().enumerate() {
-                let map = match self.pinned_connections(wanted, shape)? {
+            let mut lost = Vec::new();
+            let found = self.found_maps(&wanted.container, &registry, &mut lost)?;
+            for (at, (shape, found)) in CONNECTION_MAPS.into_iter().zip(found).enumerate() {
+                let map = match found {
+                    Some(map) if shape.name == maps::ESTABLISHED.name => wanted.of_quota(map)?,
                     Some(map) => map,
                     None => self.new_connections(wanted, shape, registered[at], &mut attached)?,
                 };
+                if lost.iter().any(|pin| pin.name == shape.name) {
+                    let path = self.pins.container_map(&wanted.container, shape.name);
+                    pins::pin(map.fd.as_fd(), &path)?;
+                }
                 if registered[at] != Some(map.id) {
                     let index = u32::from(wanted.endpoint.0).to_ne_bytes();
                     registrations[at].push(&index, &map.fd.as_raw_fd().to_ne_bytes());
@@ -128,42 +136,6 @@ impl Kernel {
         Ok(entries.collect())
     }
 
-    fn pinned_connections(
-        &self,
-        wanted: &NewConnections,
-        shape: &'static Shape,
-    ) -> Result<Option<Map>, ConnectionsError> {
-        let container = &wanted.container;
-        let object = || Object::ContainerMap(container.clone(), shape.name);
-        let path = self.pins.container_map(container, shape.name);
-        let Some(fd) = self.pins.open_map(&path)? else {
-            return Ok(None);
-        };
-        let info = sys::map_info(fd.as_fd()).of("look at", object)?;
-        if !fits(&info, shape) {
-            return Err(ConnectionsError::Shape {
-                container: container.clone(),
-                map: shape.name,
-            });
-        }
-        if shape.name == maps::ESTABLISHED.name && info.entries != wanted.quota {
-            return Err(ConnectionsError::Quota {
-                container: container.clone(),
-                is: info.entries,
-                asked: wanted.quota,
-            });
-        }
-        Ok(Some(Map::of(fd, object)?))
-    }
-
-    /// Whether the live slot has the container at this index, so that what is registered there is
-    /// its own, though nothing else is left that says so.
-    fn is_live_at(&self, wanted: &NewConnections) -> Result<bool, ConnectionsError> {
-        let rows = self.read_endpoints(self.record().slot, &mut Vec::new())?;
-        let row = rows.get(&wanted.endpoint);
-        Ok(row.is_some_and(|row| row.mac == container_mac(&wanted.container)))
-    }
-
     /// A map that lost its pin and that an attached program holds, or that is registered for the
     /// live container; or a new one. Pinned.
     fn new_connections(
@@ -181,11 +153,14 @@ impl Kernel {
         };
         let path = self.pins.container_map(&wanted.container, shape.name);
         if let Some(id) = registered {
-            let held = match attached {
-                Some(held) => held,
-                None => attached.insert(attached::held_maps()?),
+            let own = wanted.live || {
+                let held = match attached {
+                    Some(held) => held,
+                    None => attached.insert(attached::held_maps()?),
+                };
+                held.contains(&id)
             };
-            if held.contains(&id) || self.is_live_at(wanted)? {
+            if own {
                 let fd = sys::map_by_id(id).of("open", object)?;
                 let info = sys::map_info(fd.as_fd()).of("look at", object)?;
                 if fits(&info, shape) && info.entries == size {
@@ -200,10 +175,7 @@ impl Kernel {
     }
 
     /// A container's maps, if all are pinned.
-    pub(crate) fn connection_maps(
-        &self,
-        container: &FullName,
-    ) -> Result<Option<[Map; 4]>, PinError> {
+    pub(crate) fn connection_maps(&self, container: &FullName) -> Result<Option<[Map; 4]>, Fault> {
         let mut maps = Vec::new();
         for shape in CONNECTION_MAPS {
             let path = self.pins.container_map(container, shape.name);

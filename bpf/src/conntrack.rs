@@ -16,7 +16,6 @@ use crate::abi::{
 };
 use crate::fault::{Fault, Object, Of};
 use crate::kernel::{Kernel, Map};
-use crate::pins::PinError;
 use crate::rows::{Rows, Way};
 use crate::sys::{self, Update, bytes_of};
 
@@ -29,9 +28,6 @@ pub enum ReadError {
     /// The connection is not there any more.
     #[error("{0} has no such connection any more")]
     Gone(FullName),
-    /// Something else is pinned there.
-    #[error(transparent)]
-    Pin(#[from] PinError),
     /// The kernel refused a call.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -72,6 +68,13 @@ pub enum Subject {
         out: bool,
         /// RFC 791 identification, or that of the IPv6 fragment header.
         identification: u32,
+    },
+    /// Who began a flow that passed before any commit judged it, by its ports.
+    Seen {
+        /// The peer's port.
+        peer_port: u16,
+        /// The container's port.
+        own_port: u16,
     },
 }
 
@@ -168,7 +171,7 @@ fn entries(map: &Map, of: &FullName, shape: &'static Shape) -> Result<Rows, Read
 }
 
 impl Kernel {
-    /// A container's connections.
+    /// A container's connections, by the pins of its maps. For tests: a run asks by endpoint index.
     pub fn connections(&self, container: &FullName) -> Result<Vec<Connection>, ReadError> {
         self.connections_in(|shape| self.connection_map(container, shape), container)
     }
@@ -358,6 +361,10 @@ fn subject(flow: &FlowKey) -> Subject {
     let (peer, own) = (u16::from_be(flow.peer_port), u16::from_be(flow.own_port));
     match KindNumber(u32::from(flow.kind)) {
         KindNumber::PL_FLOW => Subject::Flow {
+            peer_port: peer,
+            own_port: own,
+        },
+        KindNumber::PL_SEEN => Subject::Seen {
             peer_port: peer,
             own_port: own,
         },

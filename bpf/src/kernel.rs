@@ -23,7 +23,7 @@ use crate::abi::{ConnectionRow, GLOBAL, Shape, SlotRow, TABLES, header, maps};
 use crate::attached::{self, fits};
 use crate::fault::{Fault, Object, Of};
 use crate::object::{self, BlockPrograms, LoadError};
-use crate::pins::{self, BaseError, Listing, PinError, Pins};
+use crate::pins::{self, BaseError, Listing, Pins};
 use crate::rows::{ForeignRow, Rows, Way};
 use crate::sys::{self, Record, Update};
 
@@ -33,9 +33,6 @@ pub enum OpenError {
     /// The base directory is not ours alone.
     #[error(transparent)]
     Base(#[from] BaseError),
-    /// Something else is pinned where a map of ours belongs.
-    #[error(transparent)]
-    Pin(#[from] PinError),
     /// A map of another shape is pinned under one of our names.
     #[error(
         "the map pinned as {name} has another shape than ours: another version's or somebody \
@@ -295,9 +292,11 @@ struct Gathered {
     unpinned: Vec<&'static str>,
 }
 
-/// By pins, else through attached programs.
+/// By pins, else through attached programs. A map of another shape may be another version's, and is
+/// refused where nothing that is attached says that it is not.
 fn gather(pins: &Pins) -> Result<Gathered, OpenError> {
     let mut maps = BTreeMap::new();
+    let mut unfit = Vec::new();
     if pins.check_base()? {
         for shape in GLOBAL {
             let Some(fd) = pins.open_map(&pins.map(shape.name))? else {
@@ -305,7 +304,8 @@ fn gather(pins: &Pins) -> Result<Gathered, OpenError> {
             };
             let info = sys::map_info(fd.as_fd()).of("look at", || Object::Map(shape.name))?;
             if !fits(&info, shape) {
-                return Err(OpenError::Shape { name: shape.name });
+                unfit.push(shape.name);
+                continue;
             }
             maps.insert(shape.name, Map::of(fd, || Object::Map(shape.name))?);
         }
@@ -324,7 +324,10 @@ fn gather(pins: &Pins) -> Result<Gathered, OpenError> {
             }
         }
     }
-    Ok(Gathered { maps, unpinned })
+    match unfit.into_iter().find(|name| !maps.contains_key(name)) {
+        Some(name) => Err(OpenError::Shape { name }),
+        None => Ok(Gathered { maps, unpinned }),
+    }
 }
 
 /// Makes the maps that are nowhere, by loading blocks over those that are.

@@ -5,15 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
+use std::path::Path;
 
-use state::live::{Base, Broken, LinkFault, LiveContainer, LivePrograms, LiveSlot, Stranger};
+use state::live::{
+    Base, Broken, LinkFault, LiveContainer, LivePrograms, LiveSlot, LostPin, Stranger,
+};
 use state::target::constants::Constants;
 use state::target::programs::BuildHash;
 use state::target::tables::{Endpoint, EndpointIndex};
 use state::words::generation::Slot;
 use state::words::names::FullName;
 
-use crate::abi::{CONNECTION_MAPS, ConstantsRow, header, maps};
+use crate::abi::{CONNECTION_MAPS, ConstantsRow, Shape, header};
 use crate::attached::{self, HOOKS, Hook};
 use crate::blocks::read_hash;
 use crate::encode;
@@ -21,7 +24,7 @@ use crate::fault::{Fault, Object, Of};
 use crate::guard;
 use crate::kernel::{Kernel, Map};
 use crate::object::TRANSITION;
-use crate::pins::PinError;
+use crate::pins;
 use crate::rodata::Reader;
 use crate::slots::{ForeignRow, SlotError};
 use crate::sys::{self, ProgramInfo};
@@ -32,9 +35,6 @@ pub enum LiveError {
     /// A slot could not be read.
     #[error(transparent)]
     Slot(#[from] SlotError),
-    /// Something else is pinned where a pin of ours belongs.
-    #[error(transparent)]
-    Pin(#[from] PinError),
     /// The kernel refused a call.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -160,53 +160,84 @@ impl Kernel {
         Ok(live)
     }
 
-    /// A container's maps: those that are pinned, and where a pin is lost, what its programs hold.
-    fn found_maps(
+    /// A container's maps: those that are pinned, and where a pin is lost, or another map is pinned
+    /// in the place of one that is registered, what its programs hold.
+    pub(crate) fn found_maps(
         &self,
         name: &FullName,
         registry: &BTreeMap<u32, EndpointIndex>,
-        unpinned: &mut Vec<String>,
-    ) -> Result<[Option<Map>; 4], LiveError> {
+        unpinned: &mut Vec<LostPin>,
+    ) -> Result<[Option<Map>; 4], Fault> {
         let mut maps = [None, None, None, None];
-        let mut held = None;
         for (map, shape) in maps.iter_mut().zip(CONNECTION_MAPS) {
-            let object = || Object::ContainerMap(name.clone(), shape.name);
-            if let Some(fd) = self
-                .pins
-                .open_map(&self.pins.container_map(name, shape.name))?
-            {
-                *map = Some(Map::of(fd, object)?);
-                continue;
+            *map = self.pinned_map(&self.pins.container_map(name, shape.name), shape)?;
+        }
+        let program = self.linked_program(name, &maps)?;
+        let mut registered = [None; 4];
+        for (at, shape) in CONNECTION_MAPS.into_iter().enumerate() {
+            let pinned = maps[at].as_ref().map(|map| map.id);
+            let known = |id: u32| match at {
+                0 => registry.contains_key(&id),
+                _ => pinned.is_none() || registered[at] == Some(id),
+            };
+            let holds = |id: u32| program.as_ref().is_some_and(|p| p.maps.contains(&id));
+            let held = match &program {
+                Some(program) if !pinned.is_some_and(holds) => attached::map_of(program, shape)?,
+                _ => None,
+            };
+            if let Some((fd, _)) = held.filter(|(_, info)| known(info.id)) {
+                let object = || Object::ContainerMap(name.clone(), shape.name);
+                let path = self.pins.container_map(name, shape.name);
+                unpinned.push(pins::lost(shape.name, &path)?);
+                maps[at] = Some(Map::of(fd, object)?);
             }
-            let program = match &mut held {
-                Some(program) => program,
-                None => held.insert(self.linked_program(name)?),
-            };
-            let Some(program) = program else {
-                continue;
-            };
-            if let Some((fd, _)) = attached::map_of(program, shape)? {
-                let found = Map::of(fd, object)?;
-                let first = shape.name == maps::ESTABLISHED.name;
-                if !first || registry.contains_key(&found.id) {
-                    unpinned.push(shape.name.to_owned());
-                    *map = Some(found);
-                }
+            if let (0, Some(map)) = (at, &maps[0])
+                && let Some(endpoint) = registry.get(&map.id)
+            {
+                registered = self.registered_at(*endpoint)?;
             }
         }
         Ok(maps)
     }
 
-    /// What stands under one of a container's links.
-    fn linked_program(&self, name: &FullName) -> Result<Option<ProgramInfo>, LiveError> {
+    /// A map that is pinned and is of the shape that its name says.
+    fn pinned_map(&self, path: &Path, shape: &Shape) -> Result<Option<Map>, Fault> {
+        let object = || Object::Path(path.to_owned());
+        let Some(fd) = self.pins.open_map(path)? else {
+            return Ok(None);
+        };
+        let info = sys::map_info(fd.as_fd()).of("look at", object)?;
+        match attached::fits(&info, shape) {
+            true => Map::of(fd, object).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// The program under one of a container's links: its own, which holds most of what is pinned of
+    /// its maps, for another container's link may be pinned there, or another's map.
+    fn linked_program(
+        &self,
+        name: &FullName,
+        pinned: &[Option<Map>; 4],
+    ) -> Result<Option<ProgramInfo>, Fault> {
+        let mut best: Option<(usize, ProgramInfo)> = None;
+        let none = pinned.iter().all(Option::is_none);
         for hook in HOOKS {
-            if let Some(link) = self.pins.open_link(&self.pins.link(name, hook))? {
-                let object = || Object::Link(name.clone(), hook);
-                let info = sys::link_info(link.as_fd()).of("look at", object)?;
-                return Ok(attached::program(info.program)?);
+            let Some(link) = self.pins.open_link(&self.pins.link(name, hook))? else {
+                continue;
+            };
+            let object = || Object::Link(name.clone(), hook);
+            let info = sys::link_info(link.as_fd()).of("look at", object)?;
+            let Some(program) = attached::program(info.program)? else {
+                continue;
+            };
+            let own = pinned.iter().flatten();
+            let held = own.filter(|map| program.maps.contains(&map.id)).count();
+            if (none || held > 0) && best.as_ref().is_none_or(|(most, _)| held > *most) {
+                best = Some((held, program));
             }
         }
-        Ok(None)
+        Ok(best.map(|(_, program)| program))
     }
 
     /// The programs, where both links are pinned and attached to one interface.
@@ -249,7 +280,11 @@ impl Kernel {
         reader: &mut Reader,
     ) -> Result<Result<Side, Broken>, LiveError> {
         let Some(link) = self.pins.open_link(&self.pins.link(name, hook))? else {
-            return Ok(Err(Broken::Unpinned));
+            let lost = pins::lost("", &self.pins.link(name, hook))?;
+            return Ok(Err(match lost.taken {
+                true => Broken::Replaced,
+                false => Broken::Unpinned,
+            }));
         };
         let object = || Object::Link(name.clone(), hook);
         let info = sys::link_info(link.as_fd()).of("look at", object)?;
@@ -269,7 +304,9 @@ impl Kernel {
         };
         let mut strangers = Vec::new();
         for (place, other) in chain.iter().enumerate().filter(|(place, _)| *place != at) {
-            if let Some(found) = attached::program(other.program)? {
+            if let Some(found) = attached::program(other.program)?
+                && !guard::is(*other, &found)
+            {
                 strangers.push(Stranger {
                     side: attached::side_of(hook),
                     before: place < at,

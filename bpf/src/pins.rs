@@ -15,7 +15,8 @@
 //! two directories, for together they may be longer than a file name can be.
 //!
 //! Pins are made with mode 0600 and directories with 0700: modes alone protect them. Nothing here
-//! says what must exist; [`Listing`] tells what does, known or not.
+//! says what must exist; [`Listing`] tells what does, known or not. What stands under one of our
+//! names and is another kind of thing is read as no pin, and makes room for one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,6 +25,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use state::live::LostPin;
 use state::words::names::{FullName, NamespaceName, ObjectName};
 
 use crate::abi::{CONNECTION_MAPS, GLOBAL, header};
@@ -57,24 +59,6 @@ pub enum BaseError {
         mode: u32,
     },
     /// The kernel does not let us look.
-    #[error(transparent)]
-    Fault(#[from] Fault),
-}
-
-/// A pin that is not what its name says.
-#[derive(Debug, thiserror::Error)]
-pub enum PinError {
-    /// Another kind of object.
-    #[error("{} is {found}, not {expected}: a stranger's; remove it", .path.display())]
-    Kind {
-        /// Where.
-        path: PathBuf,
-        /// What belongs there.
-        expected: &'static str,
-        /// What is there.
-        found: &'static str,
-    },
-    /// The kernel does not let us open it.
     #[error(transparent)]
     Fault(#[from] Fault),
 }
@@ -312,17 +296,17 @@ impl Pins {
     }
 
     /// Opens a map, if it is pinned.
-    pub(crate) fn open_map(&self, path: &Path) -> Result<Option<OwnedFd>, PinError> {
+    pub(crate) fn open_map(&self, path: &Path) -> Result<Option<OwnedFd>, Fault> {
         open(path, Kind::Map)
     }
 
     /// Opens a program, if it is pinned.
-    pub(crate) fn open_program(&self, path: &Path) -> Result<Option<OwnedFd>, PinError> {
+    pub(crate) fn open_program(&self, path: &Path) -> Result<Option<OwnedFd>, Fault> {
         open(path, Kind::Program)
     }
 
     /// Opens a link, if it is pinned.
-    pub(crate) fn open_link(&self, path: &Path) -> Result<Option<OwnedFd>, PinError> {
+    pub(crate) fn open_link(&self, path: &Path) -> Result<Option<OwnedFd>, Fault> {
         open(path, Kind::Link)
     }
 }
@@ -335,17 +319,32 @@ pub(crate) fn link_name(hook: Hook) -> &'static str {
     }
 }
 
-/// Pins an object in place of whatever is pinned there, at once.
+/// Pins an object in place of whatever is pinned there, at once. An empty directory goes first.
 pub(crate) fn replace(object: BorrowedFd<'_>, path: &Path) -> Result<(), Fault> {
-    let next = Pins::next(path);
+    let (next, object_of) = (Pins::next(path), || Object::Path(path.to_owned()));
+    if metadata(path)?.is_some_and(|found| found.is_dir()) {
+        fs::remove_dir(path).of("put a pin in the place of", object_of)?;
+    }
     remove(&next)?;
-    pin(object, &next)?;
-    fs::rename(&next, path).of("pin", || Object::Path(path.to_owned()))
+    sys::pin(object, &next).of("pin", || Object::Path(next.clone()))?;
+    fs::rename(&next, path).of("pin", object_of)
 }
 
-/// Pins an object where nothing is.
+/// Pins an object where no pin of ours is. Whatever else stands there has no business below our
+/// base directory, and goes.
 pub(crate) fn pin(object: BorrowedFd<'_>, path: &Path) -> Result<(), Fault> {
-    sys::pin(object, path).of("pin", || Object::Path(path.to_owned()))
+    match sys::pin(object, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => replace(object, path),
+        pinned => pinned.of("pin", || Object::Path(path.to_owned())),
+    }
+}
+
+/// A pin of ours that is not there, and whether anything else is.
+pub(crate) fn lost(name: &str, path: &Path) -> Result<LostPin, Fault> {
+    Ok(LostPin {
+        name: name.to_owned(),
+        taken: metadata(path)?.is_some(),
+    })
 }
 
 /// Removes a pin; it is well if there is none.
@@ -420,24 +419,15 @@ fn container_pins(path: &Path, unknown: &mut BTreeSet<PathBuf>) -> Result<BTreeS
     Ok(pins)
 }
 
-fn open(path: &Path, expected: Kind) -> Result<Option<OwnedFd>, PinError> {
-    match sys::open_pin(path) {
-        Ok((fd, Some(kind))) if kind == expected => Ok(Some(fd)),
-        Ok((_, kind)) => Err(PinError::Kind {
-            path: path.to_owned(),
-            expected: kind_name(Some(expected)),
-            found: kind_name(kind),
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Fault::new("open", Object::Path(path.to_owned()), source).into()),
+/// What is not of the kind that the name says is no pin of ours: neither is a symbolic link, which
+/// may lead anywhere, nor a directory.
+fn open(path: &Path, expected: Kind) -> Result<Option<OwnedFd>, Fault> {
+    if metadata(path)?.is_none_or(|found| found.is_symlink() || found.is_dir()) {
+        return Ok(None);
     }
-}
-
-fn kind_name(kind: Option<Kind>) -> &'static str {
-    match kind {
-        Some(Kind::Map) => "a map",
-        Some(Kind::Program) => "a program",
-        Some(Kind::Link) => "a link",
-        None => "an object of another kind",
+    match sys::open_pin(path) {
+        Ok((fd, kind)) => Ok((kind == Some(expected)).then_some(fd)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Fault::new("open", Object::Path(path.to_owned()), source)),
     }
 }

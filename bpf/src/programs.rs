@@ -10,16 +10,17 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use state::live::Instead;
+use state::target::constants::Constants;
 use state::words::names::FullName;
 use state::words::verdict::Direction;
 
 use crate::abi::{CONNECTION_MAPS, ConstantsRow, GLOBAL, maps};
 use crate::attached::{self, HOOKS};
 use crate::fault::{Fault, Object, Of};
-use crate::guard::{self, GuardError};
+use crate::guard;
 use crate::kernel::{Kernel, Map};
 use crate::object::{self, Build, ContainerPrograms, LoadError};
-use crate::pins::{self, PinError};
+use crate::pins;
 use crate::rodata::Reader;
 use crate::sys::{self, Hook};
 
@@ -52,12 +53,6 @@ pub enum AttachError {
          is short; run again"
     )]
     Unreadable(FullName),
-    /// The guard behind the programs could not be put.
-    #[error(transparent)]
-    Guard(#[from] GuardError),
-    /// Something else is pinned there.
-    #[error(transparent)]
-    Pin(#[from] PinError),
     /// The kernel refused a call.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -73,9 +68,6 @@ impl Kernel {
         build: &Build,
     ) -> Result<(), AttachError> {
         let programs = self.load(container, build)?;
-        if build.is_theirs() {
-            guard::leave_others(ifindex)?;
-        }
         self.place(
             container,
             ifindex,
@@ -89,13 +81,14 @@ impl Kernel {
             programs.to_container.as_fd(),
         )?;
         // Behind them: on an interface that carries traffic it would stop all until they are there.
+        // They never hand on, so only what they no longer see comes to it.
+        let blocks = self.blocks.as_ref().ok_or(AttachError::NoBlocks)?;
+        let guard = blocks.guard.as_fd();
         match build.is_theirs() {
-            true => {
-                let blocks = self.blocks.as_ref().ok_or(AttachError::NoBlocks)?;
-                Ok(guard::put_beside(ifindex, blocks.guard.as_fd())?)
-            }
-            false => self.guard(ifindex),
+            true => guard::put_beside(ifindex, guard)?,
+            false => guard::put(ifindex, guard)?,
         }
+        Ok(())
     }
 
     /// Loads a container's programs anew and puts them in the place of those that are attached.
@@ -112,6 +105,13 @@ impl Kernel {
                 .of("update", || Object::Link(container.clone(), hook))?;
         }
         Ok(())
+    }
+
+    /// Lets all pass that a container's programs judge, on an interface of others that goes on
+    /// without them: they are about to go. What it sends passes first, and who began is noted, so
+    /// that no answer is taken for a beginning by the program that still judges.
+    pub fn let_pass(&self, container: &FullName, own: Constants) -> Result<(), AttachError> {
+        self.swap(container, &Build::Transition([own.passing(); 2]))
     }
 
     pub(crate) fn load(
@@ -213,13 +213,6 @@ impl Kernel {
         };
         pins::replace(link.as_fd(), &path)?;
         Ok(())
-    }
-
-    /// Puts the guard on both sides of an interface. Our programs run before it and never hand on,
-    /// so only what our links no longer stop comes to it.
-    pub fn guard(&self, ifindex: u32) -> Result<(), AttachError> {
-        let blocks = self.blocks.as_ref().ok_or(AttachError::NoBlocks)?;
-        Ok(guard::put(ifindex, blocks.guard.as_fd())?)
     }
 
     /// What judges the packets of both sides of an interface.

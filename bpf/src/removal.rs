@@ -10,7 +10,7 @@ use crate::abi::{CONNECTION_MAPS, REGISTRIES, maps};
 use crate::attached::{self, HOOKS};
 use crate::fault::{Fault, Object, Of};
 use crate::kernel::{Kernel, Map};
-use crate::pins::{self, BaseError, PinError, Pins};
+use crate::pins::{self, BaseError, Pins};
 use crate::sys;
 
 /// Why a container's state could not be removed.
@@ -19,9 +19,6 @@ pub enum RemoveError {
     /// The base directory is not ours alone.
     #[error(transparent)]
     Base(#[from] BaseError),
-    /// Something else is pinned there.
-    #[error(transparent)]
-    Pin(#[from] PinError),
     /// The kernel refused a call.
     #[error(transparent)]
     Fault(#[from] Fault),

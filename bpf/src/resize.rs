@@ -18,7 +18,7 @@ use crate::fault::{Fault, Object, Of};
 use crate::kernel::{Kernel, Map};
 use crate::live::LiveError;
 use crate::object::Build;
-use crate::pins::{self, PinError};
+use crate::pins;
 use crate::programs::AttachError;
 use crate::rodata::Reader;
 use crate::rows::{self, Rows, Way};
@@ -33,9 +33,6 @@ pub enum ResizeError {
     /// Its programs could not be loaded over the new map.
     #[error(transparent)]
     Attach(#[from] AttachError),
-    /// Something else is pinned there.
-    #[error(transparent)]
-    Pin(#[from] PinError),
     /// It has no maps, or they are not registered.
     #[error("{0} has no connection maps, or they are not registered")]
     NoConnections(FullName),

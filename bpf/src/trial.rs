@@ -17,7 +17,6 @@ use crate::conntrack::{ReadError, Reason};
 use crate::fault::{Fault, Object, Of};
 use crate::kernel::Kernel;
 use crate::live::LiveError;
-use crate::pins::PinError;
 use crate::rodata::Reader;
 use crate::sys::{self, Hook};
 
@@ -33,9 +32,6 @@ pub enum TrialError {
     /// Its counters could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Something else is pinned there.
-    #[error(transparent)]
-    Pin(#[from] PinError),
     /// The kernel refused a call.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -60,6 +56,8 @@ pub struct Answer {
     pub action: Action,
     /// The packet as it left it.
     pub packet: Vec<u8>,
+    /// And its mark.
+    pub mark: u32,
 }
 
 /// What a program says of a packet.
@@ -124,6 +122,18 @@ impl Kernel {
         packet: &[u8],
         ingress_ifindex: u32,
     ) -> Result<Answer, TrialError> {
+        self.try_marked(container, hook, packet, ingress_ifindex, 0)
+    }
+
+    /// The same with a mark on the packet.
+    pub fn try_marked(
+        &self,
+        container: &FullName,
+        hook: Hook,
+        packet: &[u8],
+        ingress_ifindex: u32,
+        mark: u32,
+    ) -> Result<Answer, TrialError> {
         let gone = || TrialError::NotAttached(container.clone());
         let link = self
             .pins
@@ -133,10 +143,12 @@ impl Kernel {
         let program = sys::link_info(link.as_fd()).of("look at", object)?.program;
         let object = || Object::Id("program", program);
         let program = sys::program_by_id(program).of("open", object)?;
-        let run = sys::test_run(program.as_fd(), packet, ingress_ifindex).of("run", object)?;
+        let run =
+            sys::test_run(program.as_fd(), packet, ingress_ifindex, mark).of("run", object)?;
         Ok(Answer {
             action: Action::of(run.answer),
             packet: run.packet,
+            mark: run.mark,
         })
     }
 }

@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 
 use bpf::object::datapath;
-use state::drift::{Finding, drift};
-use state::live::Live;
+use state::drift::{Finding, drift, misnamed};
+use state::live::{Live, SlotMark};
 use state::target::compile;
-use state::words::generation::CommitRecord;
+use state::words::generation::{CommitRecord, Generation};
 
 use crate::applied;
 use crate::live::{self, Dirs, Reading};
 use crate::pipeline::{Failure, Request, Understood, entries};
+use crate::report::drift::Unread;
+use crate::run::journal::{self, Entry};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -21,7 +23,7 @@ pub struct Found {
     /// What differs.
     pub findings: Vec<Finding>,
     /// Why there was no target to compare with, if there was none.
-    pub unread: Option<String>,
+    pub unread: Option<Unread>,
 }
 
 /// How often a host is read that a run changes meanwhile.
@@ -43,7 +45,7 @@ pub fn find(request: Option<&Request>, dirs: &Dirs) -> Result<Found, Failure> {
     let (found, _) = read(request, dirs)?;
     Ok(Found {
         findings: Vec::new(),
-        unread: Some("runs commit faster than the host is read".to_owned()),
+        unread: Some(Unread::host("runs commit faster than the host is read")),
         ..found
     })
 }
@@ -52,7 +54,8 @@ pub fn find(request: Option<&Request>, dirs: &Dirs) -> Result<Found, Failure> {
 fn read(request: Option<&Request>, dirs: &Dirs) -> Result<(Found, Option<CommitRecord>), Failure> {
     let mut reading = live::read(dirs, &BTreeMap::new())?;
     let begun = reading.live.base.as_ref().map(|base| base.record);
-    let tree = tree(request, &reading.live);
+    let noted = named_otherwise(dirs, &reading.live);
+    let tree = tree(request, &reading.live, noted.as_ref());
     if let Ok(Some(tree)) = &tree {
         reading = live::read_again(dirs, reading, &tree.desired.attachments())?;
     }
@@ -65,28 +68,54 @@ fn read(request: Option<&Request>, dirs: &Dirs) -> Result<(Found, Option<CommitR
     });
     let (target, unread) = match target {
         Ok(target) => (target, None),
-        Err(why) => (None, Some(why)),
+        Err(why) => (None, Some(Unread::tree(why))),
     };
+    let mut findings = drift(target.as_ref(), &reading.live, &entries, &datapath());
+    let misnamed_as = |noted: &Entry| Some(misnamed(reading.live.base.as_ref()?, &noted.commit));
+    findings.extend(noted.as_ref().and_then(misnamed_as));
     let found = Found {
-        findings: drift(target.as_ref(), &reading.live, &entries, &datapath()),
+        findings,
         reading,
         unread,
     };
     Ok((found, begun))
 }
 
-/// The tree of the live commit; `None` before the first. Why it cannot be read.
-fn tree(request: Option<&Request>, live: &Live) -> Result<Option<Understood>, String> {
+/// The journal's last line, where it has another name for the live generation than the live slot
+/// bears. A run that died may have noted nothing of that, and then nobody can tell.
+fn named_otherwise(dirs: &Dirs, live: &Live) -> Option<Entry> {
+    let base = live.base.as_ref()?;
+    let noted = journal::last(&dirs.state)?;
+    let slot = base.live_slot();
+    let same = (&noted.commit, &noted.tree) == (&slot.commit, &slot.tree);
+    let of_it = noted.generation == base.record.generation.0 && slot.mark == SlotMark::Settled;
+    (of_it && !same).then_some(noted)
+}
+
+/// The tree of the live commit, by the name that the journal has where that is another; `None`
+/// before the first. Why it cannot be read.
+fn tree(
+    request: Option<&Request>,
+    live: &Live,
+    noted: Option<&Entry>,
+) -> Result<Option<Understood>, String> {
     let Some(base) = &live.base else {
-        return Ok(None);
+        let lost = "nothing is left that says which commit was live".to_owned();
+        return live.containers.is_empty().then_some(None).ok_or(lost);
     };
-    let commit = &base.live_slot().commit;
-    if commit.is_empty() {
-        return Ok(None);
+    let slot = base.live_slot();
+    let (commit, id) = match noted {
+        Some(noted) => (&noted.commit, &noted.tree),
+        None => (&slot.commit, &slot.tree),
+    };
+    match (commit.is_empty(), base.record.generation) {
+        (true, Generation(0)) => return Ok(None),
+        (true, _) => return Err("the live slot names no commit".to_owned()),
+        (false, _) => {}
     }
-    let request = request.ok_or("no tree was named")?;
+    let request = request.ok_or("no tree was named: -C names one")?;
     let tree = applied::understand(request, commit).map_err(|error| error.to_string())?;
-    if tree.origin().tree != base.live_slot().tree {
+    if tree.origin().tree != *id {
         return Err("live is another folder of its commit".to_owned());
     }
     Ok(Some(tree))

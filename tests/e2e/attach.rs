@@ -57,6 +57,8 @@ pub(super) fn make_mine(lab: &Lab) -> Netns {
          link set own1 up\n\
          route add 203.0.113.0/24 dev own0",
     );
+    mine.wait_up("own0");
+    mine.wait_up("own1");
     mine
 }
 
@@ -176,6 +178,13 @@ fn a_namespace_of_others_is_attached_and_left_as_it_was() {
         // What others change of ours inside is mended, and of theirs nothing.
         mine.ip("link set eth0 down");
         mine.ip("address del 10.44.0.1/32 dev eth0");
+        mine.ip("link set eth0 address 02:00:00:00:00:09");
+        let found = lab.reconcile(&["drift"]).ended(6).stdout;
+        assert!(
+            found.contains("the MAC address is 02:00:00:00:00:09"),
+            "{found}"
+        );
+        assert_eq!(missing(lab), json!([]));
         lab.reconcile(&[]).succeed();
         mine.wait_up("eth0");
         is_judged(lab, &mine);
@@ -257,6 +266,29 @@ fn a_container_whose_namespace_is_not_there_is_missing_until_it_is() {
         let mine = make_mine(lab);
         lab.reconcile(&[]).succeed();
         is_judged(lab, &mine);
+        is_reached(lab, &mine, WEB);
+    });
+}
+
+/// As long as the other one's pair is in it, the container is missing; the address passes on.
+#[test]
+fn under_another_name_a_namespace_of_others_is_attached_by_the_next_run() {
+    Lab::run("renamed", |lab| {
+        let mine = make_mine(lab);
+        lab.repository().hold(&tree(&WEB, in_mine()));
+        lab.apply("web");
+        let other = Container::new("shop/other", &WEB)
+            .label("app", "web")
+            .spec("attach", in_mine());
+        let db = Container::numbered("shop/db", 2).label("app", "db");
+        let renamed = Tree::new().container(&other).container(&db);
+        lab.repository().hold(&renamed);
+        lab.repository().commit("other");
+        lab.reconcile(&["--max-prune", "9"]).succeed();
+        assert_eq!(status_of(lab, "shop/other")["missing"], true);
+        is_absent(lab, WEB);
+        lab.reconcile(&[]).succeed();
+        assert_eq!(status_of(lab, "shop/other")["attached"], "/run/netns/mine");
         is_reached(lab, &mine, WEB);
     });
 }
@@ -430,6 +462,7 @@ fn what_cannot_be_attached_to_is_named_with_the_reason() {
             (path("/run/netns/shop.db"), "that of shop/db"),
             (path("/proc/0/ns/net"), "there is no /proc/0/ns/net"),
             (path("/etc/hostname"), "is no network namespace"),
+            (path("/proc/self/ns/mnt"), "is no network namespace"),
         ] {
             lab.repository().hold(&tree(&WEB, attach));
             lab.apply(why);

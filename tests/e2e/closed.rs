@@ -8,6 +8,7 @@ use std::process::Command;
 
 use libbpf_rs::Link;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use rig::foreign;
 use rig::lab::{Lab, binary};
 use rig::netns::Netns;
 use rig::program::Program;
@@ -15,9 +16,11 @@ use rig::stepper::stepped;
 use rig::traffic::{Exchange, Listen, Outcome, Protocol, Service, tcp_connects};
 use rig::tree::{Container, Policy, Rule, Tree};
 use rig::wait;
-use serde_json::Value;
+use serde_json::{Value, json};
+use state::target::host::interface_name;
 
-use crate::attach::{HOST, VM, address, make_theirs, serve, theirs, tree};
+use crate::attach::{HOST, VM, WEB, address, is_judged, make_theirs, serve, theirs, tree};
+use crate::kernel::named;
 
 /// A port outside that the machine may not send to once it is isolated.
 const DENIED: u16 = 54;
@@ -150,6 +153,14 @@ fn what_is_mended_on_an_interface_of_others_is_never_open() {
         let to_db = SocketAddr::new(address("10.44.0.2"), 80);
         let db = serve(&lab.alpha().container("shop/db"));
         let open = Exchange::tcp(&stage.vm, to_db);
+        // Of this one nobody else has an entry from which it could be made again.
+        let to_host = SocketAddr::new(address(HOST[0]), 90);
+        let _host = Service::start(
+            lab.alpha().net(),
+            &[Listen::on(Protocol::Tcp, to_host.ip(), to_host.port())],
+        );
+        let own = Exchange::tcp(&stage.vm, to_host);
+        own.advance(3);
         for calls in [0, 1, 8] {
             unpin(lab);
             stage.is_closed("the guard");
@@ -169,7 +180,8 @@ fn what_is_mended_on_an_interface_of_others_is_never_open() {
         assert_eq!(stage.arrived(), before, "opened by a run");
         // Neither is what it had forgotten, nor its index left to nobody.
         open.advance(3);
-        drop(open);
+        own.advance(3);
+        drop((open, own));
         assert_eq!(drift(lab, 0), [Value::Null; 0]);
         mount_anew(lab);
         stage.is_closed("the guard, without a base");
@@ -237,5 +249,35 @@ fn the_guard_goes_from_an_interface_of_others_whatever_was_lost() {
         wait::holds("the guard to be named", || drift(lab, 6).iter().any(named));
         lab.reconcile(&["detach"]).succeed();
         is_released(lab, &stage, "unmounted");
+    });
+}
+
+/// Under a link it is its owner's to take off: no run can, and says so, until it has gone.
+#[test]
+fn an_xdp_program_under_a_link_of_others_is_told_and_refuses_the_run() {
+    Lab::run("xdp", |lab| {
+        let managed = json!({"netns": {}});
+        lab.repository().hold(&tree(&WEB, managed));
+        lab.apply("managed");
+        let web = lab.alpha().container("shop/web");
+        is_judged(lab, &web);
+        let index = |device: &str| lab.alpha().net().interface(device).index;
+        let object = foreign::load(foreign::DROPS);
+        let program = object.progs_mut().next().unwrap();
+        let device = index(&interface_name(&named("shop/web")));
+        let link = program.attach_xdp(device.cast_signed()).unwrap();
+        let found = drift(lab, 6);
+        let told = |finding: &Value| {
+            finding["kind"] == "stranger"
+                && finding["what"].as_str().unwrap().contains("XDP program")
+        };
+        assert!(found.iter().any(told), "{found:?}");
+        let refused = lab.reconcile(&[]).ended(1).to_string();
+        assert!(refused.contains("take XDP program"), "{refused}");
+        assert!(drift(lab, 6).iter().any(told));
+        drop(link);
+        lab.reconcile(&[]).succeed();
+        assert!(drift(lab, 0).is_empty());
+        is_judged(lab, &web);
     });
 }

@@ -12,8 +12,10 @@ use rig::random::Random;
 use rig::traffic::{Exchange, Listen, Protocol, Service};
 use rig::tree::{Container, Policy, Rule, Tree};
 use rig::wait::LIMIT;
+use serde_json::json;
 use state::plan::connections::{Connection, End};
 
+use crate::attach::{VM, address, make_theirs, theirs};
 use crate::pipeline::{apply, planned, request};
 
 const NAMES: [&str; 3] = ["shop/a", "shop/b", "shop/c"];
@@ -26,12 +28,50 @@ fn containers() -> [Container; 3] {
     all.map(|(name, number)| Container::numbered(name, number).label("name", &name[5..]))
 }
 
+/// Which of the containers there are, and where: `b` is in one of two namespaces of others, `c` and
+/// `d` may be gone, and what `d` is attached to goes on without us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct There {
+    b_in: usize,
+    c: bool,
+    d: bool,
+}
+
+impl There {
+    fn random(random: &mut Random) -> Self {
+        Self {
+            b_in: random.below(2),
+            c: random.below(3) > 0,
+            d: random.below(3) > 0,
+        }
+    }
+
+    fn containers(self) -> Vec<Container> {
+        let [a, b, c] = containers();
+        let path = format!("/run/netns/{}", OTHERS[self.b_in]);
+        let b = b.spec("attach", json!({"netns": {"path": path}}));
+        let d = Container::new("shop/d", &VM).label("name", "d");
+        let d = d.spec("attach", theirs());
+        let maybe = [(self.c, c), (self.d, d)].into_iter();
+        let maybe = maybe.filter_map(|(there, container)| there.then_some(container));
+        [a, b].into_iter().chain(maybe).collect()
+    }
+}
+
+/// The two namespaces of others.
+const OTHERS: [&str; 2] = ["first", "second"];
+
 fn rules(random: &mut Random) -> Vec<Rule> {
     let count = random.below(3);
+    let blocks = [
+        ["10.44.0.0/30", "fd44::/126"],
+        ["10.9.0.0/24", "fd09::/64"],
+        ["0.0.0.0/0", "::/0"],
+    ];
     let rule = |random: &mut Random| {
         let rule = match random.below(3) {
-            0 => Rule::new().block(["10.44.0.0/30", "fd44::/126"][random.below(2)], &[]),
-            _ => Rule::new().containers(&[("name", &NAMES[random.below(3)][5..])]),
+            0 => Rule::new().block(blocks[random.below(3)][random.below(2)], &[]),
+            _ => Rule::new().containers(&[("name", ["a", "b", "c", "d"][random.below(4)])]),
         };
         match random.below(3) {
             0 => rule,
@@ -46,9 +86,10 @@ fn rules(random: &mut Random) -> Vec<Rule> {
 
 /// A tree in which each direction of each container is open, closed, or in between. `round` makes
 /// it another target than the one before, whatever came out.
-fn tree(random: &mut Random, round: usize) -> Tree {
-    let mut tree = containers().iter().fold(Tree::new(), Tree::container);
-    for name in NAMES {
+fn tree(random: &mut Random, there: There, round: usize) -> Tree {
+    let containers = there.containers();
+    let mut tree = containers.iter().fold(Tree::new(), Tree::container);
+    for name in ["shop/a", "shop/b", "shop/c", "shop/d"] {
         let select = [("name", &name[5..])];
         if random.below(2) == 0 {
             let policy = Policy::new(&format!("{name}-in")).select(&select);
@@ -62,6 +103,24 @@ fn tree(random: &mut Random, round: usize) -> Tree {
     let port = 1_000 + u16::try_from(round).unwrap();
     let another = Policy::new("shop/round").select(&[("name", "a")]);
     tree.policy(&another.ingress(&[Rule::new().block("203.0.113.0/24", &[]).port("TCP", port)]))
+}
+
+/// Who may talk: a container, a machine outside, or the host.
+struct Party {
+    net: Netns,
+    addresses: Vec<IpAddr>,
+    /// Live: what others begin with it, and it with them, has entries.
+    container: bool,
+}
+
+impl Party {
+    fn new(net: &Netns, addresses: &[IpAddr], container: bool) -> Self {
+        Self {
+            net: net.clone(),
+            addresses: addresses.to_vec(),
+            container,
+        }
+    }
 }
 
 enum Socket {
@@ -128,58 +187,106 @@ impl Alive {
     }
 }
 
-fn open_all(nets: &[Netns; 3]) -> Vec<Alive> {
-    let ends = || containers().into_iter().zip(nets);
+/// One connection of each protocol in each family from everybody to everybody, as far as it is let.
+fn open_all(parties: &[Party], random: &mut Random) -> Vec<Alive> {
+    let mut wanted = Vec::new();
+    for (at, from) in parties.iter().enumerate() {
+        for (_, to) in parties.iter().enumerate().filter(|(other, _)| *other != at) {
+            if from.container || to.container {
+                let all = to.addresses.iter().flat_map(|to| [(6, *to), (17, *to)]);
+                wanted.extend(all.map(|(protocol, to)| (&from.net, protocol, to)));
+            }
+        }
+    }
     thread::scope(|scope| {
         let mut opening = Vec::new();
-        for (from, net) in ends() {
-            for (to, _) in ends().filter(|(to, _)| to.name != from.name) {
-                for address in &to.addresses {
-                    let address = *address;
-                    for (protocol, port) in
-                        [6, 17].iter().flat_map(|p| PORTS.map(|port| (*p, port)))
-                    {
-                        let to = SocketAddr::new(address, port);
-                        opening.push(scope.spawn(move || Alive::open(protocol, net, to)));
-                    }
-                }
-            }
+        for (net, protocol, address) in wanted {
+            let to = SocketAddr::new(address, PORTS[random.below(2)]);
+            opening.push(scope.spawn(move || Alive::open(protocol, net, to)));
         }
         let opened = opening.into_iter().map(|thread| thread.join().unwrap());
         opened.flatten().collect()
     })
 }
 
+fn serve(net: &Netns) -> Service {
+    let on = [Protocol::Tcp, Protocol::Udp].into_iter();
+    let on = on.flat_map(|protocol| PORTS.map(|port| Listen::everywhere(protocol, port)));
+    Service::start(net, &on.collect::<Vec<_>>())
+}
+
+/// Everybody, and who serves for good: `b` moves, and `c` comes and goes with its namespace.
+struct Stage {
+    others: [Netns; 2],
+    vm: Netns,
+    outside: Netns,
+    _services: [Service; 3],
+}
+
+impl Stage {
+    fn set(lab: &Lab) -> Self {
+        let (net, vm, outside) = (lab.alpha().net().clone(), Netns::new("vm"), lab.outside());
+        make_theirs(lab, &vm);
+        for path in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            net.sysctl(path, "1");
+        }
+        for (to, via) in VM.iter().zip(lab.addresses(&net)) {
+            outside.ip(&format!("route add {to} via {via}"));
+        }
+        let others = OTHERS.map(|name| {
+            net.ip(&format!("netns add {name}"));
+            let other = lab.alpha().netns(name).unwrap();
+            other.sysctl("ipv6/conf/default/accept_dad", "0");
+            other
+        });
+        Self {
+            _services: [&net, &vm, &outside].map(serve),
+            others,
+            vm,
+            outside,
+        }
+    }
+
+    fn parties(&self, lab: &Lab, there: There) -> Vec<Party> {
+        let [a, b, c] = containers().map(|container| container.addresses);
+        let (net, outside) = (lab.alpha().net().clone(), &self.outside);
+        let mut parties = vec![
+            Party::new(&lab.alpha().container("shop/a"), &a, true),
+            Party::new(&self.others[there.b_in], &b, true),
+            Party::new(&self.vm, &VM.map(address), there.d),
+            Party::new(outside, &lab.addresses(outside), false),
+            Party::new(&net, &lab.addresses(&net), false),
+        ];
+        if there.c {
+            parties.push(Party::new(&lab.alpha().container("shop/c"), &c, true));
+        }
+        parties
+    }
+}
+
 #[test]
 fn what_a_plan_would_cut_is_what_it_cuts() {
     Lab::run("cuts", |lab| {
         let mut random = Random::new();
-        let commit = |random: &mut Random, round| {
-            lab.repository().hold(&tree(random, round));
+        let stage = Stage::set(lab);
+        let commit = |random: &mut Random, there, round| {
+            lab.repository().hold(&tree(random, there, round));
             lab.repository().commit(&format!("tree {round}"))
         };
-        let first = commit(&mut random, 0);
-        apply(&request(lab, &first));
-        let nets = NAMES.map(|name| lab.alpha().container(name));
-        let services: Vec<Service> = nets
-            .iter()
-            .zip(containers())
-            .map(|(net, container)| {
-                let on = container.addresses.iter().flat_map(|address| {
-                    let address = *address;
-                    [Protocol::Tcp, Protocol::Udp]
-                        .into_iter()
-                        .flat_map(move |protocol| {
-                            PORTS.map(|port| Listen::on(protocol, address, port))
-                        })
-                });
-                Service::start(net, &on.collect::<Vec<_>>())
-            })
-            .collect();
+        let mut there = There {
+            b_in: 0,
+            c: true,
+            d: true,
+        };
+        apply(&request(lab, &commit(&mut random, there, 0)));
+        let _a = serve(&lab.alpha().container("shop/a"));
+        let mut b = serve(&stage.others[there.b_in]);
+        let mut c = Some(serve(&lab.alpha().container("shop/c")));
         let (mut cut, mut kept) = (0, 0);
         for round in 1..=8 {
-            let mut alive = open_all(&nets);
-            let request = request(lab, &commit(&mut random, round));
+            let mut alive = open_all(&stage.parties(lab, there), &mut random);
+            let next = There::random(&mut random);
+            let request = request(lab, &commit(&mut random, next, round));
             let predicted = planned(&request).cuts;
             assert!(predicted.of >= alive.len(), "{predicted:?}");
             apply(&request);
@@ -201,14 +308,21 @@ fn what_a_plan_would_cut_is_what_it_cuts() {
                 assert_eq!(
                     went_on.contains(&at),
                     !predicted,
-                    "round {round}, {protocol} {from} -> {to}"
+                    "round {round}, {protocol} {from} -> {to}: {there:?} to {next:?}"
                 );
                 *(if predicted { &mut cut } else { &mut kept }) += 1;
             }
+            if next.b_in != there.b_in {
+                b = serve(&stage.others[next.b_in]);
+            }
+            if next.c != there.c {
+                c = next.c.then(|| serve(&lab.alpha().container("shop/c")));
+            }
+            there = next;
         }
+        drop((b, c));
         println!("{cut} cut, {kept} went on");
         assert!(cut > 10 && kept > 10, "{cut} cut, {kept} went on");
-        drop(services);
     });
 }
 

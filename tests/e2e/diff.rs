@@ -61,6 +61,17 @@ fn a_diff_is_what_a_dry_run_says_and_needs_no_root() {
         drop(lab.reconcile(&["diff", "HEAD..nosuch"]).ended(3));
         drop(lab.reconcile(&["diff", "HEAD..", "--worktree"]).ended(64));
         drop(lab.reconcile(&["-o", "markdown"]).ended(64));
+        for (range, says) in [
+            ("", "name one of them at least"),
+            ("..", "name one of them at least"),
+            ("HEAD~1...HEAD", "`git merge-base HEAD~1 HEAD`"),
+            ("HEAD~1..HEAD..HEAD", "more than two commits"),
+        ] {
+            let run = lab.reconcile(&["diff", range]).ended(64);
+            assert!(run.stderr.contains(says), "{range}: {run}");
+        }
+        let mistyped = lab.reconcile(&["diff", "HEAD~99.."]).ended(3);
+        assert!(!mistyped.stderr.contains("fsck"), "{mistyped}");
 
         // As nobody, who may read the repository's objects.
         let line = "install -m 755 \"$(command -v reconcile)\" /run/lab/reconcile";

@@ -20,6 +20,8 @@ mod attach;
 mod moves;
 mod tap;
 mod theirs;
+mod carried;
+mod vanish;
 mod closed;
 mod privilege;
 mod faults;

@@ -39,6 +39,26 @@ fn connections_of_a_container_that_moves_to_another_namespace_are_cut() {
     });
 }
 
+/// Where it is to go something is in the way, and what is told of it is that.
+#[test]
+fn what_is_in_the_way_of_a_move_is_named_where_it_is() {
+    Lab::run("in the way", |lab| {
+        make_mine(lab);
+        let net = lab.alpha().net().clone();
+        net.ip("netns add other");
+        let other = lab.alpha().netns("other").unwrap();
+        other.ip("link add eth0 type veth peer name eth1");
+        lab.repository().hold(&tree(&WEB, in_mine()));
+        lab.apply("mine");
+        let path = json!({"netns": {"path": "/run/netns/other"}});
+        lab.repository().hold(&tree(&WEB, path));
+        lab.repository().commit("other");
+        let plan = lab.reconcile(&["-n", "-o", "json"]).ended(0).json();
+        let why = "/run/netns/other has an interface eth0 that is not ours";
+        assert_eq!(plan["missing"][0]["why"], why, "{plan:#}");
+    });
+}
+
 /// A declared MAC address is the only one that is believed.
 #[test]
 fn connections_of_a_machine_that_is_to_have_another_mac_address_are_cut() {

@@ -31,7 +31,7 @@ fn web() -> Container {
     Container::numbered("a/web", 2).label("app", "web")
 }
 
-fn tree(port: u16) -> Tree {
+pub(super) fn tree(port: u16) -> Tree {
     let ports = Rule::new().port("TCP", port).port("TCP", KEPT);
     let policy = Policy::new("a/web").select(&[("app", "web")]);
     Tree::new()
@@ -41,14 +41,14 @@ fn tree(port: u16) -> Tree {
 }
 
 /// Commits a tree and applies it; its id.
-fn apply(lab: &Lab, tree: &Tree) -> String {
+pub(super) fn apply(lab: &Lab, tree: &Tree) -> String {
     lab.repository().hold(tree);
     let id = lab.repository().commit("a tree");
     lab.reconcile(&[]).succeed();
     id
 }
 
-fn serve(lab: &Lab) -> Service {
+pub(super) fn serve(lab: &Lab) -> Service {
     let ports = PORTS.into_iter().chain([KEPT]);
     let listens: Vec<_> = ports
         .map(|port| Listen::everywhere(Protocol::Tcp, port))
@@ -57,7 +57,7 @@ fn serve(lab: &Lab) -> Service {
 }
 
 /// Which of [`PORTS`] the client reaches, in each family.
-fn reached(lab: &Lab) -> Vec<u16> {
+pub(super) fn reached(lab: &Lab) -> Vec<u16> {
     let client = lab.alpha().container("a/client");
     let to = PORTS
         .into_iter()
@@ -73,7 +73,7 @@ fn reached(lab: &Lab) -> Vec<u16> {
 }
 
 #[track_caller]
-fn says(run: &Run, words: &[&str]) {
+pub(super) fn says(run: &Run, words: &[&str]) {
     for word in words {
         let said = run.stdout.contains(word) || run.stderr.contains(word);
         assert!(said, "no {word:?} in: {run}");

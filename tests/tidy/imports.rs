@@ -86,7 +86,12 @@ const RECONCILER: &[Row] = &[
         &["source", "run", "live", "pipeline", "report", "state"],
     ),
     row("back", &["run", "live", "pipeline", "applied", "state"]),
-    row("drift", &["live", "pipeline", "applied", "state", "bpf"]),
+    row(
+        "drift",
+        &[
+            "run", "live", "pipeline", "report", "applied", "state", "bpf",
+        ],
+    ),
     row(
         "commands",
         &[

@@ -9,6 +9,7 @@
 #include "../lookup/connections.h"
 #include "../lookup/advertisement.h"
 #include "../lookup/scratch.h"
+#include "../lookup/seen.h"
 #include "../lookup/self.h"
 #include "../packet/parse.h"
 
@@ -51,7 +52,7 @@ int from_container(struct __sk_buff *skb)
 	const volatile struct pl_constants *self;
 	struct ethhdr *eth = pl_at(skb, 0, sizeof(*eth));
 	enum pl_reason reason;
-	bool absent;
+	bool absent, own_mac;
 	__u64 word;
 	int action;
 
@@ -59,14 +60,19 @@ int from_container(struct __sk_buff *skb)
 		return pl_drop(PL_MALFORMED);
 	s->commit = pl_read_commit();
 	self = pl_self_of(s->commit);
-	if (self->passes)
-		return TC_ACT_OK;
-	if (!pl_is_own_mac(self, eth->h_source))
+	own_mac = pl_is_own_mac(self, eth->h_source);
+	if (!self->passes && !own_mac)
 		return pl_drop(PL_SPOOFED_MAC);
 	s->endpoint = self->endpoint;
 	s->tap = self->tap;
+	s->theirs = self->theirs;
 	pl_copy_gateway_mac(self, s->gateway_mac);
 	reason = pl_parse(skb, s, PL_OUT);
+	if (self->passes) {
+		if (reason == PL_PASS && own_mac && pl_is_own(self, s->flow.family, s->source))
+			pl_see(s, pl_fold(s->source), true, PL_INGRESS_ANY);
+		return TC_ACT_OK;
+	}
 	if (reason == PL_ARP || reason == PL_NEIGHBOUR_DISCOVERY) {
 		if (self->theirs && pl_advertises_itself(skb, self))
 			return TC_ACT_OK;

@@ -9,6 +9,7 @@
 #include "../lookup/flow.h"
 #include "../lookup/fragments.h"
 #include "../lookup/handshake.h"
+#include "../lookup/seen.h"
 #include "../packet/inner.h"
 
 const volatile __u32 pl_hz = 250;
@@ -115,6 +116,50 @@ static __always_inline enum pl_reason pl_open_case(struct __sk_buff *skb, struct
 			return PL_MISSED_MAP;
 	}
 	return PL_PASS;
+}
+
+/*
+ * What may not begin may be the answer to what began before any commit judged it: 1 where a record
+ * says so, which is made an entry as of who began. It is of no generation that was: the policy is
+ * asked about it. The record's own element is what is copied; one that has gone to another flow
+ * meanwhile bears another tag, which nobody believes. A global function, so that the verifier walks
+ * it once.
+ */
+__noinline __weak int pl_recall(__u32 own_fold, const struct pl_party *peer)
+{
+	struct pl_scratch *s = pl_scratch_record();
+	struct pl_connection *record;
+	void *datagrams, *map;
+	__u32 endpoint;
+	__u64 word;
+
+	if (!peer || !s || s->class != PL_PLAIN || s->fragment == PL_LATER)
+		return 0;
+	endpoint = s->endpoint;
+	datagrams = bpf_map_lookup_elem(&all_datagrams, &endpoint);
+	map = s->flow.protocol == IPPROTO_TCP ? bpf_map_lookup_elem(&all_half_open, &endpoint) :
+						datagrams;
+	if (!datagrams || !map)
+		return 0;
+	s->flow.kind = PL_SEEN;
+	record = pl_seen(datagrams, &s->flow, own_fold, pl_now());
+	s->flow.kind = PL_FLOW;
+	if (!record)
+		return 0;
+	word = record->word & PL_WORD_INITIATOR;
+	/* A container's packets come in by its interface, and nobody else's by any container's. */
+	if (!word && (peer->owner == PL_LOCAL ?
+			      record->ingress != peer->ifindex :
+			      pl_is_container_interface(pl_slot_of(s->commit), record->ingress)))
+		return 0;
+	word |= pl_generation_of(s->commit) ^ PL_WORD_GENERATION;
+	record->word = word | pl_tag(&s->flow, own_fold);
+	record->ingress = PL_INGRESS_ANY;
+	bpf_map_update_elem(map, &s->flow, record, BPF_NOEXIST);
+	s->flow.kind = PL_SEEN;
+	bpf_map_delete_elem(datagrams, &s->flow);
+	s->flow.kind = PL_FLOW;
+	return 1;
 }
 
 /*
@@ -264,10 +309,14 @@ static __always_inline int pl_judge(struct __sk_buff *skb, bool out)
 		return pl_drop_at(c.s->endpoint, reason);
 	pl_case_look(&c, &found);
 	word = found.entry ? *(volatile __u64 *)&found.entry->word : 0;
-	if (!found.entry || pl_reopens(&c, &found, word))
+	if (!found.entry || pl_reopens(&c, &found, word)) {
 		reason = pl_begin(&c, &found);
-	else
+		if (reason != PL_PASS && c.s->theirs && pl_recall(c.mine.own_fold, &c.peer))
+			/* It has an entry now. */
+			bpf_tail_call(skb, &blocks, out ? PL_BLOCK_JUDGE_OUT : PL_BLOCK_JUDGE_IN);
+	} else {
 		reason = pl_go_on(&c, &found, word);
+	}
 	if (reason == PL_PASS && c.s->fragment == PL_FIRST && !pl_fragment_remember(&c))
 		reason = PL_QUOTA;
 	if (reason != PL_PASS)

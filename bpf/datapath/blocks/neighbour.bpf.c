@@ -48,15 +48,15 @@ static __always_inline int pl_answer_arp(struct __sk_buff *skb, struct pl_scratc
 	return pl_send_back(skb, eth, s);
 }
 
-static __always_inline __u16 pl_checksum(struct pl_solicitation *p)
+static __always_inline __u16 pl_checksum(struct pl_discovery_of_mac *p)
 {
-	__u32 length = sizeof(*p) - sizeof(p->ip);
+	__u32 length = sizeof(*p) - sizeof(p->about.ip);
 	__be32 pseudo[2] = { bpf_htonl(length), bpf_htonl(IPPROTO_ICMPV6) };
 	__s64 sum;
 
 	sum = bpf_csum_diff(NULL, 0, pseudo, sizeof(pseudo), 0);
-	sum = bpf_csum_diff(NULL, 0, (void *)&p->ip.saddr, 32, sum);
-	sum = bpf_csum_diff(NULL, 0, (void *)&p->type, 32, sum);
+	sum = bpf_csum_diff(NULL, 0, (void *)&p->about.ip.saddr, 32, sum);
+	sum = bpf_csum_diff(NULL, 0, (void *)&p->about.type, 32, sum);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return ~sum;
@@ -64,24 +64,25 @@ static __always_inline __u16 pl_checksum(struct pl_solicitation *p)
 
 static __always_inline int pl_answer_solicitation(struct __sk_buff *skb, struct pl_scratch *s)
 {
-	struct ethhdr *eth = pl_at(skb, 0, sizeof(*eth) + sizeof(struct pl_solicitation));
-	struct pl_solicitation *p = (void *)(eth + 1);
+	struct ethhdr *eth = pl_at(skb, 0, sizeof(*eth) + sizeof(struct pl_discovery_of_mac));
+	struct pl_discovery_of_mac *p = (void *)(eth + 1);
 
 	/* From an address that is not its own (DAD asks from ::), or no solicitation at all. */
-	if (!eth || p->ip.nexthdr != IPPROTO_ICMPV6 || p->type != PL_SOLICITATION || p->code ||
-	    p->ip.hop_limit != 255 || p->option != PL_OPTION_SOURCE || p->option_length != 1 ||
-	    p->ip.payload_len != bpf_htons(sizeof(*p) - sizeof(p->ip)) ||
-	    !pl_same_mac(p->mac, eth->h_source) || pl_same16(p->target, &p->ip.saddr) ||
-	    pl_is_any16(&p->ip.saddr))
+	if (!eth || p->about.ip.nexthdr != IPPROTO_ICMPV6 || p->about.type != PL_SOLICITATION ||
+	    p->about.code || p->about.ip.hop_limit != 255 || p->option != PL_OPTION_SOURCE ||
+	    p->option_length != 1 ||
+	    p->about.ip.payload_len != bpf_htons(sizeof(*p) - sizeof(p->about.ip)) ||
+	    !pl_same_mac(p->mac, eth->h_source) || pl_same16(p->about.target, &p->about.ip.saddr) ||
+	    pl_is_any16(&p->about.ip.saddr))
 		return pl_drop_at(s->endpoint, PL_NEIGHBOUR_DISCOVERY);
-	pl_copy16(&p->ip.daddr, &p->ip.saddr);
-	pl_copy16(&p->ip.saddr, p->target);
-	p->type = PL_ADVERTISEMENT;
-	p->flags = PL_ADVERTISE_FLAGS;
+	pl_copy16(&p->about.ip.daddr, &p->about.ip.saddr);
+	pl_copy16(&p->about.ip.saddr, p->about.target);
+	p->about.type = PL_ADVERTISEMENT;
+	p->about.flags = PL_ADVERTISE_FLAGS;
 	p->option = PL_OPTION_TARGET;
 	memcpy(p->mac, s->gateway_mac, ETH_ALEN);
-	p->checksum = 0;
-	p->checksum = pl_checksum(p);
+	p->about.checksum = 0;
+	p->about.checksum = pl_checksum(p);
 	return pl_send_back(skb, eth, s);
 }
 

@@ -7,6 +7,7 @@
 #include "../action/drop.h"
 #include "../lookup/connections.h"
 #include "../lookup/scratch.h"
+#include "../lookup/seen.h"
 #include "../lookup/self.h"
 #include "../packet/parse.h"
 
@@ -49,14 +50,18 @@ int to_container(struct __sk_buff *skb)
 		return pl_drop(PL_MALFORMED);
 	s->commit = pl_read_commit();
 	self = pl_self_of(s->commit);
-	if (self->passes)
-		return TC_ACT_OK;
 	if (self->tap && skb->mark == PL_MARK_JUDGED && skb->ingress_ifindex) {
 		skb->mark = 0;
 		return TC_ACT_OK;
 	}
 	s->endpoint = self->endpoint;
+	s->theirs = self->theirs;
 	reason = pl_parse(skb, s, PL_IN);
+	if (self->passes) {
+		if (reason == PL_PASS && pl_is_own(self, s->flow.family, s->destination))
+			pl_see(s, pl_fold(s->destination), false, skb->ingress_ifindex);
+		return TC_ACT_OK;
+	}
 	/* The host asks for its neighbour, where it is not told. */
 	if (self->theirs && !skb->ingress_ifindex &&
 	    (reason == PL_ARP || reason == PL_NEIGHBOUR_DISCOVERY))

@@ -28,8 +28,8 @@ static __always_inline bool pl_is_own_reply(struct __sk_buff *skb,
 static __always_inline bool pl_is_own_advertisement(struct __sk_buff *skb,
 						    const volatile struct pl_constants *self)
 {
-	struct ethhdr *eth = pl_at(skb, 0, sizeof(*eth) + sizeof(struct pl_advertisement));
-	struct pl_advertisement *p = (void *)(eth + 1);
+	struct ethhdr *eth = pl_at(skb, 0, sizeof(*eth) + sizeof(struct pl_discovery));
+	struct pl_discovery *p = (void *)(eth + 1);
 
 	if (!eth || p->ip.nexthdr != IPPROTO_ICMPV6 || p->type != PL_ADVERTISEMENT || p->code ||
 	    p->ip.hop_limit != 255 || !pl_is_own_v6(self, &p->ip.saddr) ||
@@ -38,12 +38,12 @@ static __always_inline bool pl_is_own_advertisement(struct __sk_buff *skb,
 	if (p->ip.payload_len == bpf_htons(sizeof(*p) - sizeof(p->ip)))
 		return true;
 	/* With the one option that hosts send (section 4.4), and no other. */
-	eth = pl_at(skb, 0, sizeof(*eth) + sizeof(struct pl_solicitation));
+	eth = pl_at(skb, 0, sizeof(*eth) + sizeof(struct pl_discovery_of_mac));
 	if (!eth)
 		return false;
-	struct pl_solicitation *with = (void *)(eth + 1);
+	struct pl_discovery_of_mac *with = (void *)(eth + 1);
 
-	return with->ip.payload_len == bpf_htons(sizeof(*with) - sizeof(with->ip)) &&
+	return with->about.ip.payload_len == bpf_htons(sizeof(*with) - sizeof(with->about.ip)) &&
 	       with->option == PL_OPTION_TARGET && with->option_length == 1 &&
 	       pl_is_own_mac(self, with->mac);
 }

@@ -84,6 +84,16 @@ static __always_inline __u64 pl_judged(struct pl_connection *entry, const struct
 	return pl_expired(entry->expires, now) ? 0 : word;
 }
 
+/* How far beyond the SYN-ACK the proof may acknowledge: a responder may have sent data with TCP
+ * Fast Open (RFC 7413). A guess hits one time in 65,536. */
+#define PL_PROOF_WINDOW 65535
+
+/* Whether the initiator acknowledges what proves the handshake. */
+static __always_inline bool pl_proves(const struct pl_connection *entry, __u32 acknowledgement)
+{
+	return acknowledgement - entry->acknowledges <= PL_PROOF_WINDOW;
+}
+
 static __always_inline __u32 pl_endpoint_of(__u64 word)
 {
 	return (word >> PL_WORD_ENDPOINT_SHIFT) & 0xffff;

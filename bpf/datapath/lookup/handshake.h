@@ -8,10 +8,6 @@
 
 #include "flow.h"
 
-/* How far beyond the SYN-ACK the proof may acknowledge: a responder may have sent data with TCP
- * Fast Open (RFC 7413). A guess hits one time in 65,536. */
-#define PL_PROOF_WINDOW 65535
-
 static __always_inline void pl_answer(struct pl_connection *entry, __u32 acknowledges)
 {
 	if (!entry)
@@ -72,7 +68,7 @@ static __always_inline enum pl_reason pl_case_handshake(struct pl_case *c, struc
 		if (flags & PL_TCP_SYN)
 			return flags & PL_TCP_ACK ? PL_STRAY : PL_PASS;
 		if (!(flags & PL_TCP_ACK) || !entry->answered ||
-		    c->s->acknowledgement - entry->acknowledges > PL_PROOF_WINDOW)
+		    !pl_proves(entry, c->s->acknowledgement))
 			return PL_STRAY;
 		return pl_case_promote(c, found, word);
 	}

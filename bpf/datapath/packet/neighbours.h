@@ -28,27 +28,22 @@ struct pl_arp {
 	__u8 target[4];
 } __attribute__((packed));
 
-/* A solicitation with the one option that hosts send (RFC 4861, section 4.3). */
-struct pl_solicitation {
+/* A solicitation or an advertisement without options (RFC 4861, sections 4.3 and 4.4). */
+struct pl_discovery {
 	struct ipv6hdr ip;
 	__u8 type;
 	__u8 code;
 	__be16 checksum;
 	__be32 flags;
 	__u8 target[16];
+} __attribute__((packed));
+
+/* The same with the one option that hosts send: a MAC address. */
+struct pl_discovery_of_mac {
+	struct pl_discovery about;
 	__u8 option;
 	__u8 option_length;
 	__u8 mac[ETH_ALEN];
-} __attribute__((packed));
-
-/* An advertisement without options. */
-struct pl_advertisement {
-	struct ipv6hdr ip;
-	__u8 type;
-	__u8 code;
-	__be16 checksum;
-	__be32 flags;
-	__u8 target[16];
 } __attribute__((packed));
 
 #endif

@@ -31,7 +31,7 @@ pub(crate) struct Jiffies(OwnedFd);
 impl Jiffies {
     /// What the clock says.
     pub(crate) fn now(&self) -> io::Result<u32> {
-        Ok(test_run(self.0.as_fd(), &[0; 64], 0)?.answer)
+        Ok(test_run(self.0.as_fd(), &[0; 64], 0, 0)?.answer)
     }
 }
 

@@ -103,6 +103,8 @@ pub(crate) struct Run {
     pub(crate) answer: u32,
     /// The packet after it.
     pub(crate) packet: Vec<u8>,
+    /// Its mark after it.
+    pub(crate) mark: u32,
 }
 
 /// Room for what a program may add to a packet: ours add nothing.
@@ -113,26 +115,36 @@ pub(crate) fn test_run(
     program: BorrowedFd<'_>,
     packet: &[u8],
     ingress_ifindex: u32,
+    mark: u32,
 ) -> io::Result<Run> {
     // Bytes, for the kernel refuses a context whose padding is not zero.
     let mut context = [0_u8; mem::size_of::<PacketContext>()];
-    let field = mem::offset_of!(PacketContext, ingress_ifindex);
-    context[field..field + 4].copy_from_slice(&ingress_ifindex.to_ne_bytes());
+    let mut put = |at: usize, value: u32| context[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+    put(
+        mem::offset_of!(PacketContext, ingress_ifindex),
+        ingress_ifindex,
+    );
+    put(mem::offset_of!(PacketContext, mark), mark);
+    let mut context_after = [0_u8; mem::size_of::<PacketContext>()];
     let mut after = vec![0; packet.len() + ROOM];
     let mut options = options!(raw::bpf_test_run_opts, repeat: 1);
     options.data_in = packet.as_ptr().cast();
     options.data_size_in = length(packet)?;
     options.data_out = after.as_mut_ptr().cast();
     options.data_size_out = length(&after)?;
-    if ingress_ifindex != 0 {
-        options.ctx_in = context.as_ptr().cast();
-        options.ctx_size_in = length(&context)?;
-    }
-    // SAFETY: packet, context and `after` live until the call returns, with the sizes given.
+    options.ctx_in = context.as_ptr().cast();
+    options.ctx_size_in = length(&context)?;
+    options.ctx_out = context_after.as_mut_ptr().cast();
+    options.ctx_size_out = length(&context_after)?;
+    // SAFETY: packet, contexts and `after` live until the call returns, with the sizes given.
     check(unsafe { raw::bpf_prog_test_run_opts(program.as_raw_fd(), &raw mut options) })?;
     after.truncate(options.data_size_out as usize);
+    let at = mem::offset_of!(PacketContext, mark);
+    let mut mark = [0; 4];
+    mark.copy_from_slice(&context_after[at..at + 4]);
     Ok(Run {
         answer: options.retval,
         packet: after,
+        mark: u32::from_ne_bytes(mark),
     })
 }

@@ -30,6 +30,8 @@ mod icmp;
 mod entries;
 mod fragments;
 mod neighbour;
+mod tap;
+mod seen;
 mod races;
 mod parse;
 mod model;

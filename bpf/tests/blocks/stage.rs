@@ -27,6 +27,7 @@ use bpf::object::Build;
 use bpf::trial::Answer;
 use libbpf_rs::{MapCore, MapFlags, MapHandle, ProgramHandle};
 use state::diff::Delta;
+use state::target::Constants;
 use state::target::programs::BuildHash;
 use state::target::tables::{
     Address, Endpoint, EndpointIndex, Owner, PolicyKey, PortKey, PortPrefix, Tables,
@@ -147,6 +148,7 @@ impl Stage {
                 container: container.clone(),
                 endpoint: EndpointIndex(who.index()),
                 quota: QUOTA,
+                live: false,
             };
             kernel.make_connections(&[maps]).unwrap();
             let build = Build::Plain(constants(who.index()), BuildHash([1; 32]));
@@ -238,12 +240,25 @@ impl Stage {
     }
 
     pub(crate) fn run(&self, who: Who, hook: Hook, frame: &[u8], came: Came) -> Answer {
+        self.run_marked(who, hook, frame, came, 0)
+    }
+
+    pub(crate) fn run_marked(
+        &self,
+        who: Who,
+        hook: Hook,
+        frame: &[u8],
+        came: Came,
+        mark: u32,
+    ) -> Answer {
         let ingress = match came {
             Came::Own => 0,
             Came::Uplink => UPLINK,
             Came::Of(who) => self.interfaces[&who],
         };
-        let answer = self.kernel.try_packet(&who.name(), hook, frame, ingress);
+        let answer = self
+            .kernel
+            .try_marked(&who.name(), hook, frame, ingress, mark);
         answer.unwrap_or_else(|error| panic!("{error}: {came:?} {frame:02x?}"))
     }
 
@@ -256,7 +271,13 @@ impl Stage {
         CONTAINERS.into_iter().flat_map(of).collect()
     }
 
-    fn commit(&self, tables: &Tables) {
+    /// Gives a container other constants, and so other programs.
+    pub(crate) fn become_other(&self, who: Who, change: impl FnOnce(Constants) -> Constants) {
+        let build = Build::Plain(change(constants(who.index())), BuildHash([2; 32]));
+        self.kernel.swap(&who.name(), &build).unwrap();
+    }
+
+    pub(crate) fn commit(&self, tables: &Tables) {
         let kernel = &self.kernel;
         let slot = kernel.record().slot.other();
         let generation = Generation(kernel.record().generation.0 + 1);

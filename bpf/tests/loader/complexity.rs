@@ -14,14 +14,14 @@ use crate::programs::attach;
 use crate::rig::{alone, chain, constants, name};
 
 const BASELINE: [(&str, u32); 8] = [
-    ("from_container", 6_373),
-    ("from_container, in transition", 7_994),
-    ("judge_in", 35_097),
-    ("judge_out", 107_511),
-    ("neighbour", 527),
+    ("from_container", 6_493),
+    ("from_container, in transition", 8_287),
+    ("judge_in", 51_958),
+    ("judge_out", 114_154),
+    ("neighbour", 542),
     ("plumbline_guard", 2),
-    ("sweep_start", 405),
-    ("to_container", 6_446),
+    ("sweep_start", 421),
+    ("to_container", 6_079),
 ];
 
 #[test]

@@ -41,6 +41,7 @@ fn connections(
         container: container.clone(),
         endpoint: EndpointIndex(index),
         quota,
+        live: false,
     }])
 }
 

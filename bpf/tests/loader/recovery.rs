@@ -99,6 +99,7 @@ fn t13_all_pins_lost_and_links_held_by_another() {
             container: web.clone(),
             endpoint: EndpointIndex(4),
             quota: 64,
+            live: false,
         };
         kernel.make_connections(&[wanted]).unwrap();
         assert_eq!(
@@ -117,6 +118,35 @@ fn t13_all_pins_lost_and_links_held_by_another() {
         let live = &kernel.live().unwrap().containers[&web];
         assert_eq!(live.programs.unwrap().build, BuildHash([1; 32]));
         assert_eq!(live.connections, Some(64));
+    });
+}
+
+/// Where neither pins nor programs are left, the registration alone has them: whose they are, the
+/// live slot says.
+#[test]
+fn maps_that_are_registered_alone_are_kept_for_who_is_live() {
+    alone(|lab| {
+        let kernel = lab.create();
+        for (text, endpoint, live) in [("shop/web", 4, true), ("shop/db", 5, false)] {
+            let container = name(text);
+            attach(lab, &kernel, text, endpoint);
+            plant(&lab.base(), text, "established", 1);
+            let folder = lab.base().join("v1/containers").join(text);
+            for link in ["from_container", "to_container"] {
+                let link = libbpf_rs::Link::open(folder.join(link)).unwrap();
+                link.detach().unwrap();
+            }
+            fs::remove_dir_all(folder).unwrap();
+            let wanted = NewConnections {
+                container: container.clone(),
+                endpoint: EndpointIndex(endpoint),
+                quota: 64,
+                live,
+            };
+            kernel.make_connections(&[wanted]).unwrap();
+            let left = kernel.connections(&container).unwrap().len();
+            assert_eq!(left, usize::from(live));
+        }
     });
 }
 
@@ -139,6 +169,7 @@ fn t13_a_new_record_is_above_every_stored_generation() {
             container: name("shop/web"),
             endpoint: EndpointIndex(0),
             quota: 64,
+            live: false,
         };
         kernel.make_connections(&[wanted]).unwrap();
         plant(&lab.base(), "shop/web", "datagrams", 77);
@@ -260,7 +291,7 @@ fn a_base_directory_that_others_could_change_is_refused() {
 }
 
 #[test]
-fn a_strangers_pin_under_our_name_is_refused() {
+fn a_strangers_pin_under_our_name_is_refused_or_makes_room() {
     alone(|lab| {
         drop(lab.create());
         let policy = lab.base().join("v1/policy");
@@ -278,8 +309,11 @@ fn a_strangers_pin_under_our_name_is_refused() {
             .unwrap()
             .pin(&policy)
             .unwrap();
-        let refused = lab.try_open().unwrap_err().to_string();
-        assert!(refused.contains("a program, not a map"), "{refused}");
+        // No map of another version: it is as if nothing were pinned there.
+        assert_eq!(lab.try_open().unwrap().unwrap().block_code(), [0; 32]);
+        drop(lab.create());
+        assert!(MapHandle::from_pinned_path(&policy).is_ok());
+        assert_ne!(lab.try_open().unwrap().unwrap().block_code(), [0; 32]);
     });
 }
 

@@ -245,3 +245,45 @@ fn foreign_rows_are_told_and_removed_by_the_next_write() {
         write(&kernel, Slot::B, &tables(5));
     });
 }
+
+/// Whole tables of either slot, and the barrier's map: to packets one without rows is what one that
+/// is missing was, and what is there is left.
+#[test]
+fn tables_that_slots_have_lost_are_made_again() {
+    alone(|lab| {
+        let kernel = lab.create();
+        let wanted = tables(20);
+        let generation = Generation(1);
+        kernel.mark_preparing(Slot::B, generation).unwrap();
+        let delta = Delta::between(&Tables::default(), &wanted);
+        kernel.write_delta(Slot::B, &delta).unwrap();
+        let lose = |table: &str, slot: Slot| {
+            let outer = MapHandle::from_pinned_path(lab.base().join("v1").join(table)).unwrap();
+            outer.delete(&slot.index().to_ne_bytes()).unwrap();
+        };
+        lose("policy", Slot::B);
+        lose("endpoints", Slot::A);
+        lose("barrier", Slot::A);
+        let lost = |kernel: &Kernel| {
+            let lost = kernel.live().unwrap().base.lost;
+            lost.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(lost(&kernel), ["endpoints of slot A", "policy of slot B"]);
+        let refused = kernel.write_delta(Slot::B, &delta).unwrap_err().to_string();
+        assert!(refused.contains("has no table policy"), "{refused}");
+        kernel.make_tables().unwrap();
+        assert!(lost(&kernel).is_empty());
+        kernel.barrier().unwrap();
+        let found = kernel.read_slot(Slot::B).unwrap().tables;
+        let without = Tables {
+            policy: Default::default(),
+            ..wanted.clone()
+        };
+        assert_eq!(found, without);
+        kernel
+            .write_delta(Slot::B, &Delta::between(&found, &wanted))
+            .unwrap();
+        assert_eq!(kernel.read_slot(Slot::B).unwrap().tables, wanted);
+        assert_eq!(kernel.read_slot(Slot::A).unwrap().tables, Tables::default());
+    });
+}

@@ -136,10 +136,12 @@ fn connections(operation: &Operation) -> Option<NewConnections> {
             container,
             endpoint,
             quota,
+            live,
         } => Some(NewConnections {
             container: container.clone(),
             endpoint: *endpoint,
             quota: *quota,
+            live: *live,
         }),
         _ => None,
     }

@@ -17,6 +17,8 @@ use super::{Apply, batches};
 pub struct Settled {
     /// What is left behind and needs attention.
     pub left: Vec<String>,
+    /// What could not be done, and why: the next run takes it up.
+    pub undone: Vec<String>,
     /// How many connections of which containers had no room in a smaller quota.
     pub forgotten: BTreeMap<FullName, usize>,
 }
@@ -26,18 +28,14 @@ impl Checked<'_> {
     pub(super) fn settle(mut self) -> Settled {
         let mut settled = Settled::default();
         let operations = self.apply.operations(Phase::Settle);
-        let mut failed = false;
         for batch in batches(&operations) {
             // Settled means all of it: what failed, the next run takes up.
-            if failed && matches!(batch, [Operation::MarkSettled { .. }]) {
+            if !settled.undone.is_empty() && matches!(batch, [Operation::MarkSettled { .. }]) {
                 continue;
             }
             match self.apply.settle_batch(batch) {
                 Ok(left) => settled.left.extend(left),
-                Err(error) => {
-                    failed = true;
-                    settled.left.push(error.to_string());
-                }
+                Err(error) => settled.undone.push(error.to_string()),
             }
         }
         settled.forgotten = self.apply.forgotten;

@@ -257,15 +257,25 @@ impl<'a> Run<'a> {
             planned.plan.steps.insert(0, Step { phase, operation });
         }
         self.show(&planned)?;
-        let (plan, out) = (&planned.plan, self.out);
-        if plan.is_empty() {
+        let (now_s, out) = (now_s(), self.out);
+        let mut done = self.apply(&planned, now_s);
+        let whole = |done: &Settled| done.undone.is_empty();
+        if !done.as_ref().is_ok_and(whole)
+            && let Some(again) = self.without_what_went(&planned)
+        {
+            let before = done.map(|done| done.left).unwrap_or_default();
+            done = self.apply(&again, now_s).map(|mut done| {
+                done.left.splice(0..0, before);
+                done
+            });
+            planned = again;
+        }
+        let settled = done.map_err(|stop| stopped(&stop, out))?;
+        let plan = &planned.plan;
+        if plan.is_empty() && settled.left.is_empty() {
             return Ok(self.nothing(&planned));
         }
-        let now_s = now_s();
-        let settled = self
-            .apply(&planned, now_s)
-            .map_err(|stop| stopped(&stop, out))?;
-        let mut behind = settled.left;
+        let mut behind = [settled.left, settled.undone].concat();
         behind.extend(unforeseen(&planned, &settled.forgotten));
         if let Err(error) = keep(&self.request, &planned, now_s) {
             behind.push(unkept(&error));
@@ -279,10 +289,41 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// A plan without what others have taken away since the last one was made, where that is why it
+    /// could not be carried out: it is missing, and the rest goes on.
+    fn without_what_went(&self, planned: &Planned) -> Option<Planned> {
+        if planned.tree.desired.attachments().is_empty() {
+            return None;
+        }
+        let again = self.plan().ok()?;
+        let missing = again.plan.missing.keys();
+        let went = missing.filter(|name| !planned.plan.missing.contains_key(name));
+        let went: Vec<String> = went.map(ToString::to_string).collect();
+        if went.is_empty() {
+            return None;
+        }
+        let went = escape(&went.join(", "));
+        self.out.note(&format!(
+            "what {went} is attached to went away meanwhile: planned again\n"
+        ));
+        if self.out.json {
+            // The plan is one document, and was written.
+            let none = Words::default();
+            let view = view(&again.plan, &none, &none);
+            self.out.insist(&text::missing(&view, self.out.notes));
+        } else {
+            self.show(&again).ok()?;
+        }
+        Some(again)
+    }
+
     fn apply(&self, planned: &Planned, now_s: u64) -> Result<Settled, Stop> {
         let Planned {
             plan, target, live, ..
         } = planned;
+        if plan.is_empty() {
+            return Ok(Settled::default());
+        }
         Apply::new(plan, target, live, &self.request.dirs, now_s)?.run()
     }
 
@@ -446,8 +487,11 @@ fn note_unnoted(request: &Request, planned: &Planned) {
     if slot.commit.is_empty() {
         return;
     }
+    // A name that nobody has noted, and that this run writes over, may be anybody's.
+    let known =
+        |last: &Entry| last.commit == slot.commit || planned.plan.origin.commit != slot.commit;
     let noted = journal::last(state);
-    if noted.is_some_and(|last| (last.generation, &last.commit) == (generation, &slot.commit)) {
+    if noted.is_some_and(|last| last.generation == generation && known(&last)) {
         return;
     }
     let entry = Entry {

@@ -93,7 +93,11 @@ fn detach(dirs: &Dirs, live: &Live) -> Detached {
     match Host::open() {
         Err(error) => detached.left.push(error.to_string()),
         Ok(host) => {
+            let kernel = Kernel::open(&dirs.pin).ok().flatten();
             for name in live.containers.keys() {
+                if let Some(kernel) = &kernel {
+                    let_pass(kernel, live, name);
+                }
                 container(&host, live, name, &mut detached);
                 let processes = live.host.processes.get(name).into_iter().flatten();
                 for process in processes {
@@ -123,13 +127,22 @@ fn detach(dirs: &Dirs, live: &Live) -> Detached {
     detached
 }
 
+/// An interface of others carries on: its two programs are to cease at once, and a link takes its
+/// time to go. Where they cannot be replaced, what comes between the two may be lost.
+fn let_pass(kernel: &Kernel, live: &Live, name: &FullName) {
+    let programs = live.containers.get(name).and_then(|found| found.programs);
+    if let Some(programs) = programs.filter(|p| p.constants.theirs && !p.constants.passes) {
+        kernel.let_pass(name, programs.constants).ok();
+    }
+}
+
 fn container(host: &Host, live: &Live, name: &FullName, detached: &mut Detached) {
     let attach = attach(live, name);
     let interface = interface_name(name);
     let removed = match &attach {
         Attach::Managed => host
             .remove_interface(name, &interface)
-            .and_then(|_| host.remove_namespace(name))
+            .and_then(|pair| Ok(host.remove_namespace(name)? || pair))
             .map_err(|error| error.to_string()),
         Attach::Namespace(_) => host
             .remove_interface(name, &interface)
@@ -141,7 +154,9 @@ fn container(host: &Host, live: &Live, name: &FullName, detached: &mut Detached)
         },
     };
     match removed {
-        Ok(_) => detached.removed.push(match &attach {
+        Ok(found) => detached.removed.push(match &attach {
+            // What it was attached to was not there.
+            Attach::Managed if !found => format!("container {name}: what is pinned"),
             Attach::Managed => format!(
                 "container {name}: interface {interface}, network namespace {}",
                 name.dotted()

@@ -39,7 +39,7 @@ fn compare(global: &Global, arguments: &DiffArguments, out: Out) -> Result<Compa
         ));
     }
     let request = request(global).map_err(|message| usage(&message))?;
-    let (old, new) = revisions(&arguments.range);
+    let (old, new) = revisions(&arguments.range).map_err(|message| usage(&escape(&message)))?;
     let (old, new) = (tree(&request, old, out)?, tree(&request, new, out)?);
     let view = |tree: &Understood| {
         pipeline::reach(tree, &request.host).map_err(|error| {
@@ -51,10 +51,24 @@ fn compare(global: &Global, arguments: &DiffArguments, out: Out) -> Result<Compa
     Ok(Comparison::of(&old.origin(), &new.origin(), &changes))
 }
 
-/// The ends of `A..B`; an end that is left out, and the second one of `A`, is `HEAD`.
-fn revisions(range: &str) -> (&str, &str) {
+/// The ends of `A..B`; one end that is left out, and the second one of `A`, is `HEAD`. What git
+/// means by three dots is two commands here, for two trees are compared and no history.
+fn revisions(range: &str) -> Result<(&str, &str), String> {
     let (old, new) = range.split_once("..").unwrap_or((range, ""));
-    (or_head(old), or_head(new))
+    if old.is_empty() && new.is_empty() {
+        return Err("diff compares two commits: name one of them at least, as in A..B".to_owned());
+    }
+    if let Some(new) = new.strip_prefix('.') {
+        let (old, new) = (or_head(old), or_head(new));
+        return Err(format!(
+            "{range} asks for what is new since both had a commit in common, which is \
+             `git merge-base {old} {new}`: name that, as in A..B"
+        ));
+    }
+    if new.contains("..") {
+        return Err(format!("{range} names more than two commits"));
+    }
+    Ok((or_head(old), or_head(new)))
 }
 
 fn or_head(rev: &str) -> &str {

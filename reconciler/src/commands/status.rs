@@ -6,7 +6,7 @@ use state::words::names::FullName;
 use super::arguments::Global;
 use super::{dirs, drift, failure, suspend};
 use crate::live;
-use crate::report::drift::Item;
+use crate::report::drift::{Item, Unread};
 use crate::report::exit::Exit;
 use crate::report::json;
 use crate::report::out::Out;
@@ -35,7 +35,7 @@ fn read(global: &Global, out: Out) -> Result<Status, Exit> {
             status.drift = found.findings.iter().map(Item::from).collect();
             status.unread = found.unread;
         }
-        Some(busy) => status.unread = Some(busy.to_string()),
+        Some(busy) => status.unread = Some(Unread::host(busy.to_string())),
     }
     status.suspended = suspend::read(&dirs, out)?.map(|suspended| Suspension {
         since: suspended.since_s,

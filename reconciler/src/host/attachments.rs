@@ -4,14 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 
-use state::live::LiveNetwork;
+use state::live::{About, Fault, LiveNetwork, Part};
 use state::target::Attachment;
 use state::target::host::{Attach, INSIDE_NAME, Network, from_alias};
 use state::words::address::{Family, Mac};
 use state::words::names::FullName;
 
+use super::inside::Inside;
 use super::links::{self, Link};
-use super::network::{Inside, other_end};
+use super::pairs::other_end;
 use super::routes::{self, Route};
 use super::{Host, HostError, NamespaceError, namespaces};
 
@@ -50,8 +51,7 @@ impl Host {
             else {
                 continue;
             };
-            let opened = namespaces::open_theirs(path).and_then(|descriptor| {
-                let inside = self.look_inside(descriptor).map_err(|e| e.to_string())?;
+            let opened = self.look_into(path).and_then(|inside| {
                 let id = id(&Ok(&inside.descriptor)).map_err(|e| e.to_string())?;
                 match used.insert(id, format!("that of {name}")) {
                     Some(whose) => Err(format!("{path} is {whose}")),
@@ -170,11 +170,14 @@ fn unfit(links: &[Link], link: &Link) -> Option<String> {
             "{name} is a port of {controller}, which hands frames on without asking the host: \
              take it out of {controller}"
         ))
-    } else if let Some(other) = links.iter().find(stands_on) {
-        let other = &other.name;
-        Some(format!(
-            "{other} stands on {name}: what is tagged is judged by nobody"
-        ))
+    } else if let Some(link) = links.iter().find(stands_on) {
+        let other = &link.name;
+        Some(match link.vlan {
+            true => format!("{other} stands on {name}: what is tagged is judged by nobody"),
+            false => {
+                format!("{other} stands on {name}: what is its would be judged as the container's")
+            }
+        })
     } else if link.veth && link.peer_namespace.is_none() {
         Some(format!(
             "the other end of {name} is in the host's own network namespace"
@@ -205,7 +208,8 @@ fn marked(link: &Link) -> Option<FullName> {
     Some(name)
 }
 
-/// An interface of others as a network: nothing of it is at fault, for nothing of it is ours.
+/// An interface of others as a network. Nothing of it is ours to mend, and what stands before our
+/// programs is told.
 fn network(link: &Link, mac: Option<Mac>) -> LiveNetwork {
     LiveNetwork {
         ifindex: Some(link.index),
@@ -221,7 +225,15 @@ fn network(link: &Link, mac: Option<Mac>) -> LiveNetwork {
             mtu: link.mtu,
             resolv_conf: false,
         },
-        faults: Vec::new(),
+        faults: link
+            .xdp
+            .iter()
+            .map(|xdp| Fault {
+                part: Part::Xdp,
+                about: About::All,
+                words: format!("XDP program {} of others stands before ours", xdp.program),
+            })
+            .collect(),
         reached: BTreeSet::new(),
         resolv_conf: false,
     }
@@ -229,12 +241,14 @@ fn network(link: &Link, mac: Option<Mac>) -> LiveNetwork {
 
 /// What is in the way inside a namespace of others, if anything is.
 pub(super) fn in_the_way(
-    path: &str,
+    attach: &Attach,
     inside: &Inside,
     host: Option<&Link>,
-    network: &Network,
 ) -> Result<Option<String>, HostError> {
-    let own = host.and_then(|host| other_end(host, &inside.links, network));
+    let Attach::Namespace(path) = attach else {
+        return Ok(None);
+    };
+    let own = host.and_then(|host| other_end(host, &inside.links, inside.number));
     let own = own.map(|link| link.index);
     let mut named = inside.links.iter().filter(|link| link.name == INSIDE_NAME);
     if named.any(|link| Some(link.index) != own) {
@@ -292,6 +306,7 @@ mod tests {
             ..link(7, "theirs0")
         };
         let vlan = Link {
+            vlan: true,
             peer: Some(7),
             ..link(8, "theirs0.5")
         };
@@ -304,10 +319,14 @@ mod tests {
             let why = |own: &Link, other: &Link| unfit(&[own.clone(), other.clone()], own);
             assert_eq!(why(&own, &elsewhere), None);
             let stands = why(&own, &vlan).unwrap_or_default();
-            assert!(
-                stands.starts_with("theirs0.5 stands on theirs0"),
-                "{stands}"
-            );
+            let says = "theirs0.5 stands on theirs0: what is tagged";
+            assert!(stands.starts_with(says), "{stands}");
+            let other = Link {
+                vlan: false,
+                ..vlan.clone()
+            };
+            let stands = why(&own, &other).unwrap_or_default();
+            assert!(stands.contains("as the container's"), "{stands}");
             let port = Link {
                 controller: Some(9),
                 ..own.clone()

@@ -8,6 +8,7 @@ use rtnetlink::packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
     LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
 };
+use rtnetlink::packet_route::nsid::{NsidAttribute, NsidMessage};
 use state::words::address::Mac;
 
 use super::netlink::{Change, Netlink, NetlinkError};
@@ -25,6 +26,7 @@ pub(super) struct Link {
     pub(super) up: bool,
     pub(super) loopback: bool,
     pub(super) veth: bool,
+    pub(super) vlan: bool,
     /// Whether a program may hold its other side, as a virtual machine's.
     pub(super) tun: bool,
     /// Whether it carries Ethernet frames.
@@ -38,6 +40,8 @@ pub(super) struct Link {
     pub(super) controller: Option<u32>,
     /// Whether it gives itself a link-local IPv6 address.
     pub(super) generates_addresses: bool,
+    /// Whether IPv6 is switched off on it (`disable_ipv6`).
+    pub(super) ipv6_off: bool,
     /// XDP programs on it, and how they were put there.
     pub(super) xdp: Vec<Xdp>,
 }
@@ -102,6 +106,46 @@ pub(super) fn peer(netlink: &Netlink, link: &Link) -> Result<Option<Link>, Netli
         Some(RouteNetlinkMessage::NewLink(link)) => Some(read(link)),
         _ => None,
     })
+}
+
+/// The number that the socket's namespace has for another one, if it has one.
+pub(super) fn number_of(
+    netlink: &Netlink,
+    namespace: BorrowedFd<'_>,
+) -> Result<Option<i32>, NetlinkError> {
+    let mut message = NsidMessage::default();
+    let descriptor = namespace.as_raw_fd().cast_unsigned();
+    message.attributes = vec![NsidAttribute::Fd(descriptor)];
+    let request = "number a network namespace";
+    let found = netlink.get(request, RouteNetlinkMessage::GetNsId(message))?;
+    let Some(RouteNetlinkMessage::NewNsId(found)) = found else {
+        return Ok(None);
+    };
+    let mut numbers = found.attributes.into_iter();
+    Ok(numbers.find_map(|attribute| match attribute {
+        NsidAttribute::Id(number) if number >= 0 => Some(number),
+        _ => None,
+    }))
+}
+
+/// Gives another namespace its number, unless it has one, or another has that one.
+pub(super) fn give_number(
+    netlink: &Netlink,
+    namespace: BorrowedFd<'_>,
+    number: i32,
+) -> Result<(), NetlinkError> {
+    let mut message = NsidMessage::default();
+    let descriptor = namespace.as_raw_fd().cast_unsigned();
+    message.attributes = vec![NsidAttribute::Fd(descriptor), NsidAttribute::Id(number)];
+    let request = format!("give a network namespace the number {number}");
+    match netlink.change(Change::new(
+        request,
+        RouteNetlinkMessage::NewNsId(message),
+        0,
+    )) {
+        Err(e) if e.errno() == Some(rustix::io::Errno::EXIST) => Ok(()),
+        result => result,
+    }
 }
 
 /// Makes a pair, both ends down, the other one in its namespace from the start.
@@ -238,11 +282,13 @@ fn read(message: LinkMessage) -> Link {
             }
             LinkAttribute::LinkInfo(info) => {
                 link.veth = info.contains(&LinkInfo::Kind(InfoKind::Veth));
+                link.vlan = info.contains(&LinkInfo::Kind(InfoKind::Vlan));
                 link.tun = info.contains(&LinkInfo::Kind(InfoKind::Tun));
             }
             LinkAttribute::Xdp(xdp) => link.xdp = xdp.iter().filter_map(program).collect(),
             LinkAttribute::AfSpecUnspec(families) => {
                 link.generates_addresses = !families.iter().any(generates_none);
+                link.ipv6_off = families.iter().any(is_off);
             }
             _ => {}
         }
@@ -264,4 +310,13 @@ fn generates_none(family: &AfSpecUnspec) -> bool {
         return false;
     };
     attributes.contains(&AfSpecInet6::AddrGenMode(In6AddrGenMode::None))
+}
+
+fn is_off(family: &AfSpecUnspec) -> bool {
+    let AfSpecUnspec::Inet6(attributes) = family else {
+        return false;
+    };
+    let off =
+        |found: &AfSpecInet6| matches!(found, AfSpecInet6::DevConf(conf) if conf.disable_ipv6 != 0);
+    attributes.iter().any(off)
 }

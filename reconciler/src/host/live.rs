@@ -4,23 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
-use state::live::{About, Fault, LiveHost, LiveNetwork, Part};
+use state::live::{About, LiveHost, LiveNetwork, Part};
 use state::target::Attachment;
-use state::target::host::{
-    Attach, GATEWAY_MAC, INSIDE_NAME, INTERFACE_GROUP, Network, container_mac, from_alias,
-    interface_name,
-};
+use state::target::host::{Attach, Network, container_mac, from_alias, interface_name};
 use state::target::located::Uplink;
-use state::words::address::{Cidr, Family, Mac};
+use state::words::address::{Cidr, Family};
 use state::words::names::FullName;
 
-use super::addresses::{self, Address};
 use super::attachments::{self, Found, Wanted};
 use super::chains::Chains;
-use super::links::{self, Link};
-use super::network::{self, Inside, families, gateway, is_interface_of};
+use super::faults::{Faults, host_faults, inside_faults, loopback_faults};
+use super::inside::Inside;
+use super::links::Link;
+use super::listing::Listing;
+use super::pairs;
 use super::resolver::{self, State};
-use super::routes::{self, Neighbour, Route};
+use super::routes::{self, Route};
 use super::{Host, HostError, namespaces, processes, sysctls};
 
 /// A host as it was read.
@@ -34,45 +33,6 @@ pub struct HostReading {
     pub uplinks: BTreeMap<String, Uplink>,
     /// What of others containers are attached to.
     pub attachments: BTreeMap<FullName, Attachment>,
-}
-
-/// The interfaces, addresses, routes and neighbours of one network namespace.
-struct Listing {
-    links: Vec<Link>,
-    addresses: Vec<Address>,
-    routes: Vec<Route>,
-    neighbours: Vec<Neighbour>,
-}
-
-impl Listing {
-    fn read(netlink: &super::netlink::Netlink) -> Result<Self, HostError> {
-        Ok(Self {
-            links: links::list(netlink)?,
-            addresses: addresses::list(netlink)?,
-            routes: routes::list(netlink)?,
-            neighbours: routes::neighbours(netlink)?,
-        })
-    }
-
-    /// Whether a route leads to a destination (`None`: everywhere) out of an interface.
-    fn leads(&self, family: Family, to: Option<IpAddr>, via: Option<IpAddr>, out: u32) -> bool {
-        self.routes.iter().any(|route| {
-            route.family == family
-                && route.destination == to
-                && route.gateway == via
-                && route.out == Some(out)
-                && route.table != routes::LOCAL_TABLE
-        })
-    }
-
-    fn knows(&self, address: IpAddr, mac: Mac, index: u32) -> bool {
-        self.neighbours.iter().any(|neighbour| {
-            neighbour.address == address
-                && neighbour.mac == Some(mac)
-                && neighbour.index == index
-                && neighbour.permanent
-        })
-    }
 }
 
 /// Whose a name below `/run/netns` is.
@@ -99,40 +59,29 @@ impl Host {
         attached: &BTreeMap<FullName, u32>,
     ) -> Result<HostReading, HostError> {
         let listing = Listing::read(&self.netlink)?;
-        let mut foreign_namespaces = BTreeSet::new();
-        let mut insides = BTreeMap::new();
-        for name in namespaces::names()? {
-            match self.managed(&name)? {
-                Named::Ours(container, inside) => {
-                    insides.insert(container, inside);
-                }
-                Named::Foreign => {
-                    foreign_namespaces.insert(name);
-                }
-                Named::Free => {}
-            }
-        }
-        let (interfaces, marked) = own_interfaces(&listing.links, &insides, wanted);
+        let (mut insides, foreign_namespaces) = self.named()?;
+        insides.extend(self.unnamed(&listing.links, &insides, &foreign_namespaces)?);
+        let marked = marked(&listing.links);
         let mut found = Found::default();
         let theirs = self.theirs(wanted, &marked, &insides, &mut found)?;
+        let interfaces = own_interfaces(&listing.links, &insides, &theirs, wanted);
         let around = (&listing.links[..], &listing.routes[..]);
         self.interfaces_of_others(around, wanted, attached, &mut found)?;
         let mut networks = found.networks;
         let resolv_conf = resolver::wanted()?;
         let containers: BTreeSet<_> = insides.keys().chain(interfaces.keys()).cloned().collect();
         for container in containers.iter().chain(theirs.keys()) {
+            let is = wanted.get(container).or_else(|| marked.get(container));
+            let managed = insides.contains_key(container);
             let reader = NetworkReader {
                 container,
-                attach: match insides.contains_key(container) {
-                    true => None,
-                    false => marked.get(container).or_else(|| wanted.get(container)),
-                },
+                attach: marked.get(container).or(is).filter(|_| !managed),
                 link: interfaces.get(container).copied(),
                 around: &listing,
                 resolv_conf: resolv_conf.as_deref(),
             };
             let outside = theirs.get(container);
-            if let Some(why) = outside.map_or(Ok(None), |inside| reader.in_the_way(inside))? {
+            if let Some(why) = reader.in_the_way(is.zip(outside))? {
                 let missing = Attachment::Missing(why);
                 found.attachments.insert(container.clone(), missing);
             }
@@ -162,6 +111,43 @@ impl Host {
             uplinks,
             attachments: found.attachments,
         })
+    }
+
+    /// The namespaces of ours, and the names of others.
+    fn named(&self) -> Result<(BTreeMap<FullName, Inside>, BTreeSet<String>), HostError> {
+        let mut insides = BTreeMap::new();
+        let mut foreign = BTreeSet::new();
+        for name in namespaces::names()? {
+            match self.managed(&name)? {
+                Named::Ours(container, inside) => {
+                    insides.insert(container, inside);
+                }
+                Named::Foreign => {
+                    foreign.insert(name);
+                }
+                Named::Free => {}
+            }
+        }
+        Ok((insides, foreign))
+    }
+
+    /// Those of ours that have lost their name.
+    fn unnamed(
+        &self,
+        links: &[Link],
+        named: &BTreeMap<FullName, Inside>,
+        foreign: &BTreeSet<String>,
+    ) -> Result<BTreeMap<FullName, Inside>, HostError> {
+        let aliases = links.iter().filter_map(|link| link.alias.as_deref());
+        let marked: BTreeSet<FullName> = aliases
+            .filter_map(from_alias)
+            .map(|(name, _)| name)
+            .collect();
+        let lost = marked.iter().filter(|name| {
+            let taken = foreign.contains(&name.dotted());
+            !named.contains_key(name) && !taken
+        });
+        self.nameless(&lost.collect::<Vec<_>>(), links)
     }
 
     /// Whose namespace this is. Only names that one of ours could have are entered to look for its
@@ -199,48 +185,48 @@ impl Host {
     }
 }
 
-/// The host-side interfaces of ours, by container, and of those that lead into namespaces of others
-/// where: by alias, or where a run died before it set one, by the name that only one container has.
+/// Where the pairs of ours lead that lead into namespaces of others, as their aliases say.
+fn marked(links: &[Link]) -> Wanted {
+    let aliases = links.iter().filter_map(|link| link.alias.as_deref());
+    let theirs = aliases.filter_map(from_alias);
+    theirs
+        .filter(|(_, attach)| *attach != Attach::Managed)
+        .collect()
+}
+
+/// The host-side interfaces of ours, by container: those that lead into its namespace, and where
+/// none does, by alias and name, or where a run died before it set an alias, by name.
 fn own_interfaces<'a>(
     links: &'a [Link],
     insides: &BTreeMap<FullName, Inside>,
+    theirs: &BTreeMap<FullName, Inside>,
     wanted: &Wanted,
-) -> (BTreeMap<FullName, &'a Link>, Wanted) {
+) -> BTreeMap<FullName, &'a Link> {
     let mut own = BTreeMap::new();
-    let mut theirs = Wanted::new();
-    for link in links {
+    let managed = insides.iter().map(|inside| (true, inside));
+    for (managed, (name, inside)) in managed.chain(theirs.iter().map(|inside| (false, inside))) {
+        let around = (&inside.links[..], inside.number);
+        if let Some((host, _)) = pairs::ends_of(name, managed, links, around) {
+            own.entry(name.clone()).or_insert(host);
+        }
+    }
+    let taken: BTreeSet<u32> = own.values().map(|link| link.index).collect();
+    for link in links.iter().filter(|link| !taken.contains(&link.index)) {
         let marked = link.alias.as_deref().and_then(from_alias);
         let container = marked.or_else(|| {
             let named = |c: &&FullName| interface_name(c) == link.name;
             let container = insides.keys().chain(wanted.keys()).find(named)?;
-            let theirs = wanted
-                .get(container)
-                .filter(|_| !insides.contains_key(container));
-            Some((container.clone(), theirs.cloned().unwrap_or_default()))
+            Some((container.clone(), Attach::Managed))
         });
-        let container = container.filter(|(container, _)| is_interface_of(link, container));
         let Some((container, attach)) = container else {
             continue;
         };
-        let managed = attach == Attach::Managed;
-        if !managed {
-            theirs.insert(container.clone(), attach);
-        }
-        if link.name == interface_name(&container) {
-            own.insert(container, link);
-        } else if link.alias.is_some() && (!managed || leads_into(link, insides.get(&container))) {
-            // Somebody has given it another name; where one of others' leads its alias says.
+        let named = link.name == interface_name(&container);
+        if pairs::is_interface_of(link, &container) && (named || attach != Attach::Managed) {
             own.entry(container).or_insert(link);
         }
     }
-    (own, theirs)
-}
-
-fn leads_into(link: &Link, inside: Option<&Inside>) -> bool {
-    inside.is_some_and(|inside| {
-        let mut links = inside.links.iter();
-        links.any(|other| network::are_pair(link, other))
-    })
+    own
 }
 
 /// Reads one container's network.
@@ -268,11 +254,13 @@ impl NetworkReader<'_> {
         }
     }
 
-    /// What of others is in the way in their namespace.
-    fn in_the_way(&self, inside: &Inside) -> Result<Option<String>, HostError> {
-        let network = self.network();
-        let path = network.namespace_in_words();
-        attachments::in_the_way(path, inside, self.link, &network)
+    /// What of others is in the way in a namespace of theirs, which need not be the one that its
+    /// interface leads into.
+    fn in_the_way(&self, theirs: Option<(&Attach, &Inside)>) -> Result<Option<String>, HostError> {
+        let Some((attach, inside)) = theirs else {
+            return Ok(None);
+        };
+        attachments::in_the_way(attach, inside, self.link)
     }
 
     fn read(&self, inside: Option<&Inside>) -> Result<LiveNetwork, HostError> {
@@ -297,15 +285,22 @@ impl NetworkReader<'_> {
             );
             return Ok(found(None, network, faults));
         };
+        if !inside.named {
+            let words = format!(
+                "its network namespace has lost its name {}",
+                network.namespace
+            );
+            faults.add(Part::Name, About::All, words);
+        }
         let listing = Listing::read(&inside.netlink)?;
-        if managed && listing.links.iter().any(|link| link.loopback && !link.up) {
-            faults.add(Part::Interface, About::All, "the loopback inside is down");
+        if managed {
+            loopback_faults(&listing, self.container, &mut faults);
         }
         let Some(link) = self.link else {
             faults.add(Part::Interface, About::All, "no host-side interface");
             return Ok(found(None, network, faults));
         };
-        let Some(other) = network::other_end(link, &listing.links, &network) else {
+        let Some(other) = pairs::other_end(link, &listing.links, inside.number) else {
             faults.add(Part::Interface, About::All, "the interface inside is gone");
             return Ok(found(None, network, faults));
         };
@@ -315,7 +310,7 @@ impl NetworkReader<'_> {
         });
         network.addresses = given.map(|a| a.address).collect();
         network.addresses.sort();
-        self.host_faults(link, &network, &mut faults)?;
+        host_faults(self.around, self.container, link, &network, &mut faults)?;
         inside_faults(&listing, other, &network, &mut faults);
         Ok(found(Some(link.index), network, faults))
     }
@@ -333,93 +328,6 @@ impl NetworkReader<'_> {
             .filter_map(|route| route.destination)
             .chain(neighbours.map(|neighbour| neighbour.address))
             .collect()
-    }
-
-    fn host_faults(
-        &self,
-        link: &Link,
-        network: &Network,
-        faults: &mut Faults,
-    ) -> Result<(), HostError> {
-        let (name, wanted) = (&link.name, &network.interface);
-        let mut own = |wrong, words: String| {
-            faults.add_if(wrong, Part::Interface, About::All, words);
-        };
-        own(name != wanted, format!("{wanted} is named {name}"));
-        own(!link.up, format!("{name} is down"));
-        own(link.alias.is_none(), format!("{name} has no alias"));
-        let grouped = link.group == INTERFACE_GROUP;
-        own(!grouped, format!("{name} is not in our group"));
-        own(
-            link.controller.is_some(),
-            format!("{name} is a port of a bridge or the like"),
-        );
-        let words = format!("{name} has another MAC address than {GATEWAY_MAC}");
-        own(link.mac != Some(GATEWAY_MAC), words);
-        let generates = link.generates_addresses;
-        own(generates, format!("{name} generates IPv6 addresses"));
-        for xdp in &link.xdp {
-            let words = format!("XDP program {} of others stands before ours", xdp.program);
-            faults.add(Part::Xdp, About::All, words);
-        }
-        for &address in &network.addresses {
-            let family = Family::of(address);
-            let routed = self.around.leads(family, Some(address), None, link.index);
-            let words = format!("no route to {address}");
-            faults.add_if(!routed, Part::Route, About::Address(address), words);
-            let known = self.around.knows(address, network.mac, link.index);
-            let words = format!("no permanent neighbour {address}");
-            faults.add_if(!known, Part::Neighbour, About::Address(address), words);
-        }
-        for family in families(network) {
-            for (path, value) in sysctls::of_interface(name, family) {
-                let is = sysctls::read(&path)?.unwrap_or_default();
-                let words = format!("{path} is {is}, not {value}");
-                faults.add_if(is != value, Part::Sysctl, About::Family(family), words);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What was found to be missing or different.
-#[derive(Debug, Default)]
-struct Faults(Vec<Fault>);
-
-impl Faults {
-    fn add(&mut self, part: Part, about: About, words: impl Into<String>) {
-        let words = words.into();
-        self.0.push(Fault { part, about, words });
-    }
-
-    fn add_if(&mut self, wrong: bool, part: Part, about: About, words: String) {
-        if wrong {
-            self.add(part, about, words);
-        }
-    }
-}
-
-fn inside_faults(listing: &Listing, eth: &Link, network: &Network, faults: &mut Faults) {
-    let mut own = |wrong, words: String| {
-        faults.add_if(wrong, Part::Interface, About::All, words);
-    };
-    let name = &eth.name;
-    let words = format!("the interface inside is named {name}, not {INSIDE_NAME}");
-    own(name != INSIDE_NAME, words);
-    own(!eth.up, "the interface inside is down".to_owned());
-    let words = format!("the MTU inside is {}, not {}", eth.mtu, network.mtu);
-    own(eth.mtu != network.mtu, words);
-    let words = "the interface inside generates IPv6 addresses".to_owned();
-    own(eth.generates_addresses, words);
-    for family in families(network) {
-        let gateway = gateway(family);
-        let leads = listing.leads(family, None, Some(gateway), eth.index);
-        let about = About::Family(family);
-        let words = format!("no default {family} route inside");
-        faults.add_if(!leads, Part::Route, about, words);
-        let known = listing.knows(gateway, GATEWAY_MAC, eth.index);
-        let words = format!("no permanent neighbour {gateway} inside");
-        faults.add_if(!known, Part::Neighbour, about, words);
     }
 }
 

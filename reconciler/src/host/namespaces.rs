@@ -39,6 +39,9 @@ const QUIET: [(&str, &str); 7] = [
     ("keep_addr_on_down", "1"),
 ];
 
+/// IPv6 on an interface is not switched off.
+const IPV6_ON: (&str, &str) = ("disable_ipv6", "0");
+
 /// Why a namespace cannot be made, entered or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum NamespaceError {
@@ -77,10 +80,10 @@ pub enum NamespaceError {
     /// Somebody else's is not there any more.
     #[error("{0}; run again")]
     Theirs(String),
-    /// An interface of ours in somebody else's cannot be kept quiet.
+    /// An interface of ours inside cannot be kept quiet, or have IPv6.
     #[error("cannot set the IPv6 sysctls of our interface in network namespace {name}: {cause}")]
     Quiet {
-        /// Its path.
+        /// Its name or path.
         name: String,
         /// What the kernel said.
         cause: io::Error,
@@ -160,22 +163,38 @@ pub(super) fn open_theirs(path: &str) -> Result<OwnedFd, String> {
     };
     match is_namespace(&file) {
         Ok(true) => Ok(file.into()),
-        Ok(false) => Err(format!("{path} is no network namespace")),
+        Ok(false) => Err(no_network(path)),
         Err(error) => Err(format!("{path} cannot be looked at: {error}")),
     }
+}
+
+/// Words for what is none, as a namespace of another kind.
+pub(super) fn no_network(path: &str) -> String {
+    format!("{path} is no network namespace")
 }
 
 /// Keeps an interface of ours in somebody else's namespace from talking by itself: there what
 /// interfaces begin with is not ours to set.
 pub(super) fn quiet(namespace: BorrowedFd<'_>, interface: &str) -> io::Result<()> {
+    let settings: Vec<_> = QUIET.into_iter().chain([IPV6_ON]).collect();
+    set(namespace, interface, &settings)
+}
+
+/// Switches IPv6 on again on an interface.
+pub(super) fn switch_on(namespace: BorrowedFd<'_>, interface: &str) -> io::Result<()> {
+    set(namespace, interface, &[IPV6_ON])
+}
+
+/// Sets IPv6 sysctls of an interface in a namespace that are not as they should be.
+fn set(namespace: BorrowedFd<'_>, interface: &str, settings: &[(&str, &str)]) -> io::Result<()> {
     inside(namespace, || {
         let folder = Path::new("/proc/sys/net/ipv6/conf").join(interface);
         if !folder.exists() {
             return Ok(());
         }
-        for (key, value) in QUIET.into_iter().chain([("disable_ipv6", "0")]) {
+        for (key, value) in settings {
             let file = folder.join(key);
-            if fs::read_to_string(&file)?.trim_end() != value {
+            if fs::read_to_string(&file)?.trim_end() != *value {
                 fs::write(file, value)?;
             }
         }
@@ -262,7 +281,7 @@ pub(super) fn id(namespace: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
     Ok((stat.st_dev, stat.st_ino))
 }
 
-fn path(name: &str) -> PathBuf {
+pub(super) fn path(name: &str) -> PathBuf {
     Path::new(DIRECTORY).join(name)
 }
 
@@ -293,7 +312,7 @@ fn prepare() -> io::Result<()> {
     }
     // A host may have IPv6 off for interfaces to come; what a container has is in the tree.
     for interface in ["all", "default"] {
-        fs::write(folder.join(interface).join("disable_ipv6"), "0")?;
+        fs::write(folder.join(interface).join(IPV6_ON.0), IPV6_ON.1)?;
     }
     Ok(())
 }

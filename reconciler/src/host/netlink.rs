@@ -41,6 +41,9 @@ pub enum NetlinkError {
     /// No socket.
     #[error("cannot open a netlink socket: {0}")]
     Open(std::io::Error),
+    /// No network namespace to open one in.
+    #[error("cannot enter a network namespace: {0}")]
+    Enter(std::io::Error),
     /// The kernel refused a request.
     #[error("the kernel refused to {request}: {}", words.clone().unwrap_or(errno.to_string()))]
     Refused {
@@ -72,6 +75,12 @@ pub enum NetlinkError {
 }
 
 impl NetlinkError {
+    /// Whether the socket was to be in a namespace of another kind (setns(2)).
+    pub(super) fn is_of_another_kind(&self) -> bool {
+        let invalid = Some(Errno::INVAL.raw_os_error());
+        matches!(self, Self::Enter(cause) if cause.raw_os_error() == invalid)
+    }
+
     /// The error number of a refused request.
     pub fn errno(&self) -> Option<Errno> {
         match self {
@@ -128,8 +137,9 @@ impl Netlink {
         namespace: BorrowedFd<'_>,
     ) -> Result<Self, NetlinkError> {
         let on: &Runtime = runtime;
-        let connected = namespaces::inside(namespace, || connect(on))
-            .and_then(|connected| connected)
+        let entered = namespaces::inside(namespace, || connect(on));
+        let connected = entered
+            .map_err(NetlinkError::Enter)?
             .map_err(NetlinkError::Open)?;
         Ok(Self::spawn(runtime, connected))
     }

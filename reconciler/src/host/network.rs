@@ -13,27 +13,22 @@
 //! it should be, and refuse to touch what is not ours.
 
 use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 use state::target::host::{
     Attach, GATEWAY_MAC, GATEWAY_V4, GATEWAY_V6, INSIDE_NAME, INTERFACE_GROUP, Network, alias,
-    from_alias,
 };
 use state::words::address::Family;
 use state::words::names::FullName;
 
+use super::inside::Inside;
 use super::links::{self, Link, Pair, Setting, set};
 use super::netlink::{Change, Netlink, NetlinkError};
 use super::ownership::NotOurs;
-use super::{Host, HostError, NamespaceError, addresses, namespaces, resolver, routes, sysctls};
-
-/// A namespace of ours, and a socket in it.
-pub(super) struct Inside {
-    pub(super) descriptor: OwnedFd,
-    pub(super) netlink: Netlink,
-    pub(super) links: Vec<Link>,
-}
+use super::pairs::{are_pair, ends_of, is_interface_of, is_marked, other_end};
+use super::{Host, HostError, NamespaceError};
+use super::{addresses, namespaces, resolver, routes, sysctls};
 
 /// The two ends of a container's veth pair, each as its own namespace lists it.
 pub(super) struct Ends {
@@ -56,15 +51,6 @@ pub(super) fn families(network: &Network) -> impl Iterator<Item = Family> + '_ {
         .filter(|family| network.addresses.iter().any(|a| Family::of(*a) == *family))
 }
 
-/// Whether a host-side interface is this container's: its alias says so, or it has none yet and
-/// has our group beside the name that only this container's has.
-pub(super) fn is_interface_of(link: &Link, container: &FullName) -> bool {
-    match &link.alias {
-        Some(text) => from_alias(text).is_some_and(|(name, _)| name == *container),
-        None => link.group == INTERFACE_GROUP,
-    }
-}
-
 impl Host {
     /// Makes or completes a container's network as far as that can be while it is closed, and
     /// gives the index of its host-side interface. A new interface is down; whether an existing
@@ -77,10 +63,8 @@ impl Host {
         let mut inside = match &network.attach {
             Attach::Managed => self.ensure_namespace(container, &network.namespace)?,
             Attach::Namespace(path) => self.open_theirs(path)?,
-            Attach::Interface { name, .. } => {
-                let found = links::find(&self.netlink, name)?;
-                return found.map(|link| link.index).ok_or_else(|| vanished(name));
-            }
+            // Where one is not there, its container is missing, and nothing of it is planned.
+            Attach::Interface { name, .. } => return Err(vanished(name)),
         };
         let ends = match self.ends(container, network, &inside)? {
             Some(ends) => ends,
@@ -94,14 +78,8 @@ impl Host {
             }
         };
         self.mend_host_end(container, network, &ends.host)?;
-        mend_inside_end(network, &inside.netlink, &ends.inside)?;
-        if network.attach != Attach::Managed {
-            let quiet = namespaces::quiet(inside.descriptor.as_fd(), INSIDE_NAME);
-            quiet.map_err(|cause| NamespaceError::Quiet {
-                name: network.namespace_in_words().to_owned(),
-                cause,
-            })?;
-        }
+        self.mend_inside_end(network, &inside, &ends.inside)?;
+        ensure_ipv6(network, &inside)?;
         ensure_addresses(network, &inside.netlink, ends.inside.index)?;
         if network.resolv_conf {
             resolver::write(&network.namespace)?;
@@ -147,84 +125,6 @@ impl Host {
         Ok(())
     }
 
-    /// The namespace of a network that was made, if it is there.
-    pub(super) fn inside_of(
-        &self,
-        container: &FullName,
-        network: &Network,
-    ) -> Result<Option<Inside>, HostError> {
-        match &network.attach {
-            Attach::Managed => self.open_namespace(container, &network.namespace),
-            Attach::Namespace(path) => self.open_theirs(path).map(Some),
-            Attach::Interface { .. } => Ok(None),
-        }
-    }
-
-    /// Somebody else's namespace.
-    pub(super) fn open_theirs(&self, path: &str) -> Result<Inside, HostError> {
-        let opened = namespaces::open_theirs(path);
-        let descriptor = opened.map_err(NamespaceError::Theirs)?;
-        Ok(self.look_inside(descriptor)?)
-    }
-
-    pub(super) fn look_inside(&self, descriptor: OwnedFd) -> Result<Inside, NetlinkError> {
-        let netlink = Netlink::inside(&self.runtime, descriptor.as_fd())?;
-        let links = links::list(&netlink)?;
-        Ok(Inside {
-            descriptor,
-            netlink,
-            links,
-        })
-    }
-
-    /// The namespace of a name, if there is one and it is this container's.
-    pub(super) fn open_namespace(
-        &self,
-        container: &FullName,
-        name: &str,
-    ) -> Result<Option<Inside>, HostError> {
-        let Some(descriptor) = namespaces::open(name)? else {
-            return Ok(None);
-        };
-        let inside = self.look_inside(descriptor)?;
-        let mark = alias(container, &Attach::Managed);
-        let marked = |link: &Link| link.loopback && link.alias.as_deref() == Some(mark.as_str());
-        if !inside.links.iter().any(marked) {
-            let name = name.to_owned();
-            return Err(NotOurs::Namespace { name }.into());
-        }
-        Ok(Some(inside))
-    }
-
-    fn ensure_namespace(&self, container: &FullName, name: &str) -> Result<Inside, HostError> {
-        let inside = match self.open_namespace(container, name)? {
-            Some(inside) => inside,
-            None => self.create_namespace(container, name)?,
-        };
-        for lo in inside.links.iter().filter(|l| l.loopback && !l.up) {
-            let up = set(lo.index, &lo.name, Setting::Up(true));
-            inside.netlink.change(up)?;
-        }
-        Ok(inside)
-    }
-
-    fn create_namespace(&self, container: &FullName, name: &str) -> Result<Inside, HostError> {
-        let descriptor = namespaces::create(name)?;
-        let netlink = Netlink::inside(&self.runtime, descriptor.as_fd())?;
-        for lo in links::list(&netlink)?.iter().filter(|l| l.loopback) {
-            let mark = alias(container, &Attach::Managed);
-            netlink.change(set(lo.index, &lo.name, Setting::Alias(&mark)))?;
-            netlink.change(set(lo.index, &lo.name, Setting::Up(true)))?;
-        }
-        namespaces::bind(name, descriptor.as_fd())?;
-        let links = links::list(&netlink)?;
-        Ok(Inside {
-            descriptor,
-            netlink,
-            links,
-        })
-    }
-
     /// Both ends of the pair, where it is whole. A host-side end of ours whose other end is not in
     /// the namespace is of no use to anybody: it is removed.
     pub(super) fn ends(
@@ -233,53 +133,41 @@ impl Host {
         network: &Network,
         inside: &Inside,
     ) -> Result<Option<Ends>, HostError> {
-        let found = match links::find(&self.netlink, &network.interface)? {
-            None => self.renamed(container, network, inside)?,
-            found => found,
-        };
-        let Some(host) = found else {
-            return Ok(None);
-        };
-        if !is_interface_of(&host, container) {
-            return Err(not_ours(&network.interface).into());
+        let named = links::find(&self.netlink, &network.interface)?;
+        // Looked at, a pair has given its other end's namespace a number.
+        let number = links::number_of(&self.netlink, inside.descriptor.as_fd())?;
+        if let Some(host) = named.filter(|link| is_interface_of(link, container))
+            && let Some(inside) = other_end(&host, &inside.links, number)
+        {
+            let inside = inside.clone();
+            return Ok(Some(Ends { host, inside }));
         }
-        match other_end(&host, &inside.links, network) {
-            Some(other) => Ok(Some(Ends {
-                inside: other.clone(),
-                host,
-            })),
-            None => {
-                links::delete(&self.netlink, host.index, &host.name)?;
-                Ok(None)
+        let links = links::list(&self.netlink)?;
+        let managed = network.attach == Attach::Managed;
+        if let Some(found) = ends_of(container, managed, &links, (&inside.links, number)) {
+            let (host, inside) = (found.0.clone(), found.1.clone());
+            return Ok(Some(Ends { host, inside }));
+        }
+        match links.iter().find(|link| link.name == network.interface) {
+            Some(link) if is_interface_of(link, container) => {
+                links::delete(&self.netlink, link.index, &link.name)?;
             }
+            Some(link) if !is_marked(link) => return Err(not_ours(&link.name).into()),
+            // Another container's of ours, or none.
+            _ => {}
         }
-    }
-
-    /// The host-side end of a pair of ours to which somebody has given another name.
-    fn renamed(
-        &self,
-        container: &FullName,
-        network: &Network,
-        inside: &Inside,
-    ) -> Result<Option<Link>, NetlinkError> {
-        let mark = alias(container, &network.attach);
-        let mut links = links::list(&self.netlink)?.into_iter();
-        Ok(links.find(|link| {
-            link.alias.as_deref() == Some(mark.as_str())
-                && other_end(link, &inside.links, network).is_some()
-        }))
+        Ok(None)
     }
 
     /// Removes the inside end of a pair of ours whose host-side end is in another namespace now:
     /// known by its name and its MAC address, which is made from the container's.
     fn remove_half(&self, network: &Network, inside: &Inside) -> Result<(), NetlinkError> {
         let links = links::list(&self.netlink)?;
+        let number = links::number_of(&self.netlink, inside.descriptor.as_fd())?;
         let half = inside.links.iter().find(|half| {
             let ours = half.veth && half.name == INSIDE_NAME && half.mac == Some(network.mac);
-            let half = std::slice::from_ref(*half);
-            ours && links
-                .iter()
-                .all(|link| other_end(link, half, network).is_none())
+            let mut links = links.iter();
+            ours && links.all(|link| !are_pair(link, half, number))
         });
         match half {
             Some(half) => links::delete(&inside.netlink, half.index, &half.name),
@@ -288,15 +176,8 @@ impl Host {
     }
 
     fn create_pair(&self, network: &Network, inside: &Inside) -> Result<(), HostError> {
-        if inside.links.iter().any(|link| link.name == INSIDE_NAME) {
-            let namespace = network.namespace_in_words().to_owned();
-            let interface = INSIDE_NAME.to_owned();
-            return Err(NotOurs::Inside {
-                namespace,
-                interface,
-            }
-            .into());
-        }
+        make_way_inside(network, inside)?;
+        self.make_way(&network.interface)?;
         let pair = Pair {
             name: &network.interface,
             group: INTERFACE_GROUP,
@@ -317,10 +198,11 @@ impl Host {
         container: &FullName,
         network: &Network,
         found: &Link,
-    ) -> Result<(), NetlinkError> {
+    ) -> Result<(), HostError> {
         let mark = alias(container, &network.attach);
         if found.name != network.interface {
-            self.name_again(network, found)?;
+            self.make_way(&network.interface)?;
+            rename(&self.netlink, found, &network.interface)?;
         }
         let mut settings = Vec::new();
         if found.alias.as_deref() != Some(mark.as_str()) {
@@ -336,34 +218,67 @@ impl Host {
             settings.push(Setting::NoController);
         }
         settings.extend(found.xdp.iter().copied().map(Setting::WithoutXdp));
-        apply(&self.netlink, network, found, settings)
+        Ok(apply(&self.netlink, network, found, settings)?)
     }
 
-    /// Gives the host-side end its name back. Before 6.2 an interface that is up keeps its own.
-    fn name_again(&self, network: &Network, found: &Link) -> Result<(), NetlinkError> {
-        let name = || set(found.index, &found.name, Setting::Name(&network.interface));
-        match self.netlink.change(name()) {
-            Err(e) if e.errno() == Some(Errno::BUSY) => {
-                let down = set(found.index, &found.name, Setting::Up(false));
-                self.netlink.changes(vec![down, name()])
-            }
-            result => result,
+    /// Takes the name of a container's interface from another of ours, which gets its own back when
+    /// its container's network is mended.
+    fn make_way(&self, name: &str) -> Result<(), HostError> {
+        match links::find(&self.netlink, name)? {
+            Some(other) if is_marked(&other) => Ok(rename(&self.netlink, &other, ANY_OF_OURS)?),
+            Some(_) => Err(not_ours(name).into()),
+            None => Ok(()),
         }
     }
+
+    fn mend_inside_end(
+        &self,
+        network: &Network,
+        inside: &Inside,
+        found: &Link,
+    ) -> Result<(), HostError> {
+        if found.name != INSIDE_NAME {
+            make_way_inside(network, inside)?;
+            rename(&inside.netlink, found, INSIDE_NAME)?;
+        }
+        let mac = (found.mac != Some(network.mac)).then_some(Setting::Mac(network.mac));
+        let settings = mac.into_iter().collect();
+        Ok(apply(&inside.netlink, network, found, settings)?)
+    }
 }
 
-/// The other end of a pair among the interfaces of a namespace: each names the other's index. In a
-/// namespace of others another pair may have the same two, so the MAC address counts as well: it
-/// is the container's from the beginning.
-pub(super) fn other_end<'a>(host: &Link, links: &'a [Link], network: &Network) -> Option<&'a Link> {
-    let managed = network.attach == Attach::Managed;
-    let mut veths = links.iter().filter(|link| link.veth);
-    veths.find(|link| are_pair(host, link) && (managed || link.mac == Some(network.mac)))
+/// A name that an interface of ours has until it gets its own back; the kernel puts a number in.
+const ANY_OF_OURS: &str = "pl-%d";
+/// The same for an interface that has the name of ours inside a namespace of ours.
+const ANY_OF_THEIRS: &str = "not-eth0-%d";
+
+/// Gives an interface another name. Before 6.2 one that is up keeps its own.
+fn rename(netlink: &Netlink, found: &Link, name: &str) -> Result<(), NetlinkError> {
+    let named = || set(found.index, &found.name, Setting::Name(name));
+    match netlink.change(named()) {
+        Err(e) if e.errno() == Some(Errno::BUSY) => {
+            let up = |up| set(found.index, &found.name, Setting::Up(up));
+            netlink.changes(vec![up(false), named(), up(true)])
+        }
+        result => result,
+    }
 }
 
-/// Whether each of two interfaces, as its own namespace lists it, names the other's index.
-pub(super) fn are_pair(host: &Link, inside: &Link) -> bool {
-    host.veth && inside.veth && inside.peer == Some(host.index) && host.peer == Some(inside.index)
+/// Whoever is root inside a namespace of ours may give another interface the name of ours there,
+/// and is not to keep the host from its commits by that.
+fn make_way_inside(network: &Network, inside: &Inside) -> Result<(), HostError> {
+    let mut links = inside.links.iter();
+    match links.find(|link| link.name == INSIDE_NAME) {
+        Some(other) if network.attach == Attach::Managed => {
+            Ok(rename(&inside.netlink, other, ANY_OF_THEIRS)?)
+        }
+        Some(_) => Err(NotOurs::Inside {
+            namespace: network.namespace_in_words().to_owned(),
+            interface: INSIDE_NAME.to_owned(),
+        }
+        .into()),
+        None => Ok(()),
+    }
 }
 
 /// Whether an interface's default route is there: in a namespace of others it is never put in the
@@ -385,18 +300,6 @@ fn vanished(interface: &str) -> HostError {
     }
 }
 
-fn mend_inside_end(network: &Network, netlink: &Netlink, found: &Link) -> Result<(), NetlinkError> {
-    let mut settings = Vec::new();
-    if found.name != INSIDE_NAME {
-        // An interface that is up keeps its name on some kernels.
-        settings.extend([Setting::Up(false), Setting::Name(INSIDE_NAME)]);
-    }
-    if found.mac != Some(network.mac) {
-        settings.push(Setting::Mac(network.mac));
-    }
-    apply(netlink, network, found, settings)
-}
-
 /// Makes these settings, and those that both ends share.
 fn apply(
     netlink: &Netlink,
@@ -415,6 +318,25 @@ fn apply(
         .map(|setting| set(found.index, &found.name, setting))
         .collect();
     netlink.changes(changes)
+}
+
+/// In a namespace of ours interfaces begin as they should, but whoever is root inside may switch
+/// IPv6 off. An interface that had an MTU too small for IPv6 begins with it anew.
+fn ensure_ipv6(network: &Network, inside: &Inside) -> Result<(), NamespaceError> {
+    let namespace = inside.descriptor.as_fd();
+    let loopbacks = inside.links.iter().filter(|link| link.loopback);
+    let done = match network.attach {
+        Attach::Managed if families(network).any(|family| family == Family::V6) => loopbacks
+            .map(|link| link.name.as_str())
+            .chain([INSIDE_NAME])
+            .try_for_each(|name| namespaces::switch_on(namespace, name)),
+        Attach::Managed => Ok(()),
+        _ => namespaces::quiet(namespace, INSIDE_NAME),
+    };
+    done.map_err(|cause| NamespaceError::Quiet {
+        name: network.namespace_in_words().to_owned(),
+        cause,
+    })
 }
 
 fn ensure_addresses(network: &Network, netlink: &Netlink, index: u32) -> Result<(), NetlinkError> {

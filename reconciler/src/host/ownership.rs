@@ -5,10 +5,15 @@
 //!
 //! | what | mark |
 //! |---|---|
-//! | network namespace | the alias of its `lo`, set before the namespace has a name |
+//! | network namespace | the alias of its `lo` and its number, both before it has a name |
 //! | host-side interface | its group from the moment it exists, and its alias |
 //! | address, route, neighbour | the protocol number [`ROUTE_PROTOCOL`] |
 //! | `resolv.conf` of a namespace | its first line |
+//!
+//! An alias can be changed by whoever is root, on the host or in the namespace. A
+//! namespace's number is the host's alone, and a namespace is ours as well where a pair leads into
+//! it whose host-side alias says so. Which container of ours a pair is, tells the namespace that it
+//! leads into (`super::pairs`).
 //!
 //! Anything without its mark is somebody else's: it is never changed or removed, and where it has
 //! what a container is to have, that is a [`NotOurs`].

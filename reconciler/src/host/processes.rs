@@ -4,11 +4,34 @@
 //! ours does, is not a process that lives there.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 
 use state::live::Process;
+
+/// The network namespaces that threads of the host are in, each once.
+pub(super) fn namespaces() -> io::Result<Vec<OwnedFd>> {
+    let mut found = BTreeMap::new();
+    for process in fs::read_dir("/proc")? {
+        let process = process?.path();
+        // One that ends meanwhile, or no process.
+        let Ok(threads) = fs::read_dir(process.join("task")) else {
+            continue;
+        };
+        for thread in threads.flatten() {
+            let Ok(namespace) = File::open(thread.path().join("ns/net")) else {
+                continue;
+            };
+            let metadata = namespace.metadata()?;
+            found
+                .entry((metadata.dev(), metadata.ino()))
+                .or_insert_with(|| OwnedFd::from(namespace));
+        }
+    }
+    Ok(found.into_values().collect())
+}
 
 /// The processes of each of these namespaces, by the device and inode that tell it. Processes that
 /// end meanwhile are left out, and so are those that the caller may not look at.

@@ -8,9 +8,11 @@ use state::live::Process;
 use state::target::host::{Attach, INSIDE_NAME, Network, from_alias, interface_name};
 use state::words::names::FullName;
 
+use super::inside::mark_loopback;
 use super::links::Link;
 use super::netlink::{Netlink, NetlinkError};
-use super::network::{are_pair, families, gateway, is_interface_of, not_ours};
+use super::network::{families, gateway, not_ours};
+use super::pairs::{ends_of, is_interface_of, is_marked, other_end};
 use super::{Host, HostError, addresses, links, namespaces, processes, resolver, routes};
 
 impl Host {
@@ -49,36 +51,50 @@ impl Host {
         container: &FullName,
         interface: &str,
     ) -> Result<bool, HostError> {
-        let found = match links::find(&self.netlink, interface)? {
-            None => self.under_another_name(container)?,
+        let links = links::list(&self.netlink)?;
+        let named = links.iter().find(|link| link.name == interface);
+        let found = match self.leads_inside(container, &links)? {
+            None => named.filter(|link| is_interface_of(link, container)),
             found => found,
         };
-        let Some(link) = found else {
-            return Ok(false);
-        };
-        if !is_interface_of(&link, container) {
-            return Err(not_ours(interface).into());
+        match (found, named) {
+            (Some(link), _) => {
+                links::delete(&self.netlink, link.index, &link.name)?;
+                Ok(true)
+            }
+            (None, Some(other)) if !is_marked(other) => Err(not_ours(interface).into()),
+            (None, _) => Ok(false),
         }
-        links::delete(&self.netlink, link.index, &link.name)?;
-        Ok(true)
     }
 
-    /// The host-side end of a pair of ours to which somebody has given another name: its alias is
-    /// the container's, and it leads to where the alias says.
-    fn under_another_name(&self, container: &FullName) -> Result<Option<Link>, HostError> {
-        for link in links::list(&self.netlink)? {
-            let Some((of, attach)) = link.alias.as_deref().and_then(from_alias) else {
+    /// The host-side end of the pair that leads into a container's namespace, whatever its name is.
+    fn leads_inside<'a>(
+        &self,
+        container: &FullName,
+        links: &'a [Link],
+    ) -> Result<Option<&'a Link>, HostError> {
+        let managed = match self.open_namespace(container, &container.dotted()) {
+            Err(HostError::NotOurs(_)) => None,
+            opened => opened?,
+        };
+        if let Some(inside) = managed {
+            // Without the pair nothing else tells that it is ours.
+            mark_loopback(container, &inside)?;
+            let around = (&inside.links[..], inside.number);
+            let found = ends_of(container, true, links, around);
+            return Ok(found.map(|(host, _)| host));
+        }
+        for link in links {
+            let marked = link.alias.as_deref().and_then(from_alias);
+            let Some((_, Attach::Namespace(path))) = marked.filter(|(of, _)| of == container)
+            else {
                 continue;
             };
-            let inside = match &attach {
-                _ if of != *container => None,
-                Attach::Managed => self.open_namespace(container, &container.dotted())?,
-                // One that is gone has taken the pair with it.
-                Attach::Namespace(path) => self.open_theirs(path).ok(),
-                Attach::Interface { .. } => None,
+            // One that is gone has taken the pair with it.
+            let Ok(inside) = self.open_theirs(&path) else {
+                continue;
             };
-            if inside.is_some_and(|inside| inside.links.iter().any(|other| are_pair(&link, other)))
-            {
+            if other_end(link, &inside.links, inside.number).is_some() {
                 return Ok(Some(link));
             }
         }

@@ -38,6 +38,10 @@ impl<'a> Touched<'a> {
             added: plan.added.get(name).copied(),
             removed: plan.removed.contains(name),
             attached: plan.attached.get(name).cloned(),
+            details: match plan.closed.contains(name) {
+                true => vec![CLOSED.to_owned()],
+                false => Vec::new(),
+            },
             ..Self::default()
         }
     }
@@ -166,6 +170,9 @@ impl<'a> Touched<'a> {
         lines
     }
 }
+
+/// Of a container that is live and missing.
+const CLOSED: &str = "closed until it is there again: nothing reaches it, and nothing leaves it";
 
 /// What goes of a container that is attached to something of others, and what stays.
 fn leaves(attach: &Attach) -> String {

@@ -10,6 +10,43 @@ use state::words::hash::short;
 use super::escape::escape;
 use super::style::{RED, Style, YELLOW};
 
+/// Why what is live was not compared with its tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Unread {
+    /// Why.
+    why: String,
+    /// The tree alone is not known: what live says of itself was looked at all the same.
+    #[serde(skip)]
+    tree: bool,
+}
+
+impl Unread {
+    /// Nothing is known, for the host changes meanwhile.
+    pub fn host(why: impl Into<String>) -> Self {
+        let why = why.into();
+        Self { why, tree: false }
+    }
+
+    /// There is no tree to compare with.
+    pub fn tree(why: impl Into<String>) -> Self {
+        let why = why.into();
+        Self { why, tree: true }
+    }
+
+    /// What is not known, and why.
+    pub fn in_words(&self) -> String {
+        let why = escape(&self.why);
+        match self.tree {
+            true => format!(
+                "the tree of what is live could not be compared with ({why}): policy, addresses \
+                 and sysctls were compared with nothing"
+            ),
+            false => format!("what drifted is not known: {why}"),
+        }
+    }
+}
+
 /// What `drift` prints.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -19,7 +56,7 @@ pub struct Drift {
     /// The live generation; 0 where nothing is live.
     pub generation: u64,
     /// Why what is live could not be compared with its tree; `None` where it was.
-    pub unread: Option<String>,
+    pub unread: Option<Unread>,
     /// What differs.
     pub drift: Vec<Item>,
     #[serde(skip)]
@@ -42,7 +79,7 @@ pub struct Item {
     pub what: String,
     /// What it means for traffic.
     pub traffic: String,
-    /// Whether it changes nothing for packets and stays as it is.
+    /// Whether it is not for a run to mend, and stays as it is.
     pub harmless: bool,
 }
 
@@ -61,7 +98,7 @@ impl From<&Finding> for Item {
 
 impl Drift {
     /// From what was found.
-    pub fn of(live: &Live, findings: &[Finding], unread: Option<String>) -> Self {
+    pub fn of(live: &Live, findings: &[Finding], unread: Option<Unread>) -> Self {
         let base = live.base.as_ref();
         Self {
             commit: base.map_or_else(String::new, |base| base.live_slot().commit.clone()),
@@ -79,12 +116,7 @@ pub fn text(drift: &Drift, style: Style) -> String {
     let mut out = items(&drift.drift, style);
     if let Some(why) = &drift.unread {
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            out,
-            "the tree of what is live could not be compared with ({}): policy, addresses and \
-             sysctls were compared with nothing",
-            escape(why)
-        );
+        let _ = writeln!(out, "{}", why.in_words());
     }
     let live = match drift.generation {
         0 => "nothing is live on this host".to_owned(),

@@ -41,7 +41,10 @@ pub struct Lived {
 pub fn text(view: &HistoryView) -> String {
     let mut out = String::new();
     if view.entries.is_empty() {
-        out.push_str("the journal is empty\n");
+        out.push_str(match view.damaged > 0 || view.cut {
+            true => "the journal names no commit that can be believed\n",
+            false => "the journal is empty\n",
+        });
     }
     let digits = view.entries.iter().map(|e| e.generation.to_string().len());
     let width = digits.max().unwrap_or(0);

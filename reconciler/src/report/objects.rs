@@ -32,7 +32,7 @@ impl<'a> Objects<'a> {
                 ..Counts::default()
             },
         };
-        for name in plan.added.keys().chain(&plan.removed) {
+        for name in plan.added.keys().chain(&plan.removed).chain(&plan.closed) {
             objects.touched(plan, name);
         }
         for step in &plan.steps {
@@ -126,7 +126,14 @@ fn drift(plan: &Plan) -> Option<Object> {
     }
     let mut object = Object::new(Action::Update, "slot", plan.from.slot.to_string());
     if plan.live.as_ref() == Some(&plan.origin) {
-        let tables = rows_in_words(&plan.rows);
+        let mut rows = plan.rows.clone();
+        rows.endpoints
+            .put
+            .retain(|index, _| !plan.looked_at.contains(index));
+        rows.endpoints
+            .delete
+            .retain(|index| !plan.looked_at.contains(index));
+        let tables = rows_in_words(&rows);
         if !tables.is_empty() {
             let tables = tables.join(", ");
             object = object.saying(format!("differs from what is asked for in {tables}"));

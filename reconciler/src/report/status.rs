@@ -14,7 +14,7 @@ use state::words::hash::short;
 use state::words::names::FullName;
 use state::words::time::utc;
 
-use super::drift::{self, Item};
+use super::drift::{self, Item, Unread};
 use super::escape::escape;
 use super::style::Style;
 
@@ -47,7 +47,7 @@ pub struct Status {
     /// What is not as the live commit put it there.
     pub drift: Vec<Item>,
     /// Why that is not all of it, or not known; `None` where it is.
-    pub unread: Option<String>,
+    pub unread: Option<Unread>,
     /// Ranges of containers that are private (RFC 1918, RFC 4193) and that nothing translates: what
     /// they send beyond this host is answered only where others have a route back.
     pub untranslated: Vec<String>,
@@ -312,7 +312,7 @@ pub fn text(status: &Status, style: Style) -> String {
         let _ = write!(out, "\ndrift:\n{}", drift::items(&status.drift, style));
     }
     if let Some(why) = &status.unread {
-        let _ = writeln!(out, "\nwhat drifted is not known in full: {}", escape(why));
+        let _ = writeln!(out, "\n{}", why.in_words());
     }
     if !status.untranslated.is_empty() {
         let list = status.untranslated.join(", ");

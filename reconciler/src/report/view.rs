@@ -376,6 +376,8 @@ mod tests {
             removed: Default::default(),
             attached: Default::default(),
             missing: Default::default(),
+            closed: Default::default(),
+            looked_at: Default::default(),
             opens: Vec::new(),
             rows,
             foreign: 0,

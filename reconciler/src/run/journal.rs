@@ -7,11 +7,12 @@
 //!
 //! The file is bounded: beyond [`BYTES_MOST`] the older half is dropped, whole lines at a time.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::files;
@@ -63,6 +64,8 @@ impl Kind {
     }
 }
 
+/// More than a line has.
+const LINE_BYTES_MOST: usize = 4096;
 /// Version of the form of a line.
 const FORMAT_VERSION: u32 = 1;
 
@@ -122,13 +125,9 @@ pub fn append(state_directory: &Path, entry: &Entry) -> Result<(), JournalError>
     };
     let line = line_of(entry).map_err(failed)?;
     let is_new = !path.exists();
-    let mut file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(failed)?;
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o600);
+    let mut file = open(&path, &mut options).map_err(failed)?;
     cut_torn_line(&mut file)
         .and_then(|()| file.write_all(line.as_bytes()))
         .and_then(|()| file.sync_data())
@@ -146,7 +145,7 @@ pub fn append(state_directory: &Path, entry: &Entry) -> Result<(), JournalError>
 /// Reads the journal in a state directory; empty where there is none.
 pub fn read(state_directory: &Path) -> Result<History, JournalError> {
     let path = state_directory.join(NAME);
-    let bytes = match fs::read(&path) {
+    let bytes = match read_whole(&path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(History::default()),
         Err(cause) => return Err(JournalError::Read { path, cause }),
@@ -154,7 +153,9 @@ pub fn read(state_directory: &Path) -> Result<History, JournalError> {
     let mut history = History::default();
     for (at, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
         match line.strip_suffix(b"\n") {
-            None => history.cut = true,
+            // What a crash leaves is the beginning of a line.
+            None if line.len() < LINE_BYTES_MOST && !line.contains(&0) => history.cut = true,
+            None => history.damaged.push(at + 1),
             Some(line) => match entry_of(line) {
                 Some(entry) => history.entries.push(entry),
                 None => history.damaged.push(at + 1),
@@ -167,15 +168,41 @@ pub fn read(state_directory: &Path) -> Result<History, JournalError> {
 /// The last commit of the journal, without reading all of it; `None` where there is none, or where
 /// the last line cannot be believed.
 pub fn last(state_directory: &Path) -> Option<Entry> {
-    const ENOUGH: u64 = 4096;
-    let mut file = File::open(state_directory.join(NAME)).ok()?;
+    let path = state_directory.join(NAME);
+    let mut file = open(&path, OpenOptions::new().read(true)).ok()?;
     let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(ENOUGH)))
-        .ok()?;
+    file.seek(SeekFrom::Start(
+        length.saturating_sub(LINE_BYTES_MOST as u64),
+    ))
+    .ok()?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).ok()?;
     let whole = bytes.iter().rposition(|byte| *byte == b'\n')?;
     entry_of(bytes[..whole].rsplit(|byte| *byte == b'\n').next()?)
+}
+
+/// Opens it, and nothing that could be waited for or that has no end.
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let file = options
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is no regular file: remove it")),
+    }
+}
+
+fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    let file = open(path, OpenOptions::new().read(true))?;
+    let mut bytes = Vec::new();
+    // What is larger we have not written.
+    let read = file.take(2 * BYTES_MOST).read_to_end(&mut bytes)?;
+    match read as u64 == 2 * BYTES_MOST {
+        true => Err(io::Error::other(
+            "it is larger than a journal gets: move it away",
+        )),
+        false => Ok(bytes),
+    }
 }
 
 /// What stands between a line's content and its checksum.
@@ -230,7 +257,7 @@ fn cut_torn_line(file: &mut File) -> io::Result<()> {
 }
 
 fn shorten(path: &Path) -> Result<(), JournalError> {
-    let bytes = fs::read(path).map_err(|cause| JournalError::Read {
+    let bytes = read_whole(path).map_err(|cause| JournalError::Read {
         path: path.to_owned(),
         cause,
     })?;
@@ -243,6 +270,7 @@ fn shorten(path: &Path) -> Result<(), JournalError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn entry(generation: u64) -> Entry {
         Entry {
@@ -334,6 +362,32 @@ mod tests {
                     "{at}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn what_is_no_journal_is_told_and_waited_for_by_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(NAME);
+        let says = |cause: &str| {
+            assert_eq!(last(dir.path()), None, "{cause}");
+            let read = read(dir.path()).unwrap_err().to_string();
+            assert!(read.contains(cause), "{read}");
+        };
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, 0o600.into()).unwrap();
+        says("no regular file");
+        let append = append(dir.path(), &entry(1)).unwrap_err().to_string();
+        assert!(append.contains("no regular file"), "{append}");
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        says("no regular file");
+        fs::remove_file(&path).unwrap();
+        File::create(&path).unwrap().set_len(30 << 20).unwrap();
+        says("larger than a journal gets");
+        for odd in [vec![0; 100], vec![b'x'; 100_000]] {
+            fs::write(&path, odd).unwrap();
+            let history = read(dir.path()).unwrap();
+            assert_eq!((history.damaged, history.cut), (vec![1], false));
         }
     }
 

@@ -22,7 +22,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use state::words::time::utc;
 
-use super::files;
+use super::{dirs, files};
 
 /// The file in the run directory that names the holder.
 const HOLDER: &str = "holder.json";
@@ -164,7 +164,9 @@ impl Lock {
             }
             // A holder that took everything away removed the directory that we have locked now.
             if is_at(&file, directory).map_err(failed)? {
-                let holder = write_holder(&note).then_some(note);
+                // Through a link, or where others can write, the note would be anybody's.
+                let own = dirs::check(run_directory).is_ok();
+                let holder = (own && write_holder(&note)).then_some(note);
                 let _descriptor = file.into();
                 return Ok(Self {
                     _descriptor,
@@ -363,5 +365,15 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn nothing_is_noted_through_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let _lock = Lock::take(dir.path(), &link).unwrap();
+        assert!(!real.join(HOLDER).exists());
     }
 }

@@ -49,7 +49,7 @@ pub enum GitError {
     },
     /// The revision names nothing.
     #[error(
-        "{rev} names no commit in {}: {}; if it should, `git -C {} fsck` says what is damaged",
+        "{rev} names no commit in {}: {}; `git -C {} log` shows those that are there",
         git_dir.display(), in_words(cause), git_dir.display()
     )]
     Revision {

@@ -1,9 +1,11 @@
 //! What is not ours is refused, and what a dead run left is completed.
 
 use std::fs;
+use std::process::Command;
 
 use reconciler::host::{Host, HostError, NotOurs};
 use rustix::fs::Mode;
+use rustix::mount::{UnmountFlags, mount_bind, unmount};
 
 use crate::world::{ip, make, network, on_a_host};
 
@@ -62,18 +64,6 @@ fn an_interface_of_others_is_refused_and_left_alone() {
 }
 
 #[test]
-fn an_interface_that_a_tenant_brought_is_refused() {
-    on_a_host(|| {
-        let host = Host::open().unwrap();
-        let (container, network) = make(&host, "shop/web", &ADDRESS);
-        host.remove_interface(&container, &network.interface)
-            .unwrap();
-        ip("-n shop.web link add eth0 type bridge");
-        assert!(matches!(refused(&host, "shop/web"), NotOurs::Inside { .. }));
-    });
-}
-
-#[test]
 fn a_resolv_conf_of_others_is_refused_and_left_alone() {
     on_a_host(|| {
         let host = Host::open().unwrap();
@@ -105,6 +95,15 @@ fn something_else_at_the_name_is_refused_and_an_empty_file_of_a_dead_run_is_used
             refused(&host, "shop/web"),
             NotOurs::NamespaceFile { .. }
         ));
+        // Of another kind.
+        mount_bind("/proc/self/ns/uts", "/run/netns/shop.web").unwrap();
+        assert!(matches!(
+            refused(&host, "shop/web"),
+            NotOurs::NamespaceFile { .. }
+        ));
+        let foreign = host.read().unwrap().host.foreign_namespaces;
+        assert!(foreign.contains("shop.web"));
+        unmount("/run/netns/shop.web", UnmountFlags::DETACH).unwrap();
         fs::write("/run/netns/shop.web", "").unwrap();
         let foreign = host.read().unwrap().host.foreign_namespaces;
         assert!(foreign.is_empty(), "{foreign:?}");
@@ -223,11 +222,6 @@ fn a_pair_whose_host_side_was_renamed_has_its_name_again() {
         let (container, network) = make(&host, "shop/web", &ADDRESS);
         ip(&format!("link set {} down", network.interface));
         ip(&format!("link set {} name uplink", network.interface));
-        // Without our mark it may be anybody's.
-        ip("link set uplink alias theirs");
-        let other = refused(&host, "shop/web");
-        assert!(matches!(other, NotOurs::Inside { .. }), "{other:?}");
-        ip("link set uplink alias plumbline:shop/web");
         let renamed = host.read().unwrap().networks[&container].clone();
         assert_eq!(
             renamed.faults[0].words,
@@ -238,6 +232,45 @@ fn a_pair_whose_host_side_was_renamed_has_its_name_again() {
         let found = &host.read().unwrap().networks[&container];
         assert!(found.faults.is_empty(), "{:?}", found.faults);
         assert_eq!(found.ifindex, renamed.ifindex, "the same pair");
+    });
+}
+
+#[test]
+fn a_namespace_that_lost_its_name_has_it_again() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        let (container, network) = make(&host, "shop/web", &ADDRESS);
+        let before = host.read().unwrap().networks[&container].clone();
+        let mut lives = Command::new("ip")
+            .args(["netns", "exec", "shop.web", "sleep", "1000"])
+            .spawn()
+            .unwrap();
+        // It has entered it once it is listed there.
+        while host.read().unwrap().host.processes.is_empty() {}
+        for damage in ["unmounted", "unmounted and removed"] {
+            unmount("/run/netns/shop.web", UnmountFlags::DETACH).unwrap();
+            if damage != "unmounted" {
+                fs::remove_file("/run/netns/shop.web").unwrap();
+            }
+            let found = &host.read().unwrap().networks[&container];
+            let words = "its network namespace has lost its name shop.web";
+            assert_eq!(found.faults[0].words, words, "{damage}");
+            assert_eq!(found.ifindex, before.ifindex, "{damage}");
+            make(&host, "shop/web", &ADDRESS);
+            assert_eq!(
+                host.read().unwrap().networks[&container],
+                before,
+                "{damage}"
+            );
+        }
+        // Where nobody lives in it, it is gone with its name.
+        lives.kill().unwrap();
+        lives.wait().unwrap();
+        unmount("/run/netns/shop.web", UnmountFlags::DETACH).unwrap();
+        make(&host, "shop/web", &ADDRESS);
+        let found = &host.read().unwrap().networks[&container];
+        assert_eq!(found.network, network);
+        assert!(found.faults.is_empty(), "{:?}", found.faults);
     });
 }
 

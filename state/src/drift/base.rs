@@ -1,8 +1,9 @@
 //! What all containers share: the bpffs, pins, blocks and the commit record.
 
 use super::{Finding, Kind};
-use crate::live::{Base, Live, LostTable, SlotMark};
+use crate::live::{Base, Live, LostPin, LostTable, SlotMark};
 use crate::target::{Datapath, Target};
+use crate::words::hash::short;
 
 pub(super) fn findings(target: Option<&Target>, live: &Live, datapath: &Datapath) -> Vec<Finding> {
     let stray = live.stray_guards(target).into_keys();
@@ -17,8 +18,8 @@ pub(super) fn findings(target: Option<&Target>, live: &Live, datapath: &Datapath
         let finding = Finding::new(Kind::Bpffs, "bpffs", "is not mounted");
         found.push(finding.means(HELD));
     }
-    found.extend(base.unpinned.iter().map(|name| {
-        Finding::new(Kind::Pin, name, "its pin is gone").means(match name.as_str() {
+    found.extend(base.unpinned.iter().map(|pin| {
+        Finding::new(Kind::Pin, &pin.name, lost_pin(pin)).means(match pin.name.as_str() {
             "sweep" => "none yet: expired connections are not reclaimed, and fill their maps",
             _ => HELD,
         })
@@ -38,6 +39,14 @@ pub(super) fn findings(target: Option<&Target>, live: &Live, datapath: &Datapath
         found.push(finding.means("none"));
     }
     found
+}
+
+/// What has become of a pin.
+pub(super) fn lost_pin(pin: &LostPin) -> &'static str {
+    match pin.taken {
+        true => "its pin is gone, and something else stands in its place",
+        false => "its pin is gone",
+    }
 }
 
 fn stray_guard(interface: &str) -> Finding {
@@ -85,7 +94,7 @@ fn record(base: &Base) -> Option<Finding> {
     let live = base.live_slot();
     let says = format!("says generation {generation}, slot {slot}");
     let finding = |what: String| Finding::new(Kind::Record, "commit record", what);
-    if !generation.is_reached() {
+    if base.is_beyond() {
         let what = format!("{says}, where no store gets");
         return Some(finding(what).means(format!("slot {slot} judges every flow anew")));
     }
@@ -105,6 +114,18 @@ fn record(base: &Base) -> Option<Finding> {
     }
     let what = format!("{says}, whose commit was generation {}", live.generation);
     Some(finding(what).means(format!("slot {slot} judges every flow anew")))
+}
+
+/// The name that the live slot bears, where the journal has another for the same generation.
+pub(super) fn misnamed(base: &Base, journal: &str) -> Finding {
+    let place = format!("slot {}", base.record.slot);
+    let (is, noted) = (short(&base.live_slot().commit), short(journal));
+    let what = match is {
+        "" => format!("names no commit, and the journal names {noted} for its generation"),
+        is => format!("names commit {is}, and the journal names {noted} for its generation"),
+    };
+    Finding::new(Kind::Record, place, what)
+        .means("none: its rows are compared with the commit that the journal names")
 }
 
 /// A check that fails stores the former slot under the number after the failed one's.

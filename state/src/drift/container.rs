@@ -2,10 +2,15 @@
 
 use std::net::IpAddr;
 
+use super::base::lost_pin;
 use super::{Finding, Kind};
 use crate::diff::{ConnectionsDifference, ContainerDifference, Detached, Differences};
 use crate::diff::{NetworkDifference, ProgramsDifference};
-use crate::live::{Broken, Fault, Instead, LinkFault, Live, LiveContainer, Part, Stranger};
+use crate::live::{
+    Broken, Fault, Instead, LinkFault, Live, LiveContainer, LiveNetwork, LivePrograms, Part,
+    Stranger,
+};
+use crate::target::host::{Attach, Network};
 use crate::target::programs::BuildHash;
 use crate::target::{ContainerTarget, Target};
 use crate::words::names::FullName;
@@ -28,15 +33,17 @@ pub(super) fn findings(target: &Target, live: &Live, differences: &Differences) 
 pub(super) fn alone(live: &Live) -> Vec<Finding> {
     let mut found = Vec::new();
     for (name, is) in &live.containers {
-        let faults = is.network.iter().flat_map(|network| &network.faults);
-        let mut own: Vec<Finding> = faults.map(|found| fault(place(name), found)).collect();
+        let network = is.network.iter().filter(|network| !of_others(network));
+        let faults = network.flat_map(|network| &network.faults);
+        let place = || place(name, is);
+        let mut own: Vec<Finding> = faults.map(|found| fault(place(), found)).collect();
         own.extend(links(is));
         own.extend(pins(is));
         if let Some(programs) = is.programs.filter(|p| !p.guarded) {
             own.push(unguarded(programs.ifindex));
         }
         if is.programs.is_some_and(|p| p.build == NO_BUILD) {
-            own.push(mixed(place(name)));
+            own.push(mixed(place()));
         }
         found.extend(own.into_iter().map(|finding| finding.of(name)));
     }
@@ -45,8 +52,10 @@ pub(super) fn alone(live: &Live) -> Vec<Finding> {
 
 const NO_BUILD: BuildHash = BuildHash([0; 32]);
 
-fn place(name: &FullName) -> String {
-    crate::target::host::interface_name(name)
+/// The interface that it is on, which may be somebody else's.
+fn place(name: &FullName, is: &LiveContainer) -> String {
+    let found = is.network.as_ref().map(|found| &found.network.interface);
+    found.map_or_else(|| crate::target::host::interface_name(name), String::clone)
 }
 
 fn of_one(
@@ -55,7 +64,7 @@ fn of_one(
     difference: &ContainerDifference,
 ) -> Vec<Finding> {
     let interface = &target.network.interface;
-    let mut found = network(interface, &difference.network);
+    let mut found = network(&target.network, &difference.network);
     let surplus = &difference.surplus;
     found.extend(surplus.addresses.iter().map(|address| {
         Finding::new(
@@ -90,7 +99,7 @@ fn of_one(
 fn pins(is: &LiveContainer) -> Vec<Finding> {
     let lost = is.unpinned.iter();
     lost.map(|map| {
-        Finding::new(Kind::Pin, map, "its pin is gone")
+        Finding::new(Kind::Pin, &map.name, lost_pin(map))
             .means("none yet: its programs hold it, and with them its connections are lost")
     })
     .collect()
@@ -117,33 +126,35 @@ fn programs(
         ProgramsDifference::Detached(Detached::Elsewhere) => vec![
             Finding::new(Kind::Link, interface, Detached::Elsewhere.to_string()).means(both(is)),
         ],
-        // Told as what stands before them.
-        ProgramsDifference::Detached(Detached::NotFirst) => Vec::new(),
-        ProgramsDifference::Detached(Detached::Unguarded) => {
-            let ifindex = programs.map_or(0, |programs| programs.ifindex);
-            vec![unguarded(ifindex)]
+        // What stands before them is told by itself, and hides nothing of the rest.
+        ProgramsDifference::Detached(Detached::NotFirst | Detached::Unguarded)
+        | ProgramsDifference::Build => {
+            let unguarded = programs
+                .filter(|is| !is.guarded)
+                .map(|is| unguarded(is.ifindex));
+            let built = programs.and_then(|is| built(target, &is));
+            unguarded.into_iter().chain(built).collect()
         }
-        ProgramsDifference::Build => match programs {
-            Some(p) if p.build != NO_BUILD && p.constants == target.constants => vec![
-                Finding::new(
-                    Kind::Program,
-                    interface,
-                    "its programs are another version's",
-                )
-                .means("none; the next run replaces them")
-                .harmless(),
-            ],
-            Some(p) if p.build != NO_BUILD => vec![
-                Finding::new(
-                    Kind::Program,
-                    interface,
-                    "its programs have other constants",
-                )
-                .means("its packets may be taken for somebody else's, or dropped"),
-            ],
-            _ => vec![mixed(interface.clone())],
-        },
     }
+}
+
+/// Another build than the one that is asked for.
+fn built(target: &ContainerTarget, is: &LivePrograms) -> Option<Finding> {
+    if is.build == target.programs.build {
+        return None;
+    }
+    let interface = &target.network.interface;
+    let program = |what: &str| Finding::new(Kind::Program, interface, what);
+    Some(if is.build == NO_BUILD {
+        mixed(interface.clone())
+    } else if is.constants == target.constants {
+        program("its programs are another version's")
+            .means("none; the next run replaces them")
+            .harmless()
+    } else {
+        program("its programs have other constants")
+            .means("its packets may be taken for somebody else's, or dropped")
+    })
 }
 
 /// What becomes of what passes one side of an interface where no program of ours is known to be.
@@ -184,7 +195,7 @@ fn link(fault: &LinkFault, is: &LiveContainer) -> Finding {
     let (kind, what) = match fault.why {
         Broken::Unpinned => (Kind::Pin, "its link has no pin"),
         Broken::Detached => (Kind::Link, "its link is detached"),
-        Broken::Replaced => (Kind::Link, "another link is pinned in its place"),
+        Broken::Replaced => (Kind::Link, "something else is pinned in its place"),
         Broken::Program => (Kind::Program, "another program stands under its link"),
     };
     Finding::new(kind, place, what).means(instead(fault.side, Some(is)))
@@ -205,19 +216,29 @@ fn mixed(place: String) -> Finding {
         .means("its packets may be judged otherwise than the commit says")
 }
 
-/// Programs of others on interfaces of containers.
+/// Programs of others on interfaces of containers. On an interface that is not ours nothing is
+/// ours to take off.
 pub(super) fn strangers(live: &Live) -> Vec<Finding> {
-    let all = live.containers.iter();
-    let all = all.flat_map(|(name, is)| is.strangers.iter().map(move |found| (name, found)));
-    all.map(|(name, found)| stranger(name, found).of(name))
-        .collect()
+    let mut all = Vec::new();
+    for (name, is) in &live.containers {
+        let own = is.strangers.iter();
+        let own = own.map(|found| stranger(place(name, is), found));
+        let theirs = is.network.iter().filter(|network| of_others(network));
+        let before = theirs.flat_map(|network| &network.faults);
+        let before = before.map(|found| fault(place(name, is), found).harmless());
+        all.extend(own.chain(before).map(|finding| finding.of(name)));
+    }
+    all
 }
 
-fn stranger(name: &FullName, found: &Stranger) -> Finding {
+fn of_others(network: &LiveNetwork) -> bool {
+    matches!(network.network.attach, Attach::Interface { .. })
+}
+
+fn stranger(place: String, found: &Stranger) -> Finding {
     let Stranger { program, side, .. } = found;
     let whose = format!("program {} ({program}) of others", found.name);
-    let finding =
-        |stands: &str| Finding::new(Kind::Stranger, place(name), format!("{whose} {stands}"));
+    let finding = |stands: &str| Finding::new(Kind::Stranger, &place, format!("{whose} {stands}"));
     match found.before {
         true => finding(&format!("stands before ours in {side}"))
             .means("what it lets pass, or drops, ours never see"),
@@ -229,14 +250,16 @@ fn stranger(name: &FullName, found: &Stranger) -> Finding {
 
 // ---- Network ----
 
-fn network(interface: &str, lacks: &NetworkDifference) -> Vec<Finding> {
+fn network(target: &Network, lacks: &NetworkDifference) -> Vec<Finding> {
+    let interface = &target.interface;
     let mut found: Vec<Finding> = Vec::new();
     if lacks.missing {
-        let finding = Finding::new(Kind::Namespace, interface, "no network of it is there");
+        let place = target.namespace_in_words();
+        let finding = Finding::new(Kind::Namespace, place, "no network of it is there");
         found.push(finding.means(CUT_OFF));
     }
     let faults = lacks.faults.iter();
-    found.extend(faults.map(|found| fault(interface.to_owned(), found)));
+    found.extend(faults.map(|found| fault(interface.clone(), found)));
     found.extend(
         lacks
             .lacks
@@ -246,7 +269,7 @@ fn network(interface: &str, lacks: &NetworkDifference) -> Vec<Finding> {
     found
 }
 
-const CUT_OFF: &str = "nothing reaches it, and nothing leaves it";
+pub(super) const CUT_OFF: &str = "nothing reaches it, and nothing leaves it";
 
 fn lacks_address(interface: &str, address: &IpAddr) -> Finding {
     Finding::new(
@@ -260,10 +283,15 @@ fn lacks_address(interface: &str, address: &IpAddr) -> Finding {
 fn fault(place: String, fault: &Fault) -> Finding {
     let (kind, traffic) = match fault.part {
         Part::Namespace => (Kind::Namespace, CUT_OFF),
+        Part::Name => (
+            Kind::Namespace,
+            "none: what lives in it goes on, and nobody can join it by its name",
+        ),
         Part::Interface => (
             Kind::Interface,
             "it may be cut off; the commit's verdicts stay",
         ),
+        Part::Mark => (Kind::Interface, "none: by it a run knows what is ours"),
         Part::Xdp => (
             Kind::Stranger,
             "it sees what the container sends before ours, which never see what it keeps",
@@ -276,6 +304,10 @@ fn fault(place: String, fault: &Fault) -> Finding {
         Part::Neighbour => (
             Kind::Neighbour,
             "packets between it and the host, and what is beyond, may find no way",
+        ),
+        Part::Ipv6 => (
+            Kind::Sysctl,
+            "its IPv6 addresses and routes are gone, and nothing of IPv6 passes",
         ),
         Part::Sysctl => (
             Kind::Sysctl,

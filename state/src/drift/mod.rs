@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::diff::{Differences, diff};
-use crate::live::{Entry, Live};
+use crate::live::{Base, Entry, Live};
 use crate::plan::collisions::collisions;
 use crate::plan::connections::{Connection, denied};
 use crate::target::{Datapath, Target};
@@ -16,6 +16,7 @@ use crate::words::names::FullName;
 
 mod base;
 mod container;
+mod gone;
 mod rows;
 
 /// What is found.
@@ -31,7 +32,7 @@ pub struct Finding {
     pub what: String,
     /// What it means for traffic.
     pub traffic: String,
-    /// It changes nothing for packets, and is not for a run to change.
+    /// It is not for a run to change: nothing of it changes for packets, or it is its owner's.
     pub harmless: bool,
 }
 
@@ -160,6 +161,11 @@ pub fn drift(
     found
 }
 
+/// That the live slot bears another name than the journal has for its generation.
+pub fn misnamed(base: &Base, journal: &str) -> Finding {
+    base::misnamed(base, journal)
+}
+
 /// Whether anything of it is for a run to mend, or for a person.
 pub fn needs_attention(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| !finding.harmless)
@@ -167,11 +173,17 @@ pub fn needs_attention(findings: &[Finding]) -> bool {
 
 fn against(target: &Target, live: &Live, datapath: &Datapath) -> Vec<Finding> {
     let differences = diff(target, live, datapath);
+    let gone = gone::gone(target, live, &differences);
     let mut found = Vec::new();
     if live.base.is_some() {
-        found.extend(rows::findings(target, live, &differences));
+        found.extend(rows::findings(target, live, &differences, &gone));
     }
-    found.extend(container::findings(target, live, &differences));
+    let own = container::findings(target, live, &differences).into_iter();
+    found.extend(own.filter(|finding| {
+        let whose = finding.container.as_ref();
+        finding.kind == Kind::Pin || whose.is_none_or(|name| !gone.told.contains(name))
+    }));
+    found.extend(gone.findings);
     found.extend(surplus(live, &differences));
     found.extend(sysctls(&differences));
     for collision in collisions(target, live) {

@@ -2,24 +2,32 @@
 
 use std::collections::BTreeSet;
 
+use super::gone::Gone;
 use super::{Finding, Kind};
 use crate::diff::{Differences, TableDelta};
 use crate::live::Live;
 use crate::target::Target;
-use crate::target::tables::{EndpointIndex, PolicyKey, Tables};
+use crate::target::tables::{Address, EndpointIndex, Owner, PolicyKey, Tables};
+use crate::words::address::Cidr;
 use crate::words::identity::{RulesetId, SubjectId};
 use crate::words::names::FullName;
 
 /// How many containers are named.
 const NAMED: usize = 5;
 
-pub(super) fn findings(target: &Target, live: &Live, differences: &Differences) -> Vec<Finding> {
+/// `told`: what rows differ for that is no change of theirs.
+pub(super) fn findings(
+    target: &Target,
+    live: &Live,
+    differences: &Differences,
+    told: &Gone,
+) -> Vec<Finding> {
     let Some(base) = &live.base else {
         return Vec::new();
     };
-    let rows = &differences.live;
+    let mut rows = differences.live.clone();
     let is = &base.live_slot().tables;
-    let mut found = Vec::new();
+    let mut found = of_the_host(&mut rows.addresses, is);
     let mut table = |count: Counts, name: &str, whose: BTreeSet<EndpointIndex>, traffic: &str| {
         if count.all > 0 {
             let place = format!("slot {}, {name}", base.record.slot);
@@ -31,15 +39,21 @@ pub(super) fn findings(target: &Target, live: &Live, differences: &Differences) 
             }));
         }
     };
-    let addresses = "addresses may be taken for somebody else's";
+    let says = "addresses may be taken for somebody else's";
+    let mut delta = rows.addresses.clone();
+    delta.put.retain(|cidr, _| !told.addresses.contains(cidr));
+    delta.delete.retain(|cidr| !told.addresses.contains(cidr));
     table(
-        count(&rows.addresses, &is.addresses),
+        count(&delta, &is.addresses),
         "addresses",
         BTreeSet::new(),
-        addresses,
+        says,
     );
-    let endpoints = count(&rows.endpoints, &is.endpoints);
-    let whose = rows.endpoints.put.keys().chain(&rows.endpoints.delete);
+    let mut delta = rows.endpoints.clone();
+    delta.put.retain(|index, _| !told.rows.contains(index));
+    delta.delete.retain(|index| !told.rows.contains(index));
+    let endpoints = count(&delta, &is.endpoints);
+    let whose = delta.put.keys().chain(&delta.delete);
     let says = "packets to it may be dropped, or delivered elsewhere";
     table(endpoints, "endpoints", whose.copied().collect(), says);
     let keys = rows.policy.put.keys().chain(&rows.policy.delete);
@@ -50,6 +64,32 @@ pub(super) fn findings(target: &Target, live: &Live, differences: &Differences) 
     let rulesets: BTreeSet<RulesetId> = keys.map(|key| key.ruleset).collect();
     let whose = of_rulesets(target, is, &rulesets);
     table(count(&rows.rulesets, &is.rulesets), "rulesets", whose, says);
+    found
+}
+
+/// Addresses that the host has since, or has no more: nobody has touched the rows.
+fn of_the_host(rows: &mut TableDelta<Cidr, Address>, is: &Tables) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut tell = |what: String, traffic: &str| {
+        found.push(Finding::new(Kind::Address, "the host", what).means(traffic));
+    };
+    rows.put.retain(|cidr, row| {
+        let new = row.owner == Owner::Host && !is.addresses.contains_key(cidr);
+        if new {
+            let what = format!("has a new address {}", cidr.addr());
+            tell(what, "policies judge it as an address beyond the host");
+        }
+        !new
+    });
+    rows.delete.retain(|cidr| {
+        let row = is.addresses.get(cidr);
+        let gone = row.is_some_and(|row| row.owner == Owner::Host);
+        if gone {
+            let what = format!("has the address {} no more", cidr.addr());
+            tell(what, "whoever has it now is let in and out as the host is");
+        }
+        !gone
+    });
     found
 }
 

@@ -35,7 +35,7 @@ pub enum Broken {
     Unpinned,
     /// It is attached to nothing.
     Detached,
-    /// What is pinned is a link to another place.
+    /// What is pinned is a link to another place, or no link.
     Replaced,
     /// Another program than one of ours stands under it.
     Program,

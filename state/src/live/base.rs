@@ -17,9 +17,18 @@ pub struct Base {
     /// The two slots, A first.
     pub slots: [LiveSlot; 2],
     /// Maps and blocks that have lost their pins and are still there.
-    pub unpinned: Vec<String>,
+    pub unpinned: Vec<LostPin>,
     /// Tables that a slot has lost whole.
     pub lost: Vec<LostTable>,
+}
+
+/// A pin that is not there, of something that is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LostPin {
+    /// Its name.
+    pub name: String,
+    /// Something else stands in its place.
+    pub taken: bool,
 }
 
 /// A table that a slot has no map of any more. To packets it is one without rows.
@@ -81,14 +90,23 @@ impl Base {
             SlotMark::Preparing => skips,
             SlotMark::Empty => false,
         };
-        stored || self.live_slot().generation > is || !is.is_reached()
+        stored || self.live_slot().generation > is || self.is_beyond()
+    }
+
+    /// Whether the record is where no store gets: others have put it there.
+    pub fn is_beyond(&self) -> bool {
+        let is = self.record.generation;
+        let confirmed = self.live_slot().generation == is;
+        !is.is_reached() || !(confirmed || is.is_believed())
     }
 
     /// The highest generation that anything of it names and a store can have given.
     pub fn highest(&self) -> Generation {
         let slots = self.slots.iter().map(|slot| slot.generation);
-        let all = slots.chain([self.record.generation]);
-        let reached = all.filter(|generation| generation.is_reached());
+        let record = (!self.is_beyond()).then_some(self.record.generation);
+        let reached = slots
+            .chain(record)
+            .filter(|generation| generation.is_reached());
         reached.max().unwrap_or_default()
     }
 

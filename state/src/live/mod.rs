@@ -26,7 +26,7 @@ pub mod attached;
 pub mod entry;
 
 pub use attached::{Broken, Instead, LinkFault, LivePrograms, Stranger};
-pub use base::{Base, HELD_MOST, LiveSlot, LostTable, SlotMark};
+pub use base::{Base, HELD_MOST, LiveSlot, LostPin, LostTable, SlotMark};
 pub use entry::Entry;
 pub use network::{About, Fault, LiveNetwork, Part};
 
@@ -261,7 +261,7 @@ pub struct LiveContainer {
     /// Its connection maps are there and registered: quota of established TCP connections.
     pub connections: Option<u32>,
     /// Those of them that have lost their pins, and that its programs still hold.
-    pub unpinned: Vec<String>,
+    pub unpinned: Vec<LostPin>,
     /// The quota that its map of established connections has, registered or not.
     pub pinned_quota: Option<u32>,
     /// Endpoint index under which its maps are pinned.
@@ -398,6 +398,24 @@ mod tests {
         // A store that came back to the slot: packets may still use the other.
         assert_eq!(held(&live(4, [old(), new()])), [1, 2]);
         assert_eq!(held(&Live::default()), [0; 0]);
+    }
+
+    #[test]
+    fn a_record_that_no_slot_confirms_is_not_counted_on_from() {
+        let mut live = live(5, [slot(4, &[]), slot(5, &[])]);
+        let base = live.base.as_mut().unwrap();
+        for beyond in [1 << 61, (1 << 62) - 1, (1 << 63) - 1] {
+            base.record.generation = Generation(beyond);
+            assert!(base.is_rewound(), "{beyond}");
+            assert_eq!(base.next_generation(), Generation(7), "{beyond}");
+        }
+        // One that a run has settled is its own.
+        for settled in [(1 << 61) - 1, 1 << 61] {
+            base.record.generation = Generation(settled);
+            base.slots[1].generation = Generation(settled);
+            assert!(!base.is_rewound(), "{settled}");
+            assert_eq!(base.next_generation(), Generation(settled + 1));
+        }
     }
 
     #[test]

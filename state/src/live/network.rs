@@ -40,8 +40,12 @@ pub struct Fault {
 pub enum Part {
     /// Its namespace.
     Namespace,
+    /// The name of its namespace.
+    Name,
     /// An end of its pair.
     Interface,
+    /// What tells that it is ours.
+    Mark,
     /// An XDP program of others on it.
     Xdp,
     /// An address inside.
@@ -50,6 +54,8 @@ pub enum Part {
     Route,
     /// A neighbour, on either side.
     Neighbour,
+    /// IPv6 as a whole, inside.
+    Ipv6,
     /// A sysctl of its interface.
     Sysctl,
     /// Its `resolv.conf`.

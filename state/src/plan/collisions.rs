@@ -59,6 +59,13 @@ pub enum Collision {
         /// The interface's index.
         ifindex: u32,
     },
+    /// Programs of another container are on the interface of others that it is attached to.
+    Shared {
+        /// Which container.
+        container: FullName,
+        /// The other one.
+        with: FullName,
+    },
     /// Somebody else's `resolv.conf` is there for its namespace.
     Resolver {
         /// Which container wants it.
@@ -104,6 +111,11 @@ impl fmt::Display for Collision {
                 "{container}: it is attached to another interface of others, of index {ifindex}, \
                  which is still there and would carry on unjudged; apply its removal first"
             ),
+            Self::Shared { container, with } => write!(
+                f,
+                "{container}: programs of {with} are on the interface that it is attached to, and \
+                 one container's alone can be; apply its removal first"
+            ),
             Self::Resolver { container, name } => write!(
                 f,
                 "{container}: /etc/netns/{name}/resolv.conf exists and was not written by us; \
@@ -140,6 +152,7 @@ pub fn collisions(target: &Target, live: &Live) -> Vec<Collision> {
         }
         if theirs && container.missing.is_none() {
             list.extend(elsewhere(live, name));
+            list.extend(shared(live, name));
         }
     }
     list
@@ -161,6 +174,18 @@ fn elsewhere(live: &Live, name: &FullName) -> Option<Collision> {
     (own != Some(ifindex)).then(|| Collision::Elsewhere {
         container: name.clone(),
         ifindex,
+    })
+}
+
+/// Programs of another container on the same interface, as where it has got another name: before
+/// them a container that live does not know would let all pass, and with them goes the guard.
+fn shared(live: &Live, name: &FullName) -> Option<Collision> {
+    let own = live.containers.get(name)?.network.as_ref()?.ifindex?;
+    let others = live.containers.iter().filter(|(other, _)| *other != name);
+    let mut there = others.filter(|(_, found)| found.programs.is_some_and(|p| p.ifindex == own));
+    there.next().map(|(with, _)| Collision::Shared {
+        container: name.clone(),
+        with: with.clone(),
     })
 }
 

@@ -92,10 +92,14 @@ impl Ends {
         })
     }
 
-    /// Whether each end that is a container of this host has its address here, too.
-    pub(super) fn keep(&self, connection: &Connection) -> bool {
-        [&connection.from, &connection.to].into_iter().all(|end| {
-            end.container.is_none() || self.by_address.get(&end.address) == end.container.as_ref()
+    /// Whether each end that is a container of this host has its address here, too, or is one of
+    /// those that go on without us.
+    pub(super) fn keep(&self, connection: &Connection, released: &BTreeSet<FullName>) -> bool {
+        let ends = [&connection.from, &connection.to].into_iter();
+        let mut containers = ends.filter_map(|end| Some((end.address, end.container.as_ref()?)));
+        containers.all(|(address, container)| match self.by_address.get(&address) {
+            Some(owner) => owner == container,
+            None => released.contains(container),
         })
     }
 }
@@ -145,12 +149,18 @@ impl<'a> Judge<'a> {
 /// Connections of which an entry says what the tables do not: that packets of the live generation
 /// pass, or that they are delivered to somebody else. The next generation judges them again.
 ///
-/// What the host itself begins passes from whatever address, and no table says so.
+/// What the host itself begins passes from whatever address, and no table says so. Of a container
+/// that the tables do not have at all, that is what is to be told, and not each of its connections.
 pub fn denied(entries: &[Entry], live: &Live, tables: &Tables) -> BTreeSet<Connection> {
     let Some(base) = &live.base else {
         return BTreeSet::new();
     };
     let ends = Ends::of_live(live);
+    let absent = live.containers.keys().filter(|name| {
+        let found = live.endpoint(name);
+        found.is_some_and(|(index, _)| !tables.endpoints.contains_key(&index))
+    });
+    let absent: BTreeSet<&FullName> = absent.collect();
     let mut judge = Judge::new(tables);
     let mut denied = BTreeSet::new();
     for entry in entries {
@@ -160,6 +170,10 @@ pub fn denied(entries: &[Entry], live: &Live, tables: &Tables) -> BTreeSet<Conne
         let Some(connection) = ends.connection(entry) else {
             continue;
         };
+        let is_absent = |end: &End| end.container.as_ref().is_some_and(|c| absent.contains(c));
+        if is_absent(&connection.from) || is_absent(&connection.to) {
+            continue;
+        }
         let from_host = entry.from_host && !entry.initiator;
         let elsewhere =
             entry.deliver_to.is_some() && entry.deliver_to != judge.endpoint(entry.peer);

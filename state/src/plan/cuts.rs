@@ -66,7 +66,7 @@ pub fn cuts(plan: &Plan, entries: &[Entry], live: &Live, target: &Target) -> Cut
         // What the host itself begins passes from whatever address.
         *connections.entry(connection).or_default() |= entry.from_host && !entry.initiator;
     }
-    let moved = moved(live, target);
+    let (moved, released) = (moved(live, target), released(live, target));
     let mut live = Judge::new(&base.live_slot().tables);
     let mut target = Judge::new(&target.tables);
     let mut found = Cuts::default();
@@ -80,7 +80,9 @@ pub fn cuts(plan: &Plan, entries: &[Entry], live: &Live, target: &Target) -> Cut
                 .as_ref()
                 .is_some_and(|name| moved.contains(name))
         };
-        let stays = after.keep(&connection) && !moves(&connection.from) && !moves(&connection.to);
+        let stays = after.keep(&connection, &released)
+            && !moves(&connection.from)
+            && !moves(&connection.to);
         let goes_on = stays && (from_host || target.lets(&connection));
         if commits && !goes_on {
             found.cut.insert(connection);
@@ -118,6 +120,17 @@ fn moved<'a>(live: &'a Live, target: &Target) -> BTreeSet<&'a FullName> {
     };
     let names = live.containers.keys();
     names.filter(|name| moves(name) == Some(true)).collect()
+}
+
+/// The containers that the target has no more and that go on without us, on interfaces of others:
+/// what is left of them are addresses that are elsewhere.
+fn released(live: &Live, target: &Target) -> BTreeSet<FullName> {
+    let theirs = live.theirs().into_iter();
+    let theirs = theirs.filter(|(_, interface)| interface.is_some());
+    let names = theirs.map(|(name, _)| name);
+    names
+        .filter(|name| !target.containers.contains_key(name))
+        .collect()
 }
 
 /// The containers whose quota becomes smaller, and what it becomes.

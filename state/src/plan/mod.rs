@@ -19,6 +19,7 @@ use crate::diff::{Delta, Differences};
 use crate::live::{Base, Live};
 use crate::target::Target;
 use crate::target::host::Attach;
+use crate::target::tables::EndpointIndex;
 use crate::words::generation::{CommitRecord, Generation, Slot};
 use crate::words::names::FullName;
 use crate::words::verdict::ByDirection;
@@ -85,6 +86,10 @@ pub struct Plan {
     pub attached: BTreeMap<FullName, Attach>,
     /// Containers that are absent for what they are attached to is not there, and why, in words.
     pub missing: BTreeMap<FullName, String>,
+    /// Those of them that are live: they are closed.
+    pub closed: BTreeSet<FullName>,
+    /// Endpoints whose rows come or go because what containers are attached to does.
+    pub looked_at: BTreeSet<EndpointIndex>,
     /// Containers that are live, stay, and become open or isolated in a direction.
     pub opens: Vec<openness::Change>,
     /// What changes for packets: the rows of the target against those of the live slot.
@@ -136,6 +141,10 @@ pub fn plan(target: &Target, live: &Live, differences: &Differences, origin: &Or
     let added = added.filter(|(name, c)| c.missing.is_none() && !live.is_live(name));
     let missing = target.containers.iter();
     let missing = missing.filter_map(|(name, c)| Some((name.clone(), c.missing.clone()?)));
+    let all = || target.containers.iter();
+    let closed = all().filter(|(name, c)| c.missing.is_some() && live.is_live(name));
+    let comes = all().filter(|(name, c)| c.missing.is_none() && live.is_missing(name));
+    let looked_at = closed.clone().chain(comes);
     let removed = differences.surplus.iter().filter(|name| live.is_live(name));
     Plan {
         kind,
@@ -155,6 +164,8 @@ pub fn plan(target: &Target, live: &Live, differences: &Differences, origin: &Or
         removed: removed.cloned().collect(),
         attached: attached(target, live),
         missing: missing.collect(),
+        closed: closed.map(|(name, _)| name.clone()).collect(),
+        looked_at: looked_at.map(|(_, c)| c.constants.endpoint).collect(),
         opens: openness::changes(target, live),
         rows: differences.live.clone(),
         foreign: differences.foreign,

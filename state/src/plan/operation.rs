@@ -102,6 +102,8 @@ pub enum Operation {
         endpoint: EndpointIndex,
         /// Quota of established TCP connections.
         quota: u32,
+        /// The live slot has it at that index: what is registered there is its own.
+        live: bool,
     },
     /// Move a container's established connections into a map of another size.
     ResizeConnections {

@@ -18,7 +18,8 @@
 //!   address that is another container's in the live slot stays with that one: it is added after
 //!   the store, before the check reads it back. On an interface of others, which carried traffic
 //!   before us, the transition build lets all pass whose slot does not know the container; but
-//!   where the guard has closed it, it stays closed.
+//!   where the guard has closed it, it stays closed. One that the next slot does not know gets a
+//!   transition build as well: the store opens it, and settle has time to take the programs away.
 //! - After the store a barrier again, before plain builds replace transition builds and before
 //!   anything is taken down: no packet may still be judged by the old generation.
 //! - No run that has settled leaves a packet in a program that it replaced, for the next one may
@@ -36,8 +37,8 @@ use crate::diff::{
     ConnectionsDifference, ContainerDifference, Detached, Differences, NetworkDifference,
     ProgramsDifference,
 };
-use crate::live::{Instead, Live, LiveContainer};
-use crate::target::tables::Owner;
+use crate::live::{Instead, Live, LiveContainer, LivePrograms};
+use crate::target::tables::{EndpointIndex, Owner};
 use crate::target::{Constants, ContainerTarget, Target};
 use crate::words::address::Cidr;
 use crate::words::generation::CommitRecord;
@@ -61,6 +62,7 @@ pub(super) fn steps(
                 to,
                 differences,
                 changes: changes(kind, target, live, differences),
+                leaving: leaving(kind, live, differences),
             };
             run.prepare(&mut list);
             run.commit(&mut list);
@@ -90,8 +92,8 @@ struct Change<'a> {
     name: &'a FullName,
     target: &'a ContainerTarget,
     difference: &'a ContainerDifference,
-    /// Packets of the live slot go through its programs.
-    live: bool,
+    /// Its index in the live slot, whose packets go through its programs.
+    live: Option<EndpointIndex>,
     /// The constants for these packets, where they are others: a transition build holds both.
     from: Option<Constants>,
     /// Addresses that are another container's in the live slot.
@@ -114,8 +116,9 @@ fn changes<'a>(
         // One that is missing has no row, and its addresses lead to it all the same.
         let registered = live.containers.get(name).and_then(|c| c.endpoint);
         let own = index.or(registered.filter(|_| live.is_missing(name)));
+        // Of one that is to be missing no address is anywhere.
         let others = |address: &&IpAddr| {
-            let owner = owners.get(address);
+            let owner = owners.get(address).filter(|_| target.missing.is_none());
             owner.is_some_and(|owner| Some(*owner) != own)
         };
         // Without a store the live slot is what the target says, and other constants are mended.
@@ -124,7 +127,7 @@ fn changes<'a>(
             name,
             target,
             difference,
-            live: index.is_some(),
+            live: index,
             from: before.filter(|before| *before != target.constants),
             taken: difference
                 .network
@@ -137,6 +140,27 @@ fn changes<'a>(
         });
     }
     changes
+}
+
+/// A container on an interface of others that the target has no more.
+struct Leaving<'a> {
+    name: &'a FullName,
+    programs: LivePrograms,
+}
+
+/// Those whose programs can be put into transition: from the store on all passes, as it does when
+/// they have gone.
+fn leaving<'a>(kind: Kind, live: &Live, differences: &'a Differences) -> Vec<Leaving<'a>> {
+    let surplus = differences.surplus.iter();
+    let surplus = surplus.filter(|name| kind == Kind::Commit && live.endpoint(name).is_some());
+    let leaving = surplus.filter_map(|name| {
+        let found = live.containers.get(name)?;
+        let programs = found.programs.filter(|p| p.constants.theirs)?;
+        // They are loaded over the maps that are pinned.
+        let whole = found.connections.is_some() && found.unpinned.is_empty();
+        whole.then_some(Leaving { name, programs })
+    });
+    leaving.collect()
 }
 
 /// The constants for packets of the live slot, if it is to be said what becomes of them. One that
@@ -168,7 +192,7 @@ fn is_closed(found: &LiveContainer) -> bool {
 }
 
 /// Whose the addresses of containers are in the live slot.
-fn owners(live: &Live) -> BTreeMap<IpAddr, crate::target::tables::EndpointIndex> {
+fn owners(live: &Live) -> BTreeMap<IpAddr, EndpointIndex> {
     let Some(base) = &live.base else {
         return BTreeMap::new();
     };
@@ -187,6 +211,7 @@ struct Run<'a> {
     to: CommitRecord,
     differences: &'a Differences,
     changes: Vec<Change<'a>>,
+    leaving: Vec<Leaving<'a>>,
 }
 
 impl Run<'_> {
@@ -224,6 +249,7 @@ impl Run<'_> {
         list.extend(phase, changes().filter_map(Change::create_connections));
         list.extend(phase, changes().filter_map(Change::grow_connections));
         list.extend(phase, changes().filter_map(Change::programs));
+        list.extend(phase, self.leaving.iter().map(Leaving::programs));
         list.extend(phase, changes().filter_map(Change::open_network));
         if self.commits {
             let write = Operation::WriteSlot {
@@ -232,7 +258,7 @@ impl Run<'_> {
                 foreign: found.next_foreign,
             };
             list.push(phase, write);
-            if changes().any(Change::replaces_programs) {
+            if changes().any(Change::replaces_programs) || !self.leaving.is_empty() {
                 list.push(phase, Operation::Barrier);
             }
         }
@@ -292,6 +318,18 @@ impl Run<'_> {
     }
 }
 
+impl Leaving<'_> {
+    fn programs(&self) -> Operation {
+        let constants = self.programs.constants;
+        Operation::Swap {
+            container: self.name.clone(),
+            from: Some(constants),
+            constants: constants.passing(),
+            build: self.programs.build,
+        }
+    }
+}
+
 impl Change<'_> {
     fn ensure_network(&self) -> Option<Operation> {
         let mut lacks = self.difference.network.clone();
@@ -321,6 +359,7 @@ impl Change<'_> {
             container: self.name.clone(),
             endpoint: self.target.constants.endpoint,
             quota: quota.unwrap_or(self.target.connections),
+            live: self.live == Some(self.target.constants.endpoint),
         })
     }
 
@@ -376,7 +415,7 @@ impl Change<'_> {
     /// Whether a program is replaced that packets may be in.
     fn replaces_programs(&self) -> bool {
         let resized = self.grow_connections().is_some();
-        self.live && (resized || self.difference.programs != ProgramsDifference::None)
+        self.live.is_some() && (resized || self.difference.programs != ProgramsDifference::None)
     }
 
     /// The transition build has done its work.

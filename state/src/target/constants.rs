@@ -24,7 +24,7 @@ pub struct Constants {
     pub gateway_mac: Mac,
     /// Whether that is somebody else's: host and container ask for each other's MAC address.
     pub theirs: bool,
-    /// Whether it carried traffic before us, and all of it passes still.
+    /// Whether it carries traffic that is not, or no more, ours to judge: all of it passes.
     pub passes: bool,
     /// Whether it is a tap.
     pub tap: bool,
@@ -66,8 +66,8 @@ impl Constants {
         constants
     }
 
-    /// The same for packets of a slot that does not know the container yet, on an interface that
-    /// carried traffic before us.
+    /// The same for packets of a slot that does not know the container, on an interface that
+    /// carries traffic without us.
     pub fn passing(self) -> Self {
         Self {
             passes: true,

@@ -68,6 +68,14 @@ pub fn container_mac(name: &FullName) -> Mac {
     ])
 }
 
+/// The number that the host gives to the network namespace of a managed container: a hash of its
+/// full name, where the kernel would give the lowest free one by itself.
+pub fn namespace_number(name: &FullName) -> i32 {
+    let hash = blake3::derive_key("plumbline namespace number", name.to_string().as_bytes());
+    let bits = i32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
+    bits & 0x3fff_ffff | 0x4000_0000
+}
+
 /// One container's network, as it is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {

@@ -22,6 +22,12 @@ impl Generation {
         self.0 < 1 << 62
     }
 
+    /// Whether one that nothing but the record names is counted on from: so far below what a store
+    /// can have given that no count reaches the end.
+    pub fn is_believed(self) -> bool {
+        self.0 < 1 << 61
+    }
+
     /// What connection entries cache of it.
     pub fn cached(self) -> u64 {
         self.0 & ((1 << 28) - 1)

@@ -101,6 +101,7 @@ impl World {
                 container,
                 endpoint,
                 quota,
+                ..
             } => self.create_connections(container, *endpoint, *quota, planned)?,
             Operation::ResizeConnections { container, to, .. } => {
                 self.resize(phase, container, *to, planned)?;

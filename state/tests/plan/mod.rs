@@ -14,6 +14,7 @@ mod minimal;
 mod guards;
 mod back;
 mod drift;
+mod others;
 
 use state::documents::Documents;
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use state::live::{
     About, Base, Fault, Live, LiveContainer, LiveHost, LiveNetwork, LivePrograms, LiveSlot,
-    LostTable, Part, Stranger,
+    LostPin, LostTable, Part, Stranger,
 };
 use state::target::host::{Attach, Network};
 use state::target::located::Uplink;
@@ -126,6 +126,13 @@ impl Pinned {
     }
 }
 
+pub(crate) fn lost_pin(name: &str) -> LostPin {
+    LostPin {
+        name: name.to_owned(),
+        taken: false,
+    }
+}
+
 impl World {
     pub(super) fn next_id(&mut self) -> u32 {
         self.last_id += 1;
@@ -190,7 +197,7 @@ impl World {
             block_code: current.map_or([0; 32], |set| set.code),
             record: base.record,
             slots: base.slots.clone(),
-            unpinned: base.unpinned.iter().map(ToString::to_string).collect(),
+            unpinned: base.unpinned.iter().map(|name| lost_pin(name)).collect(),
             lost: base.lost.iter().cloned().collect(),
         }
     }

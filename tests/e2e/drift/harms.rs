@@ -1,6 +1,7 @@
 //! What others do to interfaces, addresses, routes, neighbours and sysctls.
 
 use std::any::Any;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use rig::lab::Lab;
 use rig::netns::Netns;
@@ -29,12 +30,34 @@ pub(super) struct Harm {
     pub(super) denies: bool,
     /// Every connection is judged again.
     pub(super) again: bool,
+    /// Where it is seen.
+    pub(super) part: &'static str,
+    /// What cannot be done or seen beside it.
+    pub(super) hides: &'static [&'static str],
 }
 
-/// Whether all of them together forget connections.
+impl Harm {
+    pub(super) const fn at(self, part: &'static str, hides: &'static [&'static str]) -> Self {
+        Self {
+            part,
+            hides,
+            ..self
+        }
+    }
+
+    /// Whether it is seen beside others.
+    pub(super) fn is_seen_beside(&self, others: &[&Self]) -> bool {
+        !others.iter().any(|other| other.hides.contains(&self.part))
+    }
+}
+
+/// Whether all of them together forget connections. The other slot may have lost its rows before,
+/// and what has none in it, and is found by nothing else, is made anew.
 pub(super) fn forget(harms: &[&Harm]) -> bool {
     let any = |is: fn(&Harm) -> bool| harms.iter().any(|harm| is(harm));
-    any(|harm| harm.forgets) || (any(|harm| harm.denies) && any(|harm| harm.again))
+    any(|harm| harm.forgets)
+        || (any(|harm| harm.denies) && any(|harm| harm.again))
+        || (harms.len() > 1 && any(|harm| harm.part == "other slot"))
 }
 
 /// One that opens nothing and forgets nothing.
@@ -53,6 +76,8 @@ pub(super) const fn harm(
         forgets: false,
         denies: false,
         again: false,
+        part: "",
+        hides: &[],
     }
 }
 
@@ -69,7 +94,8 @@ fn outer() -> String {
 /// Lines for `ip`. Another harm may have taken away what they are about.
 fn lines(net: &Netns, lines: &str) -> Left {
     for line in lines.lines() {
-        let line = line.replace("OUTER", &outer());
+        let other = interface_name(&named(ENDS[0]));
+        let line = line.replace("OUTER", &outer()).replace("OTHER", &other);
         drop(net.program(&Program::new("ip").args(line.split(' '))));
     }
     Box::new(())
@@ -81,6 +107,13 @@ fn ip(lab: &Lab, line: &str) -> Left {
 
 fn inside(lab: &Lab, line: &str) -> Left {
     lines(&lab.alpha().container(ENDS[1]), line)
+}
+
+fn sysctl_inside(lab: &Lab, interface: &str) -> Left {
+    let path = format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6");
+    let container = lab.alpha().container(ENDS[1]);
+    drop(container.run(|| std::fs::write(path, "1")));
+    Box::new(())
 }
 
 fn move_away(lab: &Lab) -> Left {
@@ -103,25 +136,56 @@ const NEW_PAIR: &[&str] = &[
     "mark slot settled",
 ];
 
-pub(super) const HARMS: [Harm; 17] = [
+/// Another one each time.
+fn host_address(lab: &Lab) -> Left {
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    ip(lab, &format!("address add 10.99.0.{number}/32 dev uplink"))
+}
+
+const BOTH: &[&str] = &[
+    "ensure network shop/db",
+    "ensure network shop/web",
+    "open network shop/db",
+    "open network shop/web",
+];
+
+/// What is seen no more where the pair is gone.
+const GONE: [&str; 10] = [
+    "outer",
+    "by name",
+    "mtu",
+    "neighbour",
+    "inner",
+    "eth0",
+    "mac",
+    "guard",
+    "lo",
+    "namespace",
+];
+
+pub(super) const HARMS: [Harm; 26] = [
     harm(
         "the interface is removed",
         |lab| ip(lab, "link delete OUTER"),
         ("interface", "no host-side interface"),
         NEW_PAIR,
-    ),
+    )
+    .at("pair", &GONE),
     harm(
         "the interface is moved to another namespace",
         move_away,
         ("interface", "no host-side interface"),
         NEW_PAIR,
-    ),
+    )
+    .at("pair", &GONE),
     harm(
         "the interface is renamed",
         |lab| ip(lab, "link set OUTER name other0"),
         ("interface", "is named other0"),
         NETWORK,
-    ),
+    )
+    .at("outer", &["by name", "mtu", "neighbour", "guard"]),
     harm(
         "the interface inside is renamed",
         |lab| {
@@ -132,13 +196,88 @@ pub(super) const HARMS: [Harm; 17] = [
         },
         ("interface", "is named other0, not eth0"),
         NETWORK,
-    ),
+    )
+    .at("inner", &["eth0", "mac", "neighbour"]),
+    harm(
+        "two interfaces have each other's name",
+        |lab| {
+            ip(
+                lab,
+                "link set OUTER name swap0\nlink set OTHER name OUTER\nlink set swap0 name OTHER",
+            )
+        },
+        ("interface", "is named pl"),
+        BOTH,
+    )
+    .at("outer", &["outer", "by name", "mtu", "neighbour", "guard"]),
+    harm(
+        "two interfaces have each other's alias",
+        |lab| {
+            ip(
+                lab,
+                "link set OUTER alias plumbline:shop/web\nlink set OTHER alias plumbline:shop/db",
+            )
+        },
+        ("interface", "has another alias than plumbline:shop/"),
+        BOTH,
+    )
+    .at("outer", &[]),
+    harm(
+        "another interface inside has the name of ours",
+        |lab| {
+            inside(
+                lab,
+                "link set eth0 down\nlink set eth0 name other1\nlink set other1 up\n\
+                 link add eth0 type bridge",
+            )
+        },
+        (
+            "interface",
+            "is named other1, not eth0, which another one has",
+        ),
+        NETWORK,
+    )
+    .at("inner", &["inner", "eth0", "mac", "neighbour"]),
+    harm(
+        "another interface inside is in the place of ours",
+        |lab| {
+            inside(
+                lab,
+                "link del eth0\nlink add eth0 type bridge\nlink set lo alias theirs",
+            )
+        },
+        ("interface", "no host-side interface"),
+        NEW_PAIR,
+    )
+    .at("pair", &GONE),
+    harm(
+        "the loopback inside has another alias",
+        |lab| inside(lab, "link set lo alias theirs"),
+        ("interface", "the loopback inside has another alias"),
+        NETWORK,
+    )
+    .at("lo", &[]),
+    harm(
+        "IPv6 is switched off inside",
+        |lab| sysctl_inside(lab, "eth0"),
+        ("sysctl", "IPv6 is switched off on the interface inside"),
+        NETWORK,
+    )
+    .at("eth0", &["eth0", "neighbour"]),
+    harm(
+        "IPv6 is switched off on all that is inside",
+        |lab| sysctl_inside(lab, "all"),
+        ("sysctl", "its IPv6 addresses and routes are gone"),
+        NETWORK,
+    )
+    .at("eth0", &["eth0", "neighbour"]),
     harm(
         "the interface is down",
         |lab| ip(lab, "link set OUTER down"),
         ("interface", "is down"),
         NETWORK,
-    ),
+    )
+    .at("by name", &[]),
     harm(
         "the interface is a port of a bridge",
         |lab| {
@@ -149,25 +288,29 @@ pub(super) const HARMS: [Harm; 17] = [
         },
         ("interface", "is a port of a bridge"),
         NETWORK,
-    ),
+    )
+    .at("by name", &[]),
     harm(
         "the interface has another MTU",
         |lab| ip(lab, "link set OUTER mtu 1400"),
         ("interface", "the MTU is 1400, not 1500"),
         NETWORK,
-    ),
+    )
+    .at("mtu", &[]),
     harm(
         "the container has another MAC address",
         |lab| inside(lab, "link set eth0 address 02:00:00:00:00:09"),
         ("interface", "the MAC address is 02:00:00:00:00:09"),
         NETWORK,
-    ),
+    )
+    .at("mac", &["neighbour"]),
     harm(
         "an address is gone",
         |lab| inside(lab, "address del fd44::2/128 dev eth0"),
         ("address", "no address fd44::2"),
         NETWORK,
-    ),
+    )
+    .at("eth0", &["neighbour"]),
     harm(
         "an address has another prefix",
         |lab| {
@@ -178,19 +321,22 @@ pub(super) const HARMS: [Harm; 17] = [
         },
         ("address", "no address 10.44.0.2"),
         NETWORK,
-    ),
+    )
+    .at("eth0", &[]),
     harm(
         "a route of the host is gone",
         |lab| ip(lab, "route del 10.44.0.2"),
         ("route", "no route to 10.44.0.2"),
         NETWORK,
-    ),
+    )
+    .at("outer", &[]),
     harm(
         "the default route inside is gone",
         |lab| inside(lab, "-6 route del default"),
         ("route", "no default IPv6 route inside"),
         NETWORK,
-    ),
+    )
+    .at("inner", &[]),
     harm(
         "a neighbour of the host has another address",
         |lab| {
@@ -201,13 +347,15 @@ pub(super) const HARMS: [Harm; 17] = [
         },
         ("neighbour", "no permanent neighbour fd44::2"),
         NETWORK,
-    ),
+    )
+    .at("neighbour", &[]),
     harm(
         "the gateway's neighbour entry is gone",
         |lab| inside(lab, "neighbour flush all nud permanent"),
         ("neighbour", "no permanent neighbour 169.254.80.76 inside"),
         NETWORK,
-    ),
+    )
+    .at("inner", &[]),
     harm(
         "a sysctl of the interface is changed",
         |lab| {
@@ -217,7 +365,8 @@ pub(super) const HARMS: [Harm; 17] = [
         },
         ("sysctl", "forwarding is 0, not 1"),
         NETWORK,
-    ),
+    )
+    .at("by name", &[]),
     harm(
         "a sysctl of the host is changed",
         |lab| {
@@ -226,6 +375,20 @@ pub(super) const HARMS: [Harm; 17] = [
         },
         ("sysctl", "is 0, not 1"),
         &["set sysctl net/ipv4/conf/uplink/forwarding"],
+    )
+    .at("host", &[]),
+    harm(
+        "the host has a new address",
+        host_address,
+        ("address", "has a new address 10.99.0."),
+        &[
+            "mark slot preparing",
+            "write slot ROWS",
+            "verify slot",
+            "store record",
+            "barrier",
+            "mark slot settled",
+        ],
     ),
     harm(
         "the guard is gone",
@@ -236,5 +399,18 @@ pub(super) const HARMS: [Harm; 17] = [
         },
         ("guard", "no guard stands behind"),
         &["attach programs shop/db"],
-    ),
+    )
+    .at("guard", &[]),
+    // Last, for others find the container by that name.
+    harm(
+        "the namespace has lost its name",
+        |lab| {
+            let program = Program::new("umount").args(["-l", "/run/netns/shop.db"]);
+            drop(lab.alpha().program(&program));
+            Box::new(())
+        },
+        ("namespace", "has lost its name shop.db"),
+        NETWORK,
+    )
+    .at("namespace", &[]),
 ];

@@ -1,17 +1,19 @@
 //! What others do to rows of the live slot, the commit record and entries of connections.
 
 use std::collections::BTreeMap;
+use std::mem::offset_of;
 
-use bpf::abi::TABLES;
+use bpf::abi::{SlotRow, TABLES};
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use rig::lab::Lab;
 use rig::wait;
+use state::target::host::container_mac;
 use state::target::tables::PortPrefix;
 use state::words::generation::{CommitRecord, Generation};
 
-use super::DENIED;
 use super::harms::{Harm, Left, harm};
-use crate::kernel::{connections, is_at, kernel, pins};
+use super::{DENIED, ENDS};
+use crate::kernel::{connections, is_at, kernel, named, pins};
 
 /// The same git commit under a new generation, and nothing else.
 const COMMIT: &[&str] = &[
@@ -102,6 +104,37 @@ fn row_deleted(_: &Lab) -> Left {
     Box::new(())
 }
 
+/// The addresses of the receiver lead to the sender.
+fn addresses_turned(_: &Lab) -> Left {
+    for (table, own, other) in [
+        ("addresses_v4", &[10, 44, 0, 2][..], &[10, 44, 0, 1][..]),
+        ("addresses_v6", &[0, 2], &[0, 1]),
+    ] {
+        let map = live(table);
+        let rows = rows(&map);
+        let of = |end: &[u8]| rows.iter().find(|(key, _)| key.ends_with(end));
+        if let (Some((key, _)), Some((_, value))) = (of(own), of(other)) {
+            map.update(key, value, MapFlags::ANY).unwrap();
+        }
+    }
+    Box::new(())
+}
+
+/// The row of the sender is empty: to others it is absent.
+fn endpoint_emptied(_: &Lab) -> Left {
+    let slot = kernel().record().slot;
+    let rows = kernel().read_slot(slot).unwrap().tables.endpoints;
+    let mac = container_mac(&named(ENDS[0]));
+    let own = rows.iter().find(|(_, row)| row.mac == mac);
+    if let Some((index, _)) = own {
+        let endpoints = live("endpoints");
+        let empty = vec![0; endpoints.value_size() as usize];
+        let key = u32::from(index.0).to_ne_bytes();
+        endpoints.update(&key, &empty, MapFlags::ANY).unwrap();
+    }
+    Box::new(())
+}
+
 /// The map of a slot's table, out of its place.
 fn lose(table: &str, live: bool) -> Left {
     let outer = MapHandle::from_pinned_path(pins().join(table)).unwrap();
@@ -120,6 +153,17 @@ fn lose_all(_: &Lab) -> Left {
     Box::new(())
 }
 
+/// Twenty bytes of it.
+fn renamed() -> Left {
+    let slots = MapHandle::from_pinned_path(pins().join("slots")).unwrap();
+    let slot = kernel().record().slot.index().to_ne_bytes();
+    let mut row = slots.lookup(&slot, MapFlags::ANY).unwrap().unwrap();
+    let name = offset_of!(SlotRow, commit);
+    row[name..name + 20].fill(b'e');
+    slots.update(&slot, &row, MapFlags::ANY).unwrap();
+    Box::new(())
+}
+
 fn record(change: fn(CommitRecord) -> CommitRecord) -> Left {
     let map = MapHandle::from_pinned_path(pins().join("commit")).unwrap();
     let word = change(kernel().record()).to_word().to_ne_bytes();
@@ -128,7 +172,7 @@ fn record(change: fn(CommitRecord) -> CommitRecord) -> Left {
     Box::new(())
 }
 
-pub(super) const HARMS: [Harm; 10] = [
+pub(super) const HARMS: [Harm; 13] = [
     Harm {
         opens: true,
         ..harm(
@@ -137,6 +181,7 @@ pub(super) const HARMS: [Harm; 10] = [
             ("row", "changed"),
             COMMIT,
         )
+        .at("rows", &[])
     },
     Harm {
         denies: true,
@@ -146,6 +191,7 @@ pub(super) const HARMS: [Harm; 10] = [
             ("row", "1 missing"),
             COMMIT,
         )
+        .at("ruleset row", &["entries"])
     },
     Harm {
         opens: true,
@@ -155,7 +201,35 @@ pub(super) const HARMS: [Harm; 10] = [
             ("connection", "as the policy does not give it"),
             COMMIT,
         )
+        .at("entries", &[])
     },
+    Harm {
+        denies: true,
+        ..harm(
+            "rows of addresses lead elsewhere",
+            addresses_turned,
+            ("row", "2 changed"),
+            COMMIT,
+        )
+        .at("rows", &[])
+    },
+    Harm {
+        denies: true,
+        ..harm(
+            "a row of an endpoint is emptied",
+            endpoint_emptied,
+            ("row", "1 missing"),
+            COMMIT,
+        )
+        .at("rows", &[])
+    },
+    harm(
+        "the live slot bears another commit's name",
+        |_| renamed(),
+        ("record", "and the journal names"),
+        &["name commit"],
+    )
+    .at("name", &[]),
     Harm {
         again: true,
         ..harm(
@@ -169,6 +243,7 @@ pub(super) const HARMS: [Harm; 10] = [
             ("record", "whose commit was generation"),
             &["barrier", "mark slot settled"],
         )
+        .at("raised", &["lowered", "other slot", "entries", "name"])
     },
     Harm {
         again: true,
@@ -182,6 +257,10 @@ pub(super) const HARMS: [Harm; 10] = [
             },
             ("record", "where no store gets"),
             UNSETTLED,
+        )
+        .at(
+            "beyond",
+            &["raised", "lowered", "other slot", "entries", "name"],
         )
     },
     Harm {
@@ -197,24 +276,31 @@ pub(super) const HARMS: [Harm; 10] = [
             ("record", "was live after it"),
             UNSETTLED,
         )
+        .at("lowered", &["entries", "name"])
     },
-    harm(
-        "the commit record names the other slot",
-        |_| {
-            record(|record| CommitRecord {
-                slot: record.slot.other(),
-                ..record
-            })
-        },
-        ("record", "was live after it"),
-        UNSETTLED,
-    ),
+    Harm {
+        // An earlier harm may have left the other slot without rows.
+        denies: true,
+        ..harm(
+            "the commit record names the other slot",
+            |_| {
+                record(|record| CommitRecord {
+                    slot: record.slot.other(),
+                    ..record
+                })
+            },
+            ("record", "was live after it"),
+            UNSETTLED,
+        )
+        .at("other slot", &["rows", "ruleset row", "entries", "name"])
+    },
     harm(
         "the other slot loses a table",
         |_| lose("policy", false),
         ("row", "the whole table is gone"),
         MAKE,
-    ),
+    )
+    .at("table", &[]),
     Harm {
         denies: true,
         ..harm(
@@ -223,6 +309,7 @@ pub(super) const HARMS: [Harm; 10] = [
             ("row", "the whole table is gone"),
             MAKE_AND_COMMIT,
         )
+        .at("table", &["ruleset row"])
     },
     Harm {
         denies: true,
@@ -232,5 +319,6 @@ pub(super) const HARMS: [Harm; 10] = [
             ("row", "the whole table is gone"),
             MAKE_AND_COMMIT,
         )
+        .at("table", &["rows", "ruleset row"])
     },
 ];

@@ -1,0 +1,225 @@
+//! What of the host is not what the commit found: what containers stand on is gone, there again or
+//! another, or the host has other addresses. The rows that say so are as the commit put them, and a
+//! run that looks again writes others. So what has changed is told, and no row.
+
+use std::collections::BTreeSet;
+
+use super::container::CUT_OFF;
+use super::{Finding, Kind};
+use crate::diff::{ContainerDifference, Detached, Differences, ProgramsDifference};
+use crate::live::{Live, LiveContainer};
+use crate::target::host::Attach;
+use crate::target::tables::{Address, Endpoint, EndpointIndex, Owner};
+use crate::target::{ContainerTarget, Target};
+use crate::words::address::Cidr;
+use crate::words::names::FullName;
+
+/// The host's own addresses that have come or gone since the commit, and the rows that are to say
+/// so.
+fn host_addresses(live: &Live, differences: &Differences) -> Vec<(Cidr, Finding)> {
+    let Some(base) = &live.base else {
+        return Vec::new();
+    };
+    let (is, delta) = (
+        &base.live_slot().tables.addresses,
+        &differences.live.addresses,
+    );
+    let host = |row: &Address| row.owner == Owner::Host;
+    let come = delta.put.iter();
+    let come = come.filter(|(cidr, row)| host(row) && !is.contains_key(*cidr));
+    let come = come.map(|(cidr, _)| (cidr, "is new", NEW));
+    let gone = delta.delete.iter();
+    let gone = gone.filter(|cidr| is.get(*cidr).is_some_and(host));
+    let gone = gone.map(|cidr| (cidr, "is gone", OLD));
+    come.chain(gone)
+        .map(|(cidr, what, traffic)| {
+            let address = cidr.addr();
+            let what = format!("its address {address} {what} to the live commit");
+            let finding = Finding::new(Kind::Address, "the host", what);
+            (*cidr, finding.means(traffic))
+        })
+        .collect()
+}
+
+const NEW: &str = "what the host sends from there is judged as anybody's";
+const OLD: &str = "whoever has it now is judged as the host";
+
+/// What was found.
+#[derive(Default)]
+pub(super) struct Gone {
+    /// What is gone, there again, or another.
+    pub(super) findings: Vec<Finding>,
+    /// Endpoints whose rows differ for that alone.
+    pub(super) rows: BTreeSet<EndpointIndex>,
+    /// Addresses whose rows differ for that alone.
+    pub(super) addresses: BTreeSet<Cidr>,
+    /// Containers of which that is all there is to be told, but for their connection maps.
+    pub(super) told: BTreeSet<FullName>,
+}
+
+pub(super) fn gone(target: &Target, live: &Live, differences: &Differences) -> Gone {
+    let mut gone = Gone::default();
+    if live.base.is_none() {
+        return gone;
+    }
+    for (cidr, finding) in host_addresses(live, differences) {
+        gone.addresses.insert(cidr);
+        gone.findings.push(finding);
+    }
+    for (name, target_of) in &target.containers {
+        let index = target_of.constants.endpoint;
+        if !differences.live.endpoints.put.contains_key(&index)
+            && !differences.live.endpoints.delete.contains(&index)
+        {
+            continue;
+        }
+        let container = One {
+            target: target_of,
+            row: target.tables.endpoints.get(&index),
+            live: live.endpoint(name).map(|(_, row)| row),
+            is: live.containers.get(name),
+            difference: differences.containers.get(name),
+        };
+        match container.why(live.is_missing(name)) {
+            Why::Rows => continue,
+            Why::Missing(why) => gone.findings.push(container.missing(why).of(name)),
+            Why::There => {
+                gone.findings.push(container.there().of(name));
+                gone.told.insert(name.clone());
+            }
+            Why::Mac => {
+                gone.findings.push(container.mac().of(name));
+                gone.told.insert(name.clone());
+            }
+            Why::Another => {
+                if let Some(finding) = container.another() {
+                    gone.findings.push(finding.of(name));
+                    gone.told.insert(name.clone());
+                }
+            }
+        }
+        gone.rows.insert(index);
+    }
+    gone
+}
+
+const UNJUDGED: &str =
+    "what containers send to it is dropped, and nobody judges what it sends, until the next run";
+
+/// One container whose row is to be another.
+struct One<'a> {
+    target: &'a ContainerTarget,
+    row: Option<&'a Endpoint>,
+    live: Option<&'a Endpoint>,
+    is: Option<&'a LiveContainer>,
+    difference: Option<&'a ContainerDifference>,
+}
+
+/// Why a row is to be another.
+enum Why<'a> {
+    /// Nothing on the host says so: it was changed.
+    Rows,
+    /// What the container is attached to is gone, or unfit.
+    Missing(&'a str),
+    /// It is there again.
+    There,
+    /// Another interface is there in its place, or none.
+    Another,
+    /// Behind it is another MAC address.
+    Mac,
+}
+
+impl<'a> One<'a> {
+    fn why(&self, was_missing: bool) -> Why<'a> {
+        if let Some(why) = &self.target.missing {
+            return Why::Missing(why);
+        }
+        let stands = self.difference.is_none_or(|difference| {
+            use Detached::{Elsewhere, Missing};
+            !matches!(
+                difference.programs,
+                ProgramsDifference::Detached(Missing | Elsewhere)
+            )
+        });
+        let (Some(row), Some(live)) = (self.row, self.live) else {
+            return match was_missing && self.attach() != &Attach::Managed {
+                true => Why::There,
+                false => Why::Rows,
+            };
+        };
+        let theirs = matches!(self.attach(), Attach::Interface { .. });
+        let alike = Endpoint {
+            ifindex: row.ifindex,
+            mac: row.mac,
+            ..*live
+        };
+        let same_mac = live.mac == row.mac || theirs;
+        if row.ifindex != live.ifindex {
+            let none = row.ifindex.is_none() || (theirs && !stands);
+            return match alike == *row && same_mac && none {
+                true => Why::Another,
+                false => Why::Rows,
+            };
+        }
+        let programs = self.is.and_then(|is| is.programs);
+        let agrees = programs.is_some_and(|programs| programs.constants.mac == live.mac);
+        match alike == *row && theirs && agrees {
+            true => Why::Mac,
+            false => Why::Rows,
+        }
+    }
+
+    fn attach(&self) -> &Attach {
+        &self.target.network.attach
+    }
+
+    /// What of others it stands on, in one word and by its name.
+    fn place(&self) -> (Kind, &'a str) {
+        match &self.target.network.attach {
+            Attach::Namespace(path) => (Kind::Namespace, path),
+            Attach::Interface { name, .. } => (Kind::Interface, name),
+            Attach::Managed => (Kind::Interface, &self.target.network.interface),
+        }
+    }
+
+    fn finding(&self, what: impl Into<String>) -> Finding {
+        let (kind, place) = self.place();
+        Finding::new(kind, place, what)
+    }
+
+    fn missing(&self, why: &str) -> Finding {
+        self.finding(why)
+            .means(match self.is.and_then(|is| is.programs) {
+            Some(_) => {
+                "its programs judge it as before until the next run, which closes it: it is missing"
+                    .to_owned()
+            }
+            None => format!("{CUT_OFF}: it is missing, and the next run takes its row out"),
+        })
+    }
+
+    fn there(&self) -> Finding {
+        // A row that was taken out by others cannot be told from one that was not put.
+        let what = "is there, and has no row: it was missing when its commit became live";
+        let stands = self.is.is_some_and(|is| is.programs.is_some());
+        self.finding(what).means(match self.attach() {
+            Attach::Interface { .. } if !stands => UNJUDGED.to_owned(),
+            _ => format!("{CUT_OFF} until the next run"),
+        })
+    }
+
+    /// Of a pair of ours its network says so.
+    fn another(&self) -> Option<Finding> {
+        let theirs = matches!(self.attach(), Attach::Interface { .. });
+        let what = "is another interface than the one that its programs were attached to";
+        theirs.then(|| self.finding(what).means(UNJUDGED))
+    }
+
+    fn mac(&self) -> Finding {
+        let mac = |row: Option<&Endpoint>| row.map_or_else(String::new, |row| row.mac.to_string());
+        let (is, was) = (mac(self.row), mac(self.live));
+        let what = format!("the MAC address behind it is {is}, and was {was}");
+        self.finding(what)
+            .means("what it sends is dropped as spoofed, and it takes nothing that it is sent")
+    }
+}

@@ -1,0 +1,145 @@
+//! What of others vanishes in the middle of a run, at any of its system calls: its container is
+//! missing, and the rest of the run is done.
+
+use std::fs;
+use std::process::Command;
+
+use rig::lab::{Lab, binary};
+use rig::program::Program;
+use rig::stepper::{Stepped, stepped};
+use rig::tree::Container;
+use serde_json::{Value, json};
+
+use crate::attach::{
+    VM, WEB, in_mine, is_missing_for, make_mine, make_theirs, missing, theirs, tree,
+};
+
+/// At how many places of a run.
+const POINTS: usize = 9;
+
+/// A run during which something happens at a system call, from 0. How it ended, how many calls it
+/// made, and what it said on stderr.
+fn meanwhile(lab: &Lab, at: usize, happens: &dyn Fn()) -> (i32, usize, String) {
+    let said = lab.repository().path().with_extension("said");
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$0\" \"$@\" -q 2>\"$SAID\""]);
+    command.env("SAID", &said).arg(binary().unwrap());
+    command.arg("-C").arg(lab.repository().path());
+    command.args(["--host", "alpha"]);
+    let mut call = 0;
+    let ended = stepped(&mut command, |_| {
+        if call == at {
+            happens();
+        }
+        call += 1;
+        true
+    });
+    let Stepped::Ended { code, calls } = ended else {
+        unreachable!("nobody stops it")
+    };
+    (code, calls, fs::read_to_string(&said).unwrap_or_default())
+}
+
+/// What another commit says as well.
+fn commit(lab: &Lab, attach: &Value, number: usize) -> String {
+    let third = Container::numbered(&format!("shop/c{number}"), 3);
+    let addresses = if *attach == theirs() { &VM } else { &WEB };
+    let tree = tree(addresses, attach.clone()).container(&third);
+    lab.repository().hold(&tree);
+    lab.repository().commit(&format!("commit {number}"))
+}
+
+/// Makes what the container is attached to and takes it away at points of runs that attach to it,
+/// or, where it is `live`, that commit something else.
+fn vanishes(name: &str, attach: &Value, live: bool, [make, take]: [fn(&Lab); 2]) {
+    Lab::run(name, |lab| {
+        let mut number = 0;
+        let mut again = || {
+            make(lab);
+            if live {
+                number += 1;
+                commit(lab, attach, number);
+                lab.reconcile(&["--max-prune", "3"]).succeed();
+            }
+            number += 1;
+            commit(lab, attach, number)
+        };
+        again();
+        let (code, calls, said) = meanwhile(lab, usize::MAX, &|| {});
+        assert_eq!(code, 0, "{said}");
+        take(lab);
+        drop(lab.reconcile(&["--max-prune", "3"]).ended(0));
+        let mut told = 0;
+        for point in 1..=POINTS {
+            let wanted = again();
+            let at = calls * point / (POINTS + 1);
+            let (code, made, said) = meanwhile(lab, at, &|| take(lab));
+            if made <= at {
+                take(lab);
+            }
+            assert_eq!(code, 0, "call {at} of {calls}: {said}");
+            told += usize::from(said.contains("shop/web is missing: there is no"));
+            let status = lab.status(&lab.alpha());
+            assert_eq!(status["commit"], json!(wanted), "call {at}: {said}");
+            drop(lab.reconcile(&[]).ended(0));
+            is_missing_for(lab, "there is no");
+            drop(lab.reconcile(&["drift"]).ended(0));
+        }
+        // What was live is found to have gone where it is read, before or after.
+        let least = if live { 1 } else { POINTS / 2 };
+        assert!(told >= least, "{told} of {POINTS}");
+        make(lab);
+        lab.reconcile(&[]).succeed();
+        assert_eq!(missing(lab), json!([]));
+    });
+}
+
+fn mine(lab: &Lab) {
+    drop(make_mine(lab));
+}
+
+fn without_mine(lab: &Lab) {
+    lab.alpha().net().ip("netns del mine");
+}
+
+#[test]
+fn a_namespace_of_others_vanishes_while_it_is_attached_to() {
+    vanishes("vanish-mine", &in_mine(), false, [mine, without_mine]);
+}
+
+#[test]
+fn a_namespace_of_others_vanishes_while_another_commit_is_made() {
+    vanishes("vanish-mine-live", &in_mine(), true, [mine, without_mine]);
+}
+
+fn interface(lab: &Lab) {
+    drop(
+        lab.alpha()
+            .program(&Program::new("ip").args(["netns", "add", "vm"])),
+    );
+    make_theirs(lab, &lab.alpha().netns("vm").unwrap());
+}
+
+fn without_interface(lab: &Lab) {
+    lab.alpha().net().ip("link del theirs0");
+}
+
+#[test]
+fn an_interface_of_others_vanishes_while_it_is_attached_to() {
+    vanishes(
+        "vanish-theirs",
+        &theirs(),
+        false,
+        [interface, without_interface],
+    );
+}
+
+#[test]
+fn an_interface_of_others_vanishes_while_another_commit_is_made() {
+    vanishes(
+        "vanish-theirs-live",
+        &theirs(),
+        true,
+        [interface, without_interface],
+    );
+}
