@@ -1,24 +1,18 @@
-//! The guard: a program that drops all, behind our programs on both sides of an interface, which
-//! owns it: it stays whatever becomes of pins and links.
-//!
-//! On an interface of ours it is a filter of a clsact qdisc, which costs nothing to put. A tcx
-//! program waits for a grace period of the kernel: a hundred containers took 7.5 s, and not 5. On
-//! one of others it is a tcx program without a link: to make a clsact qdisc the kernel takes an
-//! interface out of use for a moment (`qdisc_graft` of net/sched/sch_api.c, 6.18), and what it
-//! carries is lost then.
+//! The guard: a filter that the device owns and that drops all, behind our programs on both sides
+//! of an interface.
 //!
 //! It is known by its program's name, which is nobody else's: nothing that is pinned need be left.
 //! So it is found, and taken from what is not ours, also where all else is lost.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use libbpf_rs::{ErrorKind, TC_EGRESS, TC_INGRESS, TcHook};
+
 use state::live::Instead;
 use state::words::verdict::Direction;
 
-use crate::attached::{self, Attached, HOOKS, Hook};
+use crate::attached::{self, HOOKS, Hook};
 use crate::fault::{Fault, Object, Of};
 use crate::object;
 use crate::sys::{self, ProgramInfo};
@@ -29,47 +23,102 @@ pub(crate) const NAME: &str = "plumbline_guard";
 /// Handle and priority of its filter: before every other filter of the device.
 const FIRST: u32 = 1;
 
-/// Whether what is attached is the guard.
-pub(crate) fn is(attached: Attached, program: &ProgramInfo) -> bool {
-    attached.link == 0 && program.name == NAME
+/// Why the guard is not put, or not taken away.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    /// The kernel does not take it, or keeps it.
+    #[error("cannot {call} the guard on {hook} of interface {ifindex}: {source}")]
+    Hook {
+        /// What was to be done with it, as a verb.
+        call: &'static str,
+        /// Which interface.
+        ifindex: u32,
+        /// Which side.
+        hook: Hook,
+        /// Why.
+        source: libbpf_rs::Error,
+    },
+    /// A filter of others is there.
+    #[error(
+        "a filter of others stands on {hook} of interface {ifindex} where the guard is to stand \
+         (priority 1, handle 1): remove it, or move it"
+    )]
+    Filter {
+        /// Which interface.
+        ifindex: u32,
+        /// Which side.
+        hook: Hook,
+    },
+    /// The kernel refused a call.
+    #[error(transparent)]
+    Fault(#[from] Fault),
 }
 
 /// Puts it on both sides of an interface of ours, in the place of whatever stands there.
-pub(crate) fn put(ifindex: u32, guard: BorrowedFd<'_>) -> Result<(), Fault> {
-    object::quiet();
-    for hook in HOOKS {
-        let put = place(ifindex, hook, guard).and_then(|mut filter| {
-            filter.create()?;
-            filter.replace(true).attach()
-        });
-        let put = put.map(drop).map_err(io::Error::other);
-        put.of("put the guard on", || Object::Side(ifindex, hook))?;
-    }
-    Ok(())
+pub(crate) fn put(ifindex: u32, guard: BorrowedFd<'_>) -> Result<(), GuardError> {
+    HOOKS
+        .into_iter()
+        .try_for_each(|hook| put_at(ifindex, hook, guard, true))
 }
 
-/// Puts it on both sides of an interface of others, unless it stands there.
-pub(crate) fn put_beside(ifindex: u32, guard: BorrowedFd<'_>) -> Result<(), Fault> {
+/// The same, where others may have put a filter: what is no eBPF program cannot be asked for, and
+/// is found in the way.
+pub(crate) fn put_beside(ifindex: u32, guard: BorrowedFd<'_>) -> Result<(), GuardError> {
+    HOOKS.into_iter().try_for_each(|hook| {
+        let ours = filter(ifindex, hook)?.is_some_and(|filter| filter.ours);
+        put_at(ifindex, hook, guard, ours)
+    })
+}
+
+fn put_at(
+    ifindex: u32,
+    hook: Hook,
+    guard: BorrowedFd<'_>,
+    replace: bool,
+) -> Result<(), GuardError> {
+    object::quiet();
+    let put = place(ifindex, hook, guard).and_then(|mut filter| {
+        filter.create()?;
+        filter.replace(replace).attach()
+    });
+    put.map(drop).map_err(|source| match source.kind() {
+        ErrorKind::AlreadyExists if !replace => GuardError::Filter { ifindex, hook },
+        _ => GuardError::Hook {
+            call: "put",
+            ifindex,
+            hook,
+            source,
+        },
+    })
+}
+
+/// A filter of others that stands where it is to stand is not replaced.
+pub(crate) fn leave_others(ifindex: u32) -> Result<(), GuardError> {
     for hook in HOOKS {
-        if program_at(ifindex, hook)?.is_none() {
-            let put = sys::attach_last(guard, ifindex, hook);
-            put.of("put the guard on", || Object::Side(ifindex, hook))?;
+        if filter(ifindex, hook)?.is_some_and(|filter| !filter.ours) {
+            return Err(GuardError::Filter { ifindex, hook });
         }
     }
     Ok(())
 }
 
 /// Takes it from an interface that is not ours and goes on without us. Whether it stood there.
-pub fn remove(ifindex: u32) -> Result<bool, Fault> {
+pub fn remove(ifindex: u32) -> Result<bool, GuardError> {
     let mut stood = false;
     for hook in HOOKS {
-        while let Some(id) = program_at(ifindex, hook)? {
-            let object = || Object::Id("program", id);
-            let program = sys::program_by_id(id).of("open", object)?;
-            let gone = sys::detach(program.as_fd(), ifindex, hook);
-            gone.of("take the guard from", || Object::Side(ifindex, hook))?;
-            stood = true;
-        }
+        let Some(Filter { ours: true, id }) = filter(ifindex, hook)? else {
+            continue;
+        };
+        let object = || Object::Id("program", id);
+        let program = sys::program_by_id(id).of("open", object)?;
+        let gone = place(ifindex, hook, program.as_fd()).and_then(|mut filter| filter.detach());
+        gone.map_err(|source| GuardError::Hook {
+            call: "remove",
+            ifindex,
+            hook,
+            source,
+        })?;
+        stood = true;
     }
     Ok(stood)
 }
@@ -85,18 +134,7 @@ pub fn stands(ifindex: u32) -> Result<bool, Fault> {
 }
 
 fn stands_at(ifindex: u32, hook: Hook) -> Result<bool, Fault> {
-    Ok(program_at(ifindex, hook)?.is_some() || filter_at(ifindex, hook)?)
-}
-
-/// The number of its program on one side, where it is a tcx program.
-fn program_at(ifindex: u32, hook: Hook) -> Result<Option<u32>, Fault> {
-    for attached in attached::chain(ifindex, hook)? {
-        let program = attached::program(attached.program)?;
-        if program.is_some_and(|program| is(attached, &program)) {
-            return Ok(Some(attached.program));
-        }
-    }
-    Ok(None)
+    Ok(filter(ifindex, hook)?.is_some_and(|filter| filter.ours))
 }
 
 /// Of the interfaces of this network namespace whose names are asked for, those on a side of which
@@ -106,7 +144,7 @@ pub fn everywhere(asked: impl Fn(&str) -> bool) -> Result<BTreeMap<String, u32>,
     let mut found = BTreeMap::new();
     for (ifindex, name) in all.into_iter().filter(|(_, name)| asked(name)) {
         for hook in HOOKS {
-            if program_at(ifindex, hook)?.is_some() {
+            if stands_at(ifindex, hook)? {
                 found.insert(name.clone(), ifindex);
             }
         }
@@ -137,30 +175,34 @@ fn instead_at(
     hook: Hook,
     ours: impl Fn(&ProgramInfo) -> bool,
 ) -> Result<Instead, Fault> {
-    for attached in attached::chain(ifindex, hook)? {
+    for at in attached::chain(ifindex, hook)? {
         // One that has gone meanwhile judges nothing.
-        let Some(program) = attached::program(attached.program)? else {
+        let Some(program) = attached::program(at.program)? else {
             continue;
         };
-        return Ok(if is(attached, &program) {
-            Instead::Guard
-        } else if ours(&program) {
-            Instead::Ours
-        } else {
-            Instead::Stranger {
-                program: attached.program,
+        return Ok(match ours(&program) {
+            true => Instead::Ours,
+            false => Instead::Stranger {
+                program: at.program,
                 name: program.name,
-            }
+            },
         });
     }
-    Ok(match filter_at(ifindex, hook)? {
+    Ok(match stands_at(ifindex, hook)? {
         true => Instead::Guard,
         false => Instead::Nobody,
     })
 }
 
-/// Whether its filter stands on one side.
-fn filter_at(ifindex: u32, hook: Hook) -> Result<bool, Fault> {
+/// The eBPF filter where the guard is to stand.
+struct Filter {
+    /// Its program's number.
+    id: u32,
+    /// Whether it is the guard.
+    ours: bool,
+}
+
+fn filter(ifindex: u32, hook: Hook) -> Result<Option<Filter>, Fault> {
     object::quiet();
     let object = || Object::Side(ifindex, hook);
     // To ask, it takes any descriptor and looks at none.
@@ -173,20 +215,24 @@ fn filter_at(ifindex: u32, hook: Hook) -> Result<bool, Fault> {
         Err(error) => {
             let all = sys::interfaces().of("read", || Object::Interfaces)?;
             if all.iter().any(|(index, _)| *index == ifindex) {
-                let error = io::Error::other(error);
+                let error = std::io::Error::other(error);
                 return Err(Fault::new("ask for a filter of", object(), error));
             }
             0
         }
     };
     if id == 0 {
-        return Ok(false);
+        return Ok(None);
     }
-    Ok(attached::program(id)?.is_some_and(|program| program.name == NAME))
+    let program = attached::program(id)?;
+    Ok(program.map(|program| Filter {
+        id,
+        ours: program.name == NAME,
+    }))
 }
 
 fn place(ifindex: u32, hook: Hook, guard: BorrowedFd<'_>) -> libbpf_rs::Result<TcHook> {
-    let index = i32::try_from(ifindex).map_err(io::Error::other)?;
+    let index = i32::try_from(ifindex).map_err(std::io::Error::other)?;
     let mut filter = TcHook::new(guard);
     filter
         .ifindex(index)

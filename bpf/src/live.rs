@@ -304,9 +304,7 @@ impl Kernel {
         };
         let mut strangers = Vec::new();
         for (place, other) in chain.iter().enumerate().filter(|(place, _)| *place != at) {
-            if let Some(found) = attached::program(other.program)?
-                && !guard::is(*other, &found)
-            {
+            if let Some(found) = attached::program(other.program)? {
                 strangers.push(Stranger {
                     side: attached::side_of(hook),
                     before: place < at,

@@ -17,7 +17,7 @@ use state::words::verdict::Direction;
 use crate::abi::{CONNECTION_MAPS, ConstantsRow, GLOBAL, maps};
 use crate::attached::{self, HOOKS};
 use crate::fault::{Fault, Object, Of};
-use crate::guard;
+use crate::guard::{self, GuardError};
 use crate::kernel::{Kernel, Map};
 use crate::object::{self, Build, ContainerPrograms, LoadError};
 use crate::pins;
@@ -53,6 +53,9 @@ pub enum AttachError {
          is short; run again"
     )]
     Unreadable(FullName),
+    /// The guard behind the programs could not be put.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     /// The kernel refused a call.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -68,6 +71,9 @@ impl Kernel {
         build: &Build,
     ) -> Result<(), AttachError> {
         let programs = self.load(container, build)?;
+        if build.is_theirs() {
+            guard::leave_others(ifindex)?;
+        }
         self.place(
             container,
             ifindex,
@@ -81,14 +87,13 @@ impl Kernel {
             programs.to_container.as_fd(),
         )?;
         // Behind them: on an interface that carries traffic it would stop all until they are there.
-        // They never hand on, so only what they no longer see comes to it.
-        let blocks = self.blocks.as_ref().ok_or(AttachError::NoBlocks)?;
-        let guard = blocks.guard.as_fd();
         match build.is_theirs() {
-            true => guard::put_beside(ifindex, guard)?,
-            false => guard::put(ifindex, guard)?,
+            true => {
+                let blocks = self.blocks.as_ref().ok_or(AttachError::NoBlocks)?;
+                Ok(guard::put_beside(ifindex, blocks.guard.as_fd())?)
+            }
+            false => self.guard(ifindex),
         }
-        Ok(())
     }
 
     /// Loads a container's programs anew and puts them in the place of those that are attached.
@@ -213,6 +218,13 @@ impl Kernel {
         };
         pins::replace(link.as_fd(), &path)?;
         Ok(())
+    }
+
+    /// Puts the guard on both sides of an interface. Our programs run before it and never hand on,
+    /// so only what our links no longer stop comes to it.
+    pub fn guard(&self, ifindex: u32) -> Result<(), AttachError> {
+        let blocks = self.blocks.as_ref().ok_or(AttachError::NoBlocks)?;
+        Ok(guard::put(ifindex, blocks.guard.as_fd())?)
     }
 
     /// What judges the packets of both sides of an interface.

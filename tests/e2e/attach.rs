@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use rig::lab::Lab;
 use rig::netns::Netns;
+use rig::program::Program;
 use rig::traffic::{Attempt, Exchange, Listen, Outcome, Protocol, SILENCE, Service, tcp_connects};
 use rig::tree::{Container, Policy, Rule, Tree};
 use rig::wait;
@@ -62,13 +63,16 @@ pub(super) fn make_mine(lab: &Lab) -> Netns {
     mine
 }
 
-/// Somebody's machine on a pair of their own, as anybody would set it up.
+/// Somebody's machine on a pair of their own, as anybody would set it up. Where a clsact qdisc is
+/// made on an interface, what it carries is lost for a moment, whoever makes it: it has one.
 pub(super) fn make_theirs(lab: &Lab, vm: &Netns) {
     let net = lab.alpha().net().clone();
     let path = vm.path();
     net.ip(&format!(
         "link add theirs0 type veth peer name eth0 netns {path}"
     ));
+    let clsact = ["qdisc", "add", "dev", "theirs0", "clsact"];
+    net.program(&Program::new("tc").args(clsact)).succeed();
     set_up(&net, "theirs0", vm);
 }
 

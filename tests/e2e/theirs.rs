@@ -5,8 +5,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use bpf::guard;
-use nix::net::if_::if_nametoindex;
 use rig::lab::{Lab, binary};
 use rig::netns::Netns;
 use rig::program::Program;
@@ -174,25 +172,45 @@ fn reconcile(lab: &Lab) -> Command {
 }
 
 #[test]
-fn filters_of_others_stay_and_do_not_run_while_our_programs_do() {
+fn a_filter_of_others_in_the_guards_place_refuses_the_run_and_stays() {
     Lab::run("filter", |lab| {
         let vm = Netns::new("vm");
         make_theirs(lab, &vm);
         let net = lab.alpha().net().clone();
         lab.repository().hold(&tree(&VM, theirs()));
         lab.repository().commit("theirs");
-        tc(&net, "qdisc add dev theirs0 clsact");
-        // It would drop all.
         let filter = "dev theirs0 egress prio 1 handle 1 protocol all bpf da bytecode";
+        let bytecode = "1,6 0 0 4294967295,";
         let add = Program::new("tc").args(["filter", "add"]);
-        let add = add.args(filter.split_whitespace()).args(["1,6 0 0 2,"]);
+        let add = add.args(filter.split_whitespace()).args([bytecode]);
         net.program(&add).succeed();
         let shown = tc(&net, "filter show dev theirs0 egress");
+        let carried = Carried::begin(lab, &vm);
+        let refused = lab.reconcile(&[]).ended(1).to_string();
+        assert!(
+            refused.contains("a filter of others stands on egress"),
+            "{refused}"
+        );
+        assert_eq!(tc(&net, "filter show dev theirs0 egress"), shown);
+        let status = lab.reconcile(&["status"]).ended(0).stdout;
+        assert!(status.contains("nothing is live"), "{status}");
+        carried.goes_on();
+        // At another place it stays, and does not run while our programs do.
+        tc(&net, "filter del dev theirs0 egress");
+        let again = filter.replace("prio 1 handle 1", "prio 2 handle 2");
+        let add = Program::new("tc").args(["filter", "add"]);
+        let add = add.args(again.split_whitespace()).args(["1,6 0 0 2,"]);
+        net.program(&add).succeed();
         lab.reconcile(&[]).succeed();
+        carried.goes_on();
         is_judged(lab, &vm);
         is_reached(lab, &vm, VM);
         lab.reconcile(&["detach"]).succeed();
-        assert_eq!(tc(&net, "filter show dev theirs0 egress"), shown);
+        let left = tc(&net, "filter show dev theirs0 egress");
+        assert!(
+            left.contains("pref 2") && !left.contains("pref 1 "),
+            "{left}"
+        );
     });
 }
 
@@ -311,11 +329,8 @@ fn an_interface_is_not_taken_from_a_container_that_is_live() {
         lab.repository().hold(&renamed);
         lab.apply("renamed again");
         assert_eq!(status_of(lab, "shop/other")["attached"], "theirs0");
-        let guarded = lab.alpha().net().run(|| {
-            let index = if_nametoindex("theirs0").unwrap();
-            guard::stands(index).unwrap()
-        });
-        assert!(guarded);
+        let guard = tc(lab.alpha().net(), "filter show dev theirs0 egress");
+        assert!(guard.contains("plumbline_guard"), "{guard}");
     });
 }
 

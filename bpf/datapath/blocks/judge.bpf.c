@@ -121,17 +121,18 @@ static __always_inline enum pl_reason pl_open_case(struct __sk_buff *skb, struct
 /*
  * What may not begin may be the answer to what began before any commit judged it: 1 where a record
  * says so, which is made an entry as of who began. It is of no generation that was: the policy is
- * asked about it. The record's own element is what is copied; one that has gone to another flow
- * meanwhile bears another tag, which nobody believes. A global function, so that the verifier walks
- * it once.
+ * asked about it. The record's own element is what is copied, for the stack has no room; one that
+ * has gone to another flow meanwhile has another word, and is left. A global function, so that the
+ * verifier walks it once.
  */
 __noinline __weak int pl_recall(__u32 own_fold, const struct pl_party *peer)
 {
 	struct pl_scratch *s = pl_scratch_record();
 	struct pl_connection *record;
+	bool of_container, believed;
 	void *datagrams, *map;
+	__u64 was, word, tag;
 	__u32 endpoint;
-	__u64 word;
 
 	if (!peer || !s || s->class != PL_PLAIN || s->fragment == PL_LATER)
 		return 0;
@@ -143,17 +144,30 @@ __noinline __weak int pl_recall(__u32 own_fold, const struct pl_party *peer)
 		return 0;
 	s->flow.kind = PL_SEEN;
 	record = pl_seen(datagrams, &s->flow, own_fold, pl_now());
+	tag = pl_tag(&s->flow, own_fold);
 	s->flow.kind = PL_FLOW;
 	if (!record)
 		return 0;
-	word = record->word & PL_WORD_INITIATOR;
-	/* A container's packets come in by its interface, and nobody else's by any container's. */
-	if (!word && (peer->owner == PL_LOCAL ?
-			      record->ingress != peer->ifindex :
-			      pl_is_container_interface(pl_slot_of(s->commit), record->ingress)))
+	was = *(volatile __u64 *)&record->word;
+	if ((was ^ tag) & PL_WORD_TAG)
+		return 0;
+	word = was & PL_WORD_INITIATOR;
+	/*
+	 * A container's packets come in by its interface, and nobody else's by any container's;
+	 * but for those that the host sends, or has translated for a container.
+	 */
+	of_container = pl_is_container_interface(pl_slot_of(s->commit), record->ingress);
+	if (peer->owner == PL_LOCAL)
+		believed = record->ingress == peer->ifindex;
+	else
+		believed =
+			peer->owner == PL_HOST ? !record->ingress || of_container : !of_container;
+	if (!word && !believed)
 		return 0;
 	word |= pl_generation_of(s->commit) ^ PL_WORD_GENERATION;
-	record->word = word | pl_tag(&s->flow, own_fold);
+	word |= pl_tag(&s->flow, own_fold);
+	if (__sync_val_compare_and_swap(&record->word, was, word) != was)
+		return 0;
 	record->ingress = PL_INGRESS_ANY;
 	bpf_map_update_elem(map, &s->flow, record, BPF_NOEXIST);
 	s->flow.kind = PL_SEEN;

@@ -81,33 +81,6 @@ pub(crate) fn attach_first(
     })
 }
 
-/// Attaches a program behind every other of that side, without a link: the interface owns it (tcx,
-/// Linux 6.6).
-pub(crate) fn attach_last(program: BorrowedFd<'_>, ifindex: u32, hook: Hook) -> io::Result<()> {
-    let index = c_int::try_from(ifindex).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
-    let options = options!(raw::bpf_prog_attach_opts, flags: raw::BPF_F_AFTER);
-    // SAFETY: the options live until the call returns.
-    check(unsafe {
-        raw::bpf_prog_attach_opts(
-            program.as_raw_fd(),
-            index,
-            hook.attach_type(),
-            &raw const options,
-        )
-    })
-    .map(drop)
-}
-
-/// Takes a program off that is attached without a link.
-pub(crate) fn detach(program: BorrowedFd<'_>, ifindex: u32, hook: Hook) -> io::Result<()> {
-    let index = c_int::try_from(ifindex).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
-    // SAFETY: null means no options.
-    check(unsafe {
-        raw::bpf_prog_detach_opts(program.as_raw_fd(), index, hook.attach_type(), ptr::null())
-    })
-    .map(drop)
-}
-
 /// Takes a link off its interface at once; it may be off already.
 pub(crate) fn link_detach(link: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: no pointers.

@@ -22,9 +22,7 @@ mod host;
 
 pub(crate) use host::{Jiffies, interfaces, jiffies, jiffies_per_second, leave_network, release};
 pub use links::{Attached, Hook};
-pub(crate) use links::{
-    attach_first, attach_last, chain, detach, link_by_id, link_detach, link_info, link_update,
-};
+pub(crate) use links::{attach_first, chain, link_by_id, link_detach, link_info, link_update};
 pub(crate) use maps::{
     MapInfo, Place, Stopped, Update, delete, delete_batch, lookup, lookup_batch, map_by_id,
     map_create, map_info, next_key, update, update_batch,

@@ -3,6 +3,7 @@
 use bpf::commit::StoreError;
 use bpf::doctor::Lack;
 use bpf::fault::Fault;
+use bpf::guard::GuardError;
 use bpf::kernel::CreateError;
 use bpf::programs::{AttachError, ConnectionsError, RemoveError};
 use bpf::resize::ResizeError;
@@ -73,6 +74,9 @@ pub enum PrepareError {
     /// The same, in the place of others.
     #[error(transparent)]
     Swap(#[from] SwapError),
+    /// The guard on an interface that is left.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     /// An interface, address or route.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -157,6 +161,9 @@ pub enum SettleError {
     /// Connection maps of another size.
     #[error(transparent)]
     Resize(#[from] ResizingError),
+    /// The guard on an interface of others.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     /// Pins and maps.
     #[error(transparent)]
     Remove(#[from] RemoveError),

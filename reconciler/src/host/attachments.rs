@@ -250,8 +250,8 @@ pub(super) fn in_the_way(
     };
     let own = host.and_then(|host| other_end(host, &inside.links, inside.number));
     let own = own.map(|link| link.index);
-    let mut named = inside.links.iter().filter(|link| link.name == INSIDE_NAME);
-    if named.any(|link| Some(link.index) != own) {
+    let named = links::find(&inside.netlink, INSIDE_NAME)?;
+    if named.is_some_and(|link| Some(link.index) != own || link.name != INSIDE_NAME) {
         return Ok(Some(format!(
             "{path} has an interface {INSIDE_NAME} that is not ours"
         )));

@@ -6,7 +6,7 @@ use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
-    LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
+    LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, Prop,
 };
 use rtnetlink::packet_route::nsid::{NsidAttribute, NsidMessage};
 use state::words::address::Mac;
@@ -90,6 +90,16 @@ pub(super) fn find(netlink: &Netlink, name: &str) -> Result<Option<Link>, Netlin
         Some(RouteNetlinkMessage::NewLink(link)) => Some(read(link)),
         _ => None,
     })
+}
+
+/// Takes away another name of an interface (`ip link property`).
+pub(super) fn without_name(link: &Link, name: &str) -> Change {
+    let mut message = LinkMessage::default();
+    message.header.index = link.index;
+    let other = Prop::AltIfName(name.to_owned());
+    message.attributes = vec![LinkAttribute::PropList(vec![other])];
+    let request = format!("take the name {name} from the interface {}", link.name);
+    Change::new(request, RouteNetlinkMessage::DelLinkProp(message), 0)
 }
 
 /// The other end of a pair, in another namespace.

@@ -267,10 +267,15 @@ fn rename(netlink: &Netlink, found: &Link, name: &str) -> Result<(), NetlinkErro
 /// Whoever is root inside a namespace of ours may give another interface the name of ours there,
 /// and is not to keep the host from its commits by that.
 fn make_way_inside(network: &Network, inside: &Inside) -> Result<(), HostError> {
-    let mut links = inside.links.iter();
-    match links.find(|link| link.name == INSIDE_NAME) {
+    // The kernel looks it up among second names, too (`altname`), and allows none of them twice.
+    match links::find(&inside.netlink, INSIDE_NAME)? {
         Some(other) if network.attach == Attach::Managed => {
-            Ok(rename(&inside.netlink, other, ANY_OF_THEIRS)?)
+            let change = links::without_name(&other, INSIDE_NAME);
+            match other.name == INSIDE_NAME {
+                true => rename(&inside.netlink, &other, ANY_OF_THEIRS)?,
+                false => inside.netlink.change(change)?,
+            }
+            Ok(())
         }
         Some(_) => Err(NotOurs::Inside {
             namespace: network.namespace_in_words().to_owned(),

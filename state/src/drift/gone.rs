@@ -9,40 +9,9 @@ use super::{Finding, Kind};
 use crate::diff::{ContainerDifference, Detached, Differences, ProgramsDifference};
 use crate::live::{Live, LiveContainer};
 use crate::target::host::Attach;
-use crate::target::tables::{Address, Endpoint, EndpointIndex, Owner};
+use crate::target::tables::{Endpoint, EndpointIndex};
 use crate::target::{ContainerTarget, Target};
-use crate::words::address::Cidr;
 use crate::words::names::FullName;
-
-/// The host's own addresses that have come or gone since the commit, and the rows that are to say
-/// so.
-fn host_addresses(live: &Live, differences: &Differences) -> Vec<(Cidr, Finding)> {
-    let Some(base) = &live.base else {
-        return Vec::new();
-    };
-    let (is, delta) = (
-        &base.live_slot().tables.addresses,
-        &differences.live.addresses,
-    );
-    let host = |row: &Address| row.owner == Owner::Host;
-    let come = delta.put.iter();
-    let come = come.filter(|(cidr, row)| host(row) && !is.contains_key(*cidr));
-    let come = come.map(|(cidr, _)| (cidr, "is new", NEW));
-    let gone = delta.delete.iter();
-    let gone = gone.filter(|cidr| is.get(*cidr).is_some_and(host));
-    let gone = gone.map(|cidr| (cidr, "is gone", OLD));
-    come.chain(gone)
-        .map(|(cidr, what, traffic)| {
-            let address = cidr.addr();
-            let what = format!("its address {address} {what} to the live commit");
-            let finding = Finding::new(Kind::Address, "the host", what);
-            (*cidr, finding.means(traffic))
-        })
-        .collect()
-}
-
-const NEW: &str = "what the host sends from there is judged as anybody's";
-const OLD: &str = "whoever has it now is judged as the host";
 
 /// What was found.
 #[derive(Default)]
@@ -51,8 +20,6 @@ pub(super) struct Gone {
     pub(super) findings: Vec<Finding>,
     /// Endpoints whose rows differ for that alone.
     pub(super) rows: BTreeSet<EndpointIndex>,
-    /// Addresses whose rows differ for that alone.
-    pub(super) addresses: BTreeSet<Cidr>,
     /// Containers of which that is all there is to be told, but for their connection maps.
     pub(super) told: BTreeSet<FullName>,
 }
@@ -61,10 +28,6 @@ pub(super) fn gone(target: &Target, live: &Live, differences: &Differences) -> G
     let mut gone = Gone::default();
     if live.base.is_none() {
         return gone;
-    }
-    for (cidr, finding) in host_addresses(live, differences) {
-        gone.addresses.insert(cidr);
-        gone.findings.push(finding);
     }
     for (name, target_of) in &target.containers {
         let index = target_of.constants.endpoint;

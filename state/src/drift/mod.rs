@@ -181,7 +181,8 @@ fn against(target: &Target, live: &Live, datapath: &Datapath) -> Vec<Finding> {
     let own = container::findings(target, live, &differences).into_iter();
     found.extend(own.filter(|finding| {
         let whose = finding.container.as_ref();
-        finding.kind == Kind::Pin || whose.is_none_or(|name| !gone.told.contains(name))
+        [Kind::Pin, Kind::Guard].contains(&finding.kind)
+            || whose.is_none_or(|name| !gone.told.contains(name))
     }));
     found.extend(gone.findings);
     found.extend(surplus(live, &differences));

@@ -164,7 +164,7 @@ const GONE: [&str; 10] = [
     "namespace",
 ];
 
-pub(super) const HARMS: [Harm; 26] = [
+pub(super) const HARMS: [Harm; 27] = [
     harm(
         "the interface is removed",
         |lab| ip(lab, "link delete OUTER"),
@@ -235,6 +235,19 @@ pub(super) const HARMS: [Harm; 26] = [
             "interface",
             "is named other1, not eth0, which another one has",
         ),
+        NETWORK,
+    )
+    .at("inner", &["inner", "eth0", "mac", "neighbour"]),
+    harm(
+        "the interface inside has its name as a second one",
+        |lab| {
+            inside(
+                lab,
+                "link set eth0 down\nlink set eth0 name other2\n\
+                 link property add dev other2 altname eth0\nlink set other2 up",
+            )
+        },
+        ("interface", "is named other2, not eth0"),
         NETWORK,
     )
     .at("inner", &["inner", "eth0", "mac", "neighbour"]),
