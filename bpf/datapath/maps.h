@@ -139,7 +139,7 @@ struct pl_inner_half_open {
 	__type(value, struct pl_connection);
 };
 
-/* Everything else, and the fragments under way. */
+/* Everything else, the fragments under way, and who began what passed unjudged. */
 struct pl_inner_datagrams {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, PL_DATAGRAMS_MOST);

@@ -1,6 +1,6 @@
 //! What of the host is not what the commit found: what containers stand on is gone, there again or
-//! another, or the host has other addresses. The rows that say so are as the commit put them, and a
-//! run that looks again writes others. So what has changed is told, and no row.
+//! another. The rows that say so are as the commit put them, and a run that looks again writes
+//! others. So what has changed is told, and no row.
 
 use std::collections::BTreeSet;
 

@@ -9,6 +9,7 @@ use rig::program::Program;
 use state::target::host::interface_name;
 
 use super::ENDS;
+use super::tables::COMMIT;
 use crate::kernel::named;
 
 /// What keeps a harm in place.
@@ -394,14 +395,7 @@ pub(super) const HARMS: [Harm; 27] = [
         "the host has a new address",
         host_address,
         ("address", "has a new address 10.99.0."),
-        &[
-            "mark slot preparing",
-            "write slot ROWS",
-            "verify slot",
-            "store record",
-            "barrier",
-            "mark slot settled",
-        ],
+        COMMIT,
     ),
     harm(
         "the guard is gone",

@@ -16,7 +16,7 @@ use super::{DENIED, ENDS};
 use crate::kernel::{connections, is_at, kernel, named, pins};
 
 /// The same git commit under a new generation, and nothing else.
-const COMMIT: &[&str] = &[
+pub(super) const COMMIT: &[&str] = &[
     "mark slot preparing",
     "write slot ROWS",
     "verify slot",
