@@ -1,8 +1,9 @@
 //! The guard: a filter that the device owns and that drops all, behind our programs on both sides
 //! of an interface.
 //!
-//! It is known by its program's name, which is nobody else's: nothing that is pinned need be left.
-//! So it is found, and taken from what is not ours, also where all else is lost.
+//! It is known by its program's name and by what the program does: nothing that is pinned need be
+//! left. So it is found, and taken from what is not ours, also where all else is lost. A program of
+//! that name that does anything else is somebody else's.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -19,6 +20,21 @@ use crate::sys::{self, ProgramInfo};
 
 /// The name of its program, as the kernel keeps it.
 pub(crate) const NAME: &str = "plumbline_guard";
+
+/// What the kernel calls its instructions, `r0 = 2; exit`: the first 8 bytes of their SHA-256,
+/// before Linux 6.18 of their SHA-1. A compiler writes the 2 with 32 bits or with 64, so these are
+/// two times two. Were it ever to do anything else, they are to stay: it outlives its binary.
+const TAGS: [[u8; 8]; 4] = [
+    0xd4f8_542f_2b42_fac5_u64.to_be_bytes(),
+    0x614b_434c_d832_4ecc_u64.to_be_bytes(),
+    0x3fed_6667_85a5_7e53_u64.to_be_bytes(),
+    0x3b18_5187_f185_5c4c_u64.to_be_bytes(),
+];
+
+/// Whether a program is the guard.
+fn is_guard(program: &ProgramInfo) -> bool {
+    program.name == NAME && TAGS.contains(&program.tag)
+}
 
 /// Handle and priority of its filter: before every other filter of the device.
 const FIRST: u32 = 1;
@@ -227,7 +243,7 @@ fn filter(ifindex: u32, hook: Hook) -> Result<Option<Filter>, Fault> {
     let program = attached::program(id)?;
     Ok(program.map(|program| Filter {
         id,
-        ours: program.name == NAME,
+        ours: is_guard(&program),
     }))
 }
 

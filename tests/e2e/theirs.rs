@@ -1,10 +1,14 @@
 //! What may go wrong with an interface of others: things of others on it, a run that dies on it,
 //! another one in its place. What it carried goes on, or is closed where nobody could judge it.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
 
+use libbpf_rs::{TC_EGRESS, TcHook};
+use rig::foreign;
 use rig::lab::{Lab, binary};
 use rig::netns::Netns;
 use rig::program::Program;
@@ -211,6 +215,52 @@ fn a_filter_of_others_in_the_guards_place_refuses_the_run_and_stays() {
             left.contains("pref 2") && !left.contains("pref 1 "),
             "{left}"
         );
+    });
+}
+
+/// It does something else than our guard: it is somebody else's, wherever it stands.
+#[test]
+fn a_program_of_others_that_bears_the_guards_name_is_no_guard() {
+    Lab::run("namesake", |lab| {
+        let vm = Netns::new("vm");
+        make_theirs(lab, &vm);
+        let net = lab.alpha().net().clone();
+        net.ip("link add never0 type veth peer name never1");
+        let object = foreign::load(foreign::NAMESAKE);
+        let program = object.progs().next().unwrap();
+        let put = |device: &str| {
+            let mut hook = TcHook::new(program.as_fd());
+            hook.ifindex(net.interface(device).index.cast_signed())
+                .handle(1)
+                .priority(1)
+                .attach_point(TC_EGRESS);
+            hook.create().and_then(|mut hook| hook.attach()).unwrap();
+            tc(&net, &format!("filter show dev {device} egress"))
+        };
+        let [never, other] = ["never0", "theirs0"].map(put);
+        assert!(other.contains("plumbline_guard"), "{other}");
+        let left = |device: &str| tc(&net, &format!("filter show dev {device} egress"));
+        lab.repository().hold(&tree(&VM, theirs()));
+        lab.repository().commit("theirs");
+        let refused = lab.reconcile(&[]).ended(1).to_string();
+        let why = "a filter of others stands on egress";
+        assert!(refused.contains(why), "{refused}");
+        assert_eq!(left("theirs0"), other);
+        tc(&net, "filter del dev theirs0 egress");
+        lab.reconcile(&[]).succeed();
+        is_judged(lab, &vm);
+        let found = lab.reconcile(&["drift"]).ended(0).to_string();
+        assert_eq!(left("never0"), never, "{found}");
+        // Nor does it stand for ours once that is gone.
+        tc(&net, "filter del dev theirs0 egress");
+        put("theirs0");
+        let found = lab.reconcile(&["drift"]).ended(6).to_string();
+        assert!(found.contains("guard"), "{found}");
+        let refused = lab.reconcile(&[]).ended(1).to_string();
+        assert!(refused.contains(why), "{refused}");
+        let other = left("theirs0");
+        lab.reconcile(&["detach"]).succeed();
+        assert_eq!([left("never0"), left("theirs0")], [never, other]);
     });
 }
 

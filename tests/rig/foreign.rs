@@ -10,6 +10,12 @@ __attribute__((section("tc"), used)) int passes(void *skb) { return 0; }
 char _license[] __attribute__((section("license"), used)) = "GPL";
 "#;
 
+/// Bears the name of our guard, and lets everything pass.
+pub const NAMESAKE: &str = r#"
+__attribute__((section("tc"), used)) int plumbline_guard(void *skb) { return 0; }
+char _license[] __attribute__((section("license"), used)) = "GPL";
+"#;
+
 /// Drops everything, where nothing of ours has seen it (`XDP_DROP`).
 pub const DROPS: &str = r#"
 __attribute__((section("xdp"), used)) int drops(void *context) { return 1; }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Behind our programs, as a filter that the device owns: reached only where our links have
- * vanished, and then nothing passes. It is known by its name, which is nobody else's, for it
- * outlives all that is pinned.
+ * vanished, and then nothing passes. It outlives all that is pinned, and is known by its name and
+ * its instructions: whoever changes these adds to TAGS of guard.rs.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
