@@ -373,6 +373,10 @@ fn an_interface_is_not_taken_from_a_container_that_is_live() {
         assert!(refused.contains("programs of shop/web are on"), "{refused}");
         is_judged(lab, &vm);
         is_reached(lab, &vm, VM);
+        // Nor where it has lost one of its links, which the guard then stands for.
+        fs::remove_file(PIN).unwrap();
+        let refused = lab.reconcile(&["--max-prune", "9"]).ended(4).to_string();
+        assert!(refused.contains("programs of shop/web are on"), "{refused}");
         lab.repository().hold(&without_web());
         lab.repository().commit("without");
         lab.reconcile(&["--max-prune", "9"]).succeed();

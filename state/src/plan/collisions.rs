@@ -177,16 +177,18 @@ fn elsewhere(live: &Live, name: &FullName) -> Option<Collision> {
     })
 }
 
-/// Programs of another container on the same interface, as where it has got another name: before
-/// them a container that live does not know would let all pass, and with them goes the guard.
+/// Programs of another container on the same interface, as where it has got another name, or what
+/// is left of them: before them a container that live does not know would let all pass, and with
+/// them goes the guard.
 fn shared(live: &Live, name: &FullName) -> Option<Collision> {
     let own = live.containers.get(name)?.network.as_ref()?.ifindex?;
-    let others = live.containers.iter().filter(|(other, _)| *other != name);
-    let mut there = others.filter(|(_, found)| found.programs.is_some_and(|p| p.ifindex == own));
-    there.next().map(|(with, _)| Collision::Shared {
-        container: name.clone(),
-        with: with.clone(),
-    })
+    let whole = live.attached().into_iter();
+    let theirs = live.theirs().into_iter();
+    let theirs = theirs.filter_map(|(other, ifindex)| Some((other, ifindex?)));
+    let mut there = whole.chain(theirs);
+    let (with, _) = there.find(|(other, ifindex)| other != name && *ifindex == own)?;
+    let container = name.clone();
+    Some(Collision::Shared { container, with })
 }
 
 /// What is to be made under a name that others have.

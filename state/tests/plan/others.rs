@@ -10,7 +10,7 @@ use state::documents::container::Attach;
 use state::documents::{Container, Documents, NetworkPolicy};
 use state::live::{Base, Entry, Instead, Live, LiveContainer, LiveNetwork, LivePrograms, LiveSlot};
 use state::live::{LiveHost, SlotMark};
-use state::plan::collisions::collisions;
+use state::plan::collisions::{Collision, collisions};
 use state::plan::cuts::cuts;
 use state::plan::{Operation, Phase, Plan, plan};
 use state::target::located::Attachment;
@@ -69,13 +69,18 @@ fn datapath() -> Datapath {
 }
 
 fn compiled(tree: &Documents, live: &Live) -> Target {
+    compiled_with(tree, live, "a/web")
+}
+
+/// The same where another one is attached to `theirs0`.
+fn compiled_with(tree: &Documents, live: &Live, attached: &str) -> Target {
     let (desired, _) = resolve(tree, &random::host());
     let there = Attachment::Interface {
         mac: MAC,
         gateway_mac: GATEWAY,
         tap: false,
     };
-    let located = live.located(BTreeMap::new(), [(name("a/web"), there)].into());
+    let located = live.located(BTreeMap::new(), [(name(attached), there)].into());
     compile(&desired, &located, &datapath()).expect("a small tree fits")
 }
 
@@ -416,4 +421,35 @@ fn an_interface_on_which_another_one_is_is_not_taken() {
         said.starts_with("a/web: programs of a/other are on"),
         "{said}"
     );
+}
+
+/// Where a link of it is lost, its row says where it is, and its removal would take the guard.
+#[test]
+fn an_interface_on_which_what_is_left_of_another_one_stands_is_not_taken() {
+    let mut live = live(&tree(true));
+    let renamed = |live: &Live| {
+        let mut tree = tree(true);
+        tree.containers[1].name = name("a/other");
+        let target = compiled_with(&tree, live, "a/other");
+        collisions(&target, live)
+    };
+    let other = LiveContainer {
+        network: web(&mut live).network.take(),
+        ..LiveContainer::default()
+    };
+    live.containers.insert(name("a/other"), other);
+    let shared = Collision::Shared {
+        container: name("a/other"),
+        with: name("a/web"),
+    };
+    let shared = [shared];
+    assert_eq!(renamed(&live), shared, "whole");
+    web(&mut live).programs = None;
+    assert_eq!(renamed(&live), shared, "without a link");
+    // What is left of it elsewhere is in nobody's way.
+    let base = live.base.as_mut().expect("one");
+    for row in base.slots[0].tables.endpoints.values_mut() {
+        row.ifindex = Some(IFINDEX + 1);
+    }
+    assert_eq!(renamed(&live), []);
 }
