@@ -54,8 +54,6 @@ pub struct Apply<'a> {
     /// Containers that are not managed, and the interface that they are attached to, if it is
     /// somebody else's.
     theirs: BTreeMap<FullName, Option<u32>>,
-    /// Interfaces of others with a guard of ours, where nobody is to judge.
-    stray_guards: Vec<u32>,
     /// Who lives in managed namespaces.
     processes: &'a BTreeMap<FullName, Vec<Process>>,
     /// How many connections had no room in a smaller quota.
@@ -91,7 +89,6 @@ impl<'a> Apply<'a> {
             interfaces: interfaces.collect(),
             attached: live.attached(),
             theirs: live.theirs(),
-            stray_guards: live.stray_guards(Some(target)).into_values().collect(),
             processes: &live.host.processes,
             forgotten: BTreeMap::new(),
             now_s,

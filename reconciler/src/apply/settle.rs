@@ -73,12 +73,10 @@ impl Apply<'_> {
             } => {
                 self.host.trim_network(container, network)?;
             }
-            Operation::RemoveLeftovers => {
-                for ifindex in &self.stray_guards {
-                    guard::remove(*ifindex)?;
-                }
-                self.kernel()?.remove_leftovers()?;
+            Operation::RemoveGuard { ifindex, .. } => {
+                guard::remove(*ifindex)?;
             }
+            Operation::RemoveLeftovers => self.kernel()?.remove_leftovers()?,
             Operation::MarkSettled { slot } => {
                 self.kernel()?
                     .mark_settled(*slot, self.plan.to.generation, self.now_s)?;

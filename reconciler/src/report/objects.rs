@@ -87,6 +87,12 @@ impl<'a> Objects<'a> {
             }
             Operation::ReplaceBlocks => Object::new(Action::Update, "datapath", "blocks")
                 .saying("another build of what all containers share"),
+            Operation::RemoveGuard { interface, .. } => {
+                Object::new(Action::Delete, "guard", interface.clone()).saying(
+                    "no container is attached there any more: what was dropped there passes, and \
+                     nobody judges it",
+                )
+            }
             Operation::RemoveLeftovers => Object::new(Action::Delete, "datapath", "leftovers")
                 .saying("blocks and registrations that nothing reaches any more"),
             Operation::SetSysctl { path, from, to } => {

@@ -28,7 +28,7 @@ pub enum Action {
 pub struct Object {
     /// What becomes of it.
     pub action: Action,
-    /// What it is: `bpffs`, `datapath`, `slot`, `sysctl`, `container`, `peer` or `policy`.
+    /// What it is: `bpffs`, `datapath`, `slot`, `guard`, `sysctl`, `container`, `peer` or `policy`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// Its name; of a policy, the first container that it changes for.

@@ -37,8 +37,10 @@ pub struct Differences {
     pub lost: Vec<LostTable>,
     /// A run died while it prepared the other slot: packets may be in programs that it replaced.
     pub interrupted: bool,
-    /// Runs that died have left what nothing reaches, or a guard stands where nobody is judged.
+    /// Runs that died have left what nothing reaches.
     pub leftovers: bool,
+    /// Interfaces of others on which a guard stands and nobody is to judge, and their indices.
+    pub stray_guards: BTreeMap<String, u32>,
     /// How many rows of the live slot nothing of ours writes.
     pub foreign: usize,
     /// How many such rows the other slot has.
@@ -82,6 +84,7 @@ impl Differences {
             && !self.unpinned
             && self.lost.is_empty()
             && !self.leftovers
+            && self.stray_guards.is_empty()
             && self.containers.is_empty()
             && self.surplus.is_empty()
             && self.sysctls.is_empty()
@@ -93,7 +96,12 @@ pub fn diff(target: &Target, live: &Live, datapath: &Datapath) -> Differences {
     let mut found = Differences {
         bpffs_missing: !live.bpffs,
         base_missing: live.base.is_none(),
-        leftovers: live.leftovers || !live.stray_guards(Some(target)).is_empty(),
+        leftovers: live.leftovers,
+        stray_guards: live
+            .stray_guards(Some(target))
+            .into_iter()
+            .map(|(name, ifindex)| (name.to_owned(), ifindex))
+            .collect(),
         ..Differences::default()
     };
     let empty = Tables::default();

@@ -196,6 +196,13 @@ pub enum Operation {
         /// Whose.
         container: FullName,
     },
+    /// Take the guard from an interface of others where nobody is to judge: what it drops passes.
+    RemoveGuard {
+        /// The interface's name.
+        interface: String,
+        /// Its index.
+        ifindex: u32,
+    },
     /// Remove what nothing reaches any more: sets of blocks beside the one in use, connection maps
     /// registered for no container.
     RemoveLeftovers,
@@ -261,12 +268,14 @@ impl fmt::Display for Operation {
             Self::Check { .. } => "check",
             Self::TrimNetwork { .. } => "trim network",
             Self::Remove { .. } => "remove",
+            Self::RemoveGuard { .. } => "remove guard",
             Self::RemoveLeftovers => "remove leftovers",
             Self::MarkSettled { .. } => "mark slot settled",
             Self::NameCommit { .. } => "name commit",
         })?;
         match self {
             Self::SetSysctl { path, .. } => write!(f, " {path}"),
+            Self::RemoveGuard { interface, .. } => write!(f, " {interface}"),
             Self::WriteSlot { slot, delta, .. } => write!(f, " {slot}, {} rows", delta.len()),
             Self::Store { record } => write!(f, ", generation {}", record.generation.0),
             other => match other.container() {

@@ -293,7 +293,8 @@ impl Run<'_> {
     fn settle(&self, list: &mut List) {
         let found = self.differences;
         let phase = Phase::Settle;
-        let leftovers = found.blocks || found.leftovers;
+        // With the container of such a guard a registration may have been lost.
+        let leftovers = found.blocks || found.leftovers || !found.stray_guards.is_empty();
         if self.commits || found.unsettled || leftovers {
             list.push(phase, Operation::Barrier);
         }
@@ -307,6 +308,10 @@ impl Run<'_> {
         let shrinks = |change: &Change<'_>| change.shrink_connections().is_some();
         if changes().any(|change| change.from.is_some() || shrinks(change)) {
             list.push(phase, Operation::Barrier);
+        }
+        for (interface, ifindex) in &found.stray_guards {
+            let (interface, ifindex) = (interface.clone(), *ifindex);
+            list.push(phase, Operation::RemoveGuard { interface, ifindex });
         }
         if leftovers {
             list.push(phase, Operation::RemoveLeftovers);

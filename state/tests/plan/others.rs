@@ -453,3 +453,24 @@ fn an_interface_on_which_what_is_left_of_another_one_stands_is_not_taken() {
     }
     assert_eq!(renamed(&live), []);
 }
+
+/// It opens an interface: the plan says which, and a run does not look for others.
+#[test]
+fn a_guard_where_nobody_is_to_judge_is_taken_off_by_the_plan() {
+    let mut live = live(&tree(true));
+    let guards = [("theirs0", IFINDEX), ("theirs9", 99)];
+    live.host.guards = guards.map(|(name, index)| (name.to_owned(), index)).into();
+    let taken = |live: &Live, tree: &Documents| {
+        let plan = planned(live, tree, "c1");
+        let taken = plan.phase(Phase::Settle).filter_map(|o| match o {
+            Operation::RemoveGuard { interface, ifindex } => Some((interface.clone(), *ifindex)),
+            _ => None,
+        });
+        taken.collect::<Vec<_>>()
+    };
+    assert_eq!(taken(&live, &tree(true)), [("theirs9".to_owned(), 99)]);
+    // The guard of one that leaves goes with it.
+    assert_eq!(taken(&live, &tree(false)), [("theirs9".to_owned(), 99)]);
+    live.host.guards.remove("theirs9");
+    assert_eq!(taken(&live, &tree(true)), []);
+}
