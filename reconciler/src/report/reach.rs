@@ -80,6 +80,12 @@ impl FlowChange {
         }
     }
 
+    /// Whether a container is on either side of it.
+    pub(super) fn is_of(&self, container: &str) -> bool {
+        let mut parties = self.to.iter().chain(&self.from);
+        parties.any(|party| party.container.as_deref() == Some(container))
+    }
+
     fn is_allowed(&self) -> bool {
         self.verdict == "allowed"
     }

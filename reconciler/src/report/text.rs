@@ -34,6 +34,15 @@ pub fn plan(view: &View, style: Style) -> String {
     }
     if let Some(flows) = view.flows.as_ref().filter(|flows| !flows.is_empty()) {
         let _ = writeln!(out, "{}", reach::counts(flows));
+        for missing in &view.missing {
+            if flows.iter().any(|flow| flow.is_of(&missing.container)) {
+                let line = format!(
+                    "! {} is missing: until it is there none of its flows passes",
+                    escape(&missing.container)
+                );
+                let _ = writeln!(out, "{}", style.paint(YELLOW, &line));
+            }
+        }
         let _ = writeln!(out, "{}", reach::blocks(flows, style));
     }
     cut(&mut out, &view.cuts, style);
