@@ -50,7 +50,7 @@ pub enum Errand {
 }
 
 /// A tree that was read and understood, with whatever was found in it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Understood {
     /// What was read.
     pub source: Source,
@@ -175,6 +175,22 @@ pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure
         "kernel and host read"
     );
     plan_for(request, tree, read, Errand::Apply, allowed)
+}
+
+/// The same errand once more, for the very tree that a plan was made for, from what kernel and host
+/// hold by now. Whatever has moved in git meanwhile is the next run's.
+pub fn plan_again(
+    request: &Request,
+    planned: &Planned,
+    allowed: Allowed,
+) -> Result<Planned, Failure> {
+    let tree = planned.tree.clone();
+    let errand = match planned.plan.back {
+        Some(_) => Errand::GoBack,
+        None => Errand::Apply,
+    };
+    let read = live::read(&request.dirs, &tree.desired.attachments())?;
+    plan_for(request, tree, read, errand, allowed)
 }
 
 /// From a valid tree and what was read of kernel and host to plan.

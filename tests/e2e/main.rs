@@ -22,6 +22,7 @@ mod tap;
 mod theirs;
 mod carried;
 mod vanish;
+mod again;
 mod closed;
 mod privilege;
 mod faults;

@@ -146,7 +146,7 @@ fn a_namespace_of_others_vanishes_while_another_commit_is_made() {
     vanishes("vanish-mine-live", &in_mine(), true, [mine, without_mine]);
 }
 
-fn interface(lab: &Lab) {
+pub(super) fn interface(lab: &Lab) {
     drop(
         lab.alpha()
             .program(&Program::new("ip").args(["netns", "add", "vm"])),
@@ -154,7 +154,7 @@ fn interface(lab: &Lab) {
     make_theirs(lab, &lab.alpha().netns("vm").unwrap());
 }
 
-fn without_interface(lab: &Lab) {
+pub(super) fn without_interface(lab: &Lab) {
     lab.alpha().net().ip("link del theirs0");
 }
 

@@ -98,7 +98,8 @@ impl<'a> Run<'a> {
     fn dry_run(&self) -> Result<Exit, Exit> {
         let planned = self.plan()?;
         match self.show(&planned)? {
-            Exit::Done => Ok(self.pending(&planned.plan)),
+            Exit::Done if planned.plan.is_empty() => Ok(Exit::Done),
+            Exit::Done => Ok(self.pending()),
             exit => Ok(exit),
         }
     }
@@ -166,62 +167,104 @@ impl<'a> Run<'a> {
             planned.plan.steps.insert(0, Step { phase, operation });
         }
         self.show(&planned)?;
-        let (now_s, out) = (now_s(), self.out);
-        let mut done = self.apply(&planned, now_s);
-        let whole = |done: &Settled| done.undone.is_empty();
-        if !done.as_ref().is_ok_and(whole)
-            && let Some(again) = self.without_what_went(&planned)
-        {
-            let before = done.map(|done| done.left).unwrap_or_default();
-            done = self.apply(&again, now_s).map(|mut done| {
-                done.left.splice(0..0, before);
-                done
-            });
-            planned = again;
-        }
-        let settled = done.map_err(|stop| stopped(&stop, out))?;
-        let plan = &planned.plan;
-        if plan.is_empty() && settled.left.is_empty() {
-            return Ok(self.nothing(&planned));
-        }
-        let mut behind = [settled.left, settled.undone].concat();
-        behind.extend(unforeseen(&planned, &settled.forgotten));
-        if let Err(error) = keep(&self.request, &planned, now_s) {
-            behind.push(unkept(&error));
-        }
-        if plan.kind == Kind::Commit && !out.json {
-            out.say(&is_live(plan));
-        }
-        Ok(match left(&behind, out) {
-            Exit::Done => self.pending(plan),
-            exit => exit,
+        let now_s = now_s();
+        let first = self.apply(&planned, now_s);
+        let is_whole = first.as_ref().is_ok_and(|done| done.undone.is_empty());
+        let again = match is_whole {
+            true => None,
+            false => self.without_what_went(&planned),
+        };
+        let Some(again) = again else {
+            let done = first.map_err(|stop| stopped(&stop, self.out))?;
+            return Ok(self.end(vec![(&planned, done)], now_s));
+        };
+        Ok(match (first, self.apply(&again, now_s)) {
+            (Ok(mut first), Ok(second)) => {
+                // The second one has taken it up.
+                first.undone.clear();
+                self.end(vec![(&planned, first), (&again, second)], now_s)
+            }
+            (Err(_), Ok(second)) => self.end(vec![(&again, second)], now_s),
+            // What the first one committed is live: the second one took nothing of it back.
+            (Ok(first), Err(stop)) => {
+                let exit = self.end(vec![(&planned, first)], now_s);
+                match stopped(&stop, self.out) {
+                    Exit::SwungBack => Exit::SwungBack,
+                    _ => exit,
+                }
+            }
+            (Err(first), Err(second)) => {
+                let exits = [first, second].map(|stop| stopped(&stop, self.out));
+                // The later code is the one that says more.
+                exits.into_iter().max().unwrap_or(Exit::Failed)
+            }
         })
     }
 
-    /// A plan without what others have taken away since the last one was made, where that is why it
-    /// could not be carried out: it is missing, and the rest goes on.
+    /// Keeps what is live now and tells of it, and of what needs attention. A run has planned once
+    /// or twice.
+    fn end(&self, done: Vec<(&Planned, Settled)>, now_s: u64) -> Exit {
+        let plans: Vec<&Plan> = done.iter().map(|(planned, _)| &planned.plan).collect();
+        let mut behind = Vec::new();
+        for (planned, settled) in done {
+            behind.extend(settled.left);
+            behind.extend(settled.undone);
+            behind.extend(unforeseen(planned, &settled.forgotten));
+            if let Err(error) = keep(&self.request, planned, now_s) {
+                behind.push(unkept(&error));
+            }
+        }
+        let commits = |plan: &&&Plan| plan.kind == Kind::Commit;
+        if let Some(plan) = plans.iter().rev().find(commits)
+            && !self.out.json
+        {
+            self.out.say(&is_live(plan));
+        }
+        match left(&behind, self.out) {
+            Exit::Done if plans.iter().all(|plan| plan.is_empty()) => Exit::Done,
+            Exit::Done => self.pending(),
+            exit => exit,
+        }
+    }
+
+    /// A plan of the same commit without what others have taken away since the last one was made,
+    /// where that is why it could not be carried out: it is missing, and the rest goes on.
     fn without_what_went(&self, planned: &Planned) -> Option<Planned> {
         if planned.tree.desired.attachments().is_empty() {
             return None;
         }
-        let again = self.plan().ok()?;
+        let (again, refusal) = match pipeline::plan_again(&self.request, planned, self.allowed) {
+            Ok(again) => (again, None),
+            Err(Failure::Refused { refusal, planned }) => (*planned, Some(refusal)),
+            Err(failure) => {
+                tracing::info!("there is no plan without what went away: {failure}");
+                return None;
+            }
+        };
         let missing = again.plan.missing.keys();
         let went = missing.filter(|name| !planned.plan.missing.contains_key(name));
         let went: Vec<String> = went.map(ToString::to_string).collect();
         if went.is_empty() {
             return None;
         }
-        let went = escape(&went.join(", "));
-        self.out.note(&format!(
-            "what {went} is attached to went away meanwhile: planned again\n"
-        ));
+        let went = format!(
+            "what {} is attached to went away meanwhile",
+            went.join(", ")
+        );
+        let went = escape(&went);
+        if let Some(refusal) = refusal {
+            let refusal = escape(&refusal.to_string());
+            self.out.error(&format!(
+                "{went}, and the plan without it is refused: {refusal}"
+            ));
+            return None;
+        }
+        self.out.note(&format!("{went}: planned again\n"));
         if self.out.json {
             // The plan is one document, and was written.
-            let none = Words::default();
-            let view = view(&again.plan, &none, &none);
-            self.out.insist(&text::missing(&view, self.out.notes));
+            self.insist_on(&again.plan);
         } else {
-            self.show(&again).ok()?;
+            self.present(&again).ok()?;
         }
         Some(again)
     }
@@ -236,35 +279,26 @@ impl<'a> Run<'a> {
         Apply::new(plan, target, live, &self.request.dirs, now_s)?.run()
     }
 
-    /// What was lost of the state directory is kept again.
-    fn nothing(&self, planned: &Planned) -> Exit {
-        note_unnoted(&self.request, planned);
-        match applied::keep_again(&self.request.dirs, planned) {
-            Ok(()) => Exit::Done,
-            Err(error) => left(&[unkept(&error)], self.out),
+    fn pending(&self) -> Exit {
+        match self.arguments.detailed_exitcode {
+            true => Exit::Pending,
+            false => Exit::Done,
         }
     }
 
-    fn pending(&self, plan: &Plan) -> Exit {
-        if self.arguments.detailed_exitcode && !plan.is_empty() {
-            Exit::Pending
-        } else {
-            Exit::Done
-        }
-    }
-
-    /// Prints the plan, with what the work tree has and the commit has not, and gives what became
-    /// of the output: a log that is full keeps no commit from going live.
+    /// Shows a run's plan, with what the work tree has and the commit has not, and gives what
+    /// became of the output: a log that is full keeps no commit from going live.
     fn show(&self, planned: &Planned) -> Result<Exit, Exit> {
+        tell_uncommitted(&planned.tree, self.out);
+        problems::warn(&planned.tree.problems, &planned.tree.source.tree, self.out);
+        self.present(planned)
+    }
+
+    /// Prints the plan.
+    fn present(&self, planned: &Planned) -> Result<Exit, Exit> {
         let out = self.out;
-        tell_uncommitted(&planned.tree, out);
-        problems::warn(&planned.tree.problems, &planned.tree.source.tree, out);
         if out.quiet && !out.json {
-            // What nobody may miss, whoever asked for quiet. It needs no tree to be compared.
-            let none = Words::default();
-            let view = view(&planned.plan, &none, &none);
-            out.insist(&text::opened(&view, out.notes));
-            out.insist(&text::missing(&view, out.notes));
+            self.insist_on(&planned.plan);
             return Ok(Exit::Done);
         }
         let view = view_of(&self.request, planned);
@@ -276,6 +310,14 @@ impl<'a> Run<'a> {
             return Ok(out.data(&text));
         }
         Ok(out.say(&text::plan(&view, out.data)))
+    }
+
+    /// What nobody may miss, whoever asked for quiet. It needs no tree to be compared.
+    fn insist_on(&self, plan: &Plan) {
+        let (none, out) = (Words::default(), self.out);
+        let view = view(plan, &none, &none);
+        out.insist(&text::opened(&view, out.notes));
+        out.insist(&text::missing(&view, out.notes));
     }
 }
 
@@ -358,10 +400,15 @@ pub(crate) fn tell_uncommitted(tree: &Understood, out: Out) {
     }
 }
 
-/// The journal, and the copy of a directory. A run that only mended made nothing live.
+/// The journal, and the copy of a directory. A run that only mended made nothing live, and one that
+/// had nothing to do keeps again what was lost.
 fn keep(request: &Request, planned: &Planned, now_s: u64) -> Result<(), applied::KeepError> {
-    applied::keep(&request.dirs, planned)?;
     let plan = &planned.plan;
+    if plan.is_empty() {
+        note_unnoted(request, planned);
+        return applied::keep_again(&request.dirs, planned);
+    }
+    applied::keep(&request.dirs, planned)?;
     note_unnoted(request, planned);
     if plan.kind == Kind::Mend {
         return Ok(());
