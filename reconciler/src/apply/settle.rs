@@ -39,6 +39,7 @@ impl Checked<'_> {
             }
         }
         settled.forgotten = self.apply.forgotten;
+        settled.left.extend(self.apply.of_inside);
         settled
     }
 }

@@ -231,6 +231,7 @@ fn network(link: &Link, mac: Option<Mac>) -> LiveNetwork {
             .map(|xdp| Fault {
                 part: Part::Xdp,
                 about: About::All,
+                inside: false,
                 words: format!("XDP program {} of others stands before ours", xdp.program),
             })
             .collect(),

@@ -272,7 +272,7 @@ impl NetworkReader<'_> {
         let found = |ifindex, network, faults: Faults| LiveNetwork {
             ifindex,
             network,
-            faults: faults.0,
+            faults: faults.list,
             reached: self.reached(),
             resolv_conf: matches!((state, wanted), (State::Current, true) | (State::Stale, _)),
         };
@@ -293,6 +293,7 @@ impl NetworkReader<'_> {
             faults.add(Part::Name, About::All, words);
         }
         let listing = Listing::read(&inside.netlink)?;
+        faults.inside = true;
         if managed {
             loopback_faults(&listing, self.container, &mut faults);
         }
@@ -310,7 +311,9 @@ impl NetworkReader<'_> {
         });
         network.addresses = given.map(|a| a.address).collect();
         network.addresses.sort();
+        faults.inside = false;
         host_faults(self.around, self.container, link, &network, &mut faults)?;
+        faults.inside = true;
         inside_faults(&listing, other, &network, &mut faults);
         Ok(found(Some(link.index), network, faults))
     }

@@ -10,7 +10,8 @@
 //! What goes is in [`super::removal`].
 //!
 //! Both complete what an earlier run left half-done, mend what drifted, change nothing that is as
-//! it should be, and refuse to touch what is not ours.
+//! it should be, and refuse to touch what is not ours. What cannot be done inside is told, and the
+//! rest is done ([`Made`]): whoever is root there keeps the host from nothing.
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -36,6 +37,16 @@ pub(super) struct Ends {
     pub(super) inside: Link,
 }
 
+/// A network, as far as it was made.
+#[derive(Debug)]
+#[must_use]
+pub struct Made {
+    /// Index of the host-side interface.
+    pub ifindex: u32,
+    /// What could not be done inside, where somebody else may be root; the rest was done.
+    pub refused: Option<HostError>,
+}
+
 /// The gateway of a family's default route inside.
 pub(super) fn gateway(family: Family) -> IpAddr {
     match family {
@@ -52,14 +63,13 @@ pub(super) fn families(network: &Network) -> impl Iterator<Item = Family> + '_ {
 }
 
 impl Host {
-    /// Makes or completes a container's network as far as that can be while it is closed, and
-    /// gives the index of its host-side interface. A new interface is down; whether an existing
-    /// one is up stays as it is.
+    /// Makes or completes a container's network as far as that can be while it is closed. A new
+    /// interface is down; whether an existing one is up stays as it is.
     pub fn ensure_network(
         &self,
         container: &FullName,
         network: &Network,
-    ) -> Result<u32, HostError> {
+    ) -> Result<Made, HostError> {
         let mut inside = match &network.attach {
             Attach::Managed => self.ensure_namespace(container, &network.namespace)?,
             Attach::Namespace(path) => self.open_theirs(path)?,
@@ -78,17 +88,28 @@ impl Host {
             }
         };
         self.mend_host_end(container, network, &ends.host)?;
-        self.mend_inside_end(network, &inside, &ends.inside)?;
-        ensure_ipv6(network, &inside)?;
-        ensure_addresses(network, &inside.netlink, ends.inside.index)?;
         if network.resolv_conf {
             resolver::write(&network.namespace)?;
         }
-        Ok(ends.host.index)
+        Ok(Made {
+            ifindex: ends.host.index,
+            refused: self.ensure_inside(network, &inside, &ends.inside).err(),
+        })
+    }
+
+    fn ensure_inside(
+        &self,
+        network: &Network,
+        inside: &Inside,
+        end: &Link,
+    ) -> Result<(), HostError> {
+        self.mend_inside_end(network, inside, end)?;
+        ensure_ipv6(network, inside)?;
+        Ok(ensure_addresses(network, &inside.netlink, end.index)?)
     }
 
     /// Opens a container's network: both ends up, routes and neighbours on both sides.
-    pub fn open_network(&self, container: &FullName, network: &Network) -> Result<(), HostError> {
+    pub fn open_network(&self, container: &FullName, network: &Network) -> Result<Made, HostError> {
         let vanished = || vanished(&network.interface);
         let inside = self.inside_of(container, network)?.ok_or_else(vanished)?;
         let ends = self
@@ -102,17 +123,7 @@ impl Host {
         let name = network.interface.as_str();
         let index = ends.host.index;
         self.netlink.change(set(index, name, Setting::Up(true)))?;
-        let mut changes = vec![set(ends.inside.index, INSIDE_NAME, Setting::Up(true))];
-        for family in families(network) {
-            let gateway = gateway(family);
-            let (eth, name) = (ends.inside.index, INSIDE_NAME);
-            changes.push(routes::neighbour(eth, name, gateway, GATEWAY_MAC));
-            let managed = network.attach == Attach::Managed;
-            if managed || !leads_out(&inside.netlink, family, eth)? {
-                changes.push(routes::default(eth, name, gateway, managed));
-            }
-        }
-        inside.netlink.changes(changes)?;
+        let refused = open_inside(network, &inside.netlink, ends.inside.index).err();
         for address in &network.addresses {
             let neighbour = routes::neighbour(index, name, *address, network.mac);
             self.netlink.change(neighbour)?;
@@ -122,7 +133,10 @@ impl Host {
                 result => result?,
             }
         }
-        Ok(())
+        Ok(Made {
+            ifindex: index,
+            refused: refused.map(HostError::from),
+        })
     }
 
     /// Both ends of the pair, where it is whole. A host-side end of ours whose other end is not in
@@ -284,6 +298,19 @@ fn make_way_inside(network: &Network, inside: &Inside) -> Result<(), HostError> 
         .into()),
         None => Ok(()),
     }
+}
+
+fn open_inside(network: &Network, netlink: &Netlink, eth: u32) -> Result<(), NetlinkError> {
+    let mut changes = vec![set(eth, INSIDE_NAME, Setting::Up(true))];
+    for family in families(network) {
+        let (name, gateway) = (INSIDE_NAME, gateway(family));
+        changes.push(routes::neighbour(eth, name, gateway, GATEWAY_MAC));
+        let managed = network.attach == Attach::Managed;
+        if managed || !leads_out(netlink, family, eth)? {
+            changes.push(routes::default(eth, name, gateway, managed));
+        }
+    }
+    netlink.changes(changes)
 }
 
 /// Whether an interface's default route is there: in a namespace of others it is never put in the
