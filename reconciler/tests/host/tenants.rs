@@ -1,12 +1,13 @@
 //! Whoever is root in the namespace of a container harms nobody but that container.
 
+use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use reconciler::host::Host;
 
-use crate::world::{done, ip, make, on_a_host};
+use crate::world::{Tenant, done, ip, make, network, on_a_host};
 
 /// Runs `ip -batch` inside, whatever becomes of each line.
 fn batch(lines: &str) {
@@ -76,5 +77,45 @@ fn what_cannot_be_done_inside_is_told_and_the_rest_is_done() {
         ip("-n shop.web addr del 169.254.80.76/32 dev eth0");
         make(&host, "shop/web", &["10.44.0.10"]);
         assert!(host.read().unwrap().networks[&container].faults.is_empty());
+    });
+}
+
+/// Whoever is root in it may mark a namespace, which makes it nobody else's.
+#[test]
+fn a_namespace_of_others_that_says_it_is_ours_is_not() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        let (container, network) = network("shop/web", &["10.44.0.10"]);
+        ip("netns add shop.web");
+        ip("-n shop.web link set lo alias plumbline:shop/web");
+        let reading = host.read().unwrap();
+        assert!(reading.networks.is_empty());
+        assert!(reading.host.foreign_namespaces.contains("shop.web"));
+        host.ensure_network(&container, &network).unwrap_err();
+        host.remove_namespace(&container).unwrap_err();
+        host.remove_network(&container).unwrap_err();
+        assert!(fs::exists("/run/netns/shop.web").unwrap());
+    });
+}
+
+/// It has its number as long as it lives, and the new one another.
+#[test]
+fn one_that_is_made_anew_is_known_while_the_former_lives_on() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        let mut tenants = Vec::new();
+        for _ in 0..3 {
+            let (container, network) = make(&host, "shop/web", &["10.44.0.10"]);
+            // Nothing else tells of the namespace whose it is.
+            ip("-n shop.web link set lo alias x");
+            ip("-n shop.web link del eth0");
+            assert!(host.read().unwrap().host.foreign_namespaces.is_empty());
+            make(&host, "shop/web", &["10.44.0.10"]);
+            let found = &host.read().unwrap().networks[&container];
+            assert_eq!(found.network, network);
+            tenants.push(Tenant::of("shop.web"));
+            host.remove_network(&container).unwrap();
+            assert!(!fs::exists("/run/netns/shop.web").unwrap());
+        }
     });
 }
