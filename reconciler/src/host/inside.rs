@@ -185,7 +185,7 @@ impl Host {
 }
 
 /// Marks a namespace of ours, which somebody inside may have undone.
-pub(super) fn mark_loopback(container: &FullName, inside: &Inside) -> Result<(), NetlinkError> {
+fn mark_loopback(container: &FullName, inside: &Inside) -> Result<(), NetlinkError> {
     let mark = alias(container, &Attach::Managed);
     let unmarked = |lo: &&Link| lo.loopback && lo.alias.as_deref() != Some(mark.as_str());
     for lo in inside.links.iter().filter(unmarked) {

@@ -27,7 +27,7 @@ use super::inside::Inside;
 use super::links::{self, Link, Pair, Setting, set};
 use super::netlink::{Change, Netlink, NetlinkError};
 use super::ownership::NotOurs;
-use super::pairs::{are_pair, ends_of, is_interface_of, is_marked, other_end};
+use super::pairs::{are_pair, ends_of, half_of, is_interface_of, is_marked, other_end};
 use super::{Host, HostError, NamespaceError};
 use super::{addresses, namespaces, resolver, routes, sysctls};
 
@@ -173,24 +173,18 @@ impl Host {
         Ok(None)
     }
 
-    /// Removes the inside end of a pair of ours whose host-side end is in another namespace now:
-    /// known by its name and its MAC address, which is made from the container's.
+    /// Removes the inside end of a pair of ours whose host-side end is in another namespace now.
     fn remove_half(&self, network: &Network, inside: &Inside) -> Result<(), NetlinkError> {
         let links = links::list(&self.netlink)?;
         let number = links::number_of(&self.netlink, inside.descriptor.as_fd())?;
-        let half = inside.links.iter().find(|half| {
-            let ours = half.veth && half.name == INSIDE_NAME && half.mac == Some(network.mac);
-            let mut links = links.iter();
-            ours && links.all(|link| !are_pair(link, half, number))
-        });
-        match half {
+        match half_of(network.mac, &links, (&inside.links, number)) {
             Some(half) => links::delete(&inside.netlink, half.index, &half.name),
             None => Ok(()),
         }
     }
 
     fn create_pair(&self, network: &Network, inside: &Inside) -> Result<(), HostError> {
-        make_way_inside(network, inside)?;
+        self.make_way_inside(network, inside)?;
         self.make_way(&network.interface)?;
         let pair = Pair {
             name: &network.interface,
@@ -252,12 +246,41 @@ impl Host {
         found: &Link,
     ) -> Result<(), HostError> {
         if found.name != INSIDE_NAME {
-            make_way_inside(network, inside)?;
+            self.make_way_inside(network, inside)?;
             rename(&inside.netlink, found, INSIDE_NAME)?;
         }
         let mac = (found.mac != Some(network.mac)).then_some(Setting::Mac(network.mac));
         let settings = mac.into_iter().collect();
         Ok(apply(&inside.netlink, network, found, settings)?)
+    }
+
+    /// Frees the name of ours inside. In a namespace of ours whoever is root may give it to another
+    /// interface, and is not to keep the host from its commits by that. In one of others a pair of
+    /// ours may have it whose container is to be elsewhere now, and gets a new one there.
+    fn make_way_inside(&self, network: &Network, inside: &Inside) -> Result<(), HostError> {
+        // The kernel looks it up among second names, too (`altname`), and allows none twice.
+        let Some(other) = links::find(&inside.netlink, INSIDE_NAME)? else {
+            return Ok(());
+        };
+        if network.attach == Attach::Managed {
+            let change = links::without_name(&other, INSIDE_NAME);
+            match other.name == INSIDE_NAME {
+                true => rename(&inside.netlink, &other, ANY_OF_THEIRS)?,
+                false => inside.netlink.change(change)?,
+            }
+            return Ok(());
+        }
+        let number = links::number_of(&self.netlink, inside.descriptor.as_fd())?;
+        let links = links::list(&self.netlink)?;
+        let mut ours = links.iter().filter(|link| is_marked(link));
+        match ours.find(|link| are_pair(link, &other, number)) {
+            Some(link) => Ok(links::delete(&self.netlink, link.index, &link.name)?),
+            None => Err(NotOurs::Inside {
+                namespace: network.namespace_in_words().to_owned(),
+                interface: INSIDE_NAME.to_owned(),
+            }
+            .into()),
+        }
     }
 }
 
@@ -275,28 +298,6 @@ fn rename(netlink: &Netlink, found: &Link, name: &str) -> Result<(), NetlinkErro
             netlink.changes(vec![up(false), named(), up(true)])
         }
         result => result,
-    }
-}
-
-/// Whoever is root inside a namespace of ours may give another interface the name of ours there,
-/// and is not to keep the host from its commits by that.
-fn make_way_inside(network: &Network, inside: &Inside) -> Result<(), HostError> {
-    // The kernel looks it up among second names, too (`altname`), and allows none of them twice.
-    match links::find(&inside.netlink, INSIDE_NAME)? {
-        Some(other) if network.attach == Attach::Managed => {
-            let change = links::without_name(&other, INSIDE_NAME);
-            match other.name == INSIDE_NAME {
-                true => rename(&inside.netlink, &other, ANY_OF_THEIRS)?,
-                false => inside.netlink.change(change)?,
-            }
-            Ok(())
-        }
-        Some(_) => Err(NotOurs::Inside {
-            namespace: network.namespace_in_words().to_owned(),
-            interface: INSIDE_NAME.to_owned(),
-        }
-        .into()),
-        None => Ok(()),
     }
 }
 
