@@ -1,5 +1,9 @@
 //! Whoever is root in the namespace of a container harms nobody but that container.
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rig::lab::Lab;
 use rig::traffic::{Outcome, tcp_connects};
 use rig::tree::{Container, Tree};
@@ -44,6 +48,54 @@ fn what_is_refused_or_undone_inside_keeps_no_commit_from_the_rest() {
             Outcome::Echoed
         );
         inside.ip("address delete 169.254.80.76/32 dev eth0");
+        lab.reconcile(&[]).succeed();
+        drop(lab.reconcile(&["drift"]).ended(0));
+    });
+}
+
+/// Takes an address from the container whenever it has it.
+fn takes(address: &str, done: &AtomicBool) {
+    let mut child = Command::new("ip")
+        .args(["-n", "shop.web", "-force", "-batch", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = child.stdin.take().unwrap();
+    let line = format!("address delete {address} dev eth0\n");
+    while !done.load(Ordering::Acquire) {
+        lines.write_all(line.as_bytes()).unwrap();
+    }
+    drop(lines);
+    child.wait().unwrap();
+}
+
+/// What the check after the store finds of it takes no commit back.
+#[test]
+fn an_address_that_is_taken_away_as_it_is_given_takes_no_commit_back() {
+    Lab::run("taken", |lab| {
+        let web = Container::numbered("shop/web", 1).label("app", "web");
+        lab.repository().hold(&Tree::new().container(&web));
+        lab.apply("web");
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let alpha = lab.alpha();
+            let done = &done;
+            scope.spawn(move || alpha.run(|| takes("10.44.0.1/32", done)));
+            let ended = (2..5).map(|number| {
+                let other = Container::numbered(&format!("shop/c{number}"), number);
+                lab.repository()
+                    .hold(&Tree::new().container(&web).container(&other));
+                let wanted = lab.repository().commit("another");
+                let run = lab.reconcile(&["-q", "--max-prune", "1"]);
+                (wanted, lab.status(&lab.alpha()), run)
+            });
+            let ended: Vec<_> = ended.collect();
+            done.store(true, Ordering::Release);
+            for (wanted, status, run) in ended {
+                assert_eq!(status["commit"], json!(wanted), "{run}");
+            }
+        });
         lab.reconcile(&[]).succeed();
         drop(lab.reconcile(&["drift"]).ended(0));
     });
