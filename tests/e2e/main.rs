@@ -18,6 +18,7 @@ mod bad_day;
 mod refuse;
 mod attach;
 mod moves;
+mod tenants;
 mod tap;
 mod theirs;
 mod carried;

@@ -1,15 +1,19 @@
-//! Another machine behind the interface of a container: what was under way is over, and a plan says
-//! so before.
+//! Another machine behind the interface of a container, or a pair that was moved away: what was
+//! under way is over, and a plan says so before.
 
 use std::net::SocketAddr;
 
 use rig::lab::Lab;
 use rig::netns::Netns;
 use rig::traffic::{Exchange, Outcome, tcp_connects};
+use rig::tree::{Container, Policy, Rule, Tree};
 use serde_json::json;
+use state::target::host::interface_name;
+use state::words::names::FullName;
 
 use crate::attach::{
-    VM, WEB, address, in_mine, is_judged, make_mine, make_theirs, serve, theirs, tree,
+    VM, WEB, address, in_mine, is_judged, make_mine, make_theirs, missing, seen, serve, theirs,
+    tree,
 };
 
 /// What another machine is to answer is over, and a plan says so.
@@ -83,5 +87,94 @@ fn connections_of_a_machine_that_is_to_have_another_mac_address_are_cut() {
             tcp_connects(&vm, address("10.44.0.2"), 80),
             Outcome::TimedOut
         );
+    });
+}
+
+/// Each of the two pairs is in the way of the other one, and both are ours.
+#[test]
+fn two_containers_that_change_namespaces_are_both_moved_and_their_connections_cut() {
+    Lab::run("places", |lab| {
+        let net = lab.alpha().net().clone();
+        make_mine(lab);
+        net.ip("netns add other");
+        let tree = |web: &str, db: &str| {
+            let path = |name: &str| json!({"netns": {"path": format!("/run/netns/{name}")}});
+            let container = |number, name: &str, at: &str| {
+                let container = Container::numbered(&format!("shop/{name}"), number);
+                container.label("app", name).spec("attach", path(at))
+            };
+            let policy = Policy::new("shop/db").select(&[("app", "db")]);
+            let from_web = Rule::new().containers(&[("app", "web")]).port("TCP", 80);
+            let tree = Tree::new().container(&container(1, "web", web));
+            let tree = tree.container(&container(2, "db", db));
+            tree.policy(&policy.ingress(&[from_web]))
+        };
+        let place = |name: &str| lab.alpha().netns(name).unwrap();
+        lab.repository().hold(&tree("mine", "other"));
+        lab.apply("before");
+        let service = serve(&place("other"));
+        let to = ["10.44.0.2", "fd44::2"].map(|to| SocketAddr::new(address(to), 80));
+        let exchanges = to.map(|to| Exchange::tcp(&place("mine"), to));
+        exchanges.iter().for_each(|exchange| exchange.advance(3));
+        lab.repository().hold(&tree("other", "mine"));
+        lab.repository().commit("after");
+        let plan = lab.reconcile(&["-n", "-o", "json"]).ended(0).json();
+        assert_eq!(plan["missing"], json!([]), "{plan:#}");
+        assert_eq!(plan["cuts"]["count"], 2, "{plan:#}");
+        drop(lab.reconcile(&["--max-cut", "1"]).ended(4));
+        let said = lab.reconcile(&["--max-cut", "2"]).ended(0).stdout;
+        assert!(
+            said.contains("leads into another network namespace"),
+            "{said}"
+        );
+        drop((exchanges, service));
+        drop(lab.reconcile(&["drift"]).ended(0));
+        // The rest of `mine` is its owner's, and there.
+        place("mine").wait_up("own0");
+        let _service = serve(&place("mine"));
+        for to in to.map(|to| to.ip()) {
+            let from = place("other");
+            assert_eq!(tcp_connects(&from, to, 80), Outcome::Echoed, "{to}");
+            assert_eq!(tcp_connects(&from, to, 81), Outcome::TimedOut, "{to}");
+        }
+    });
+}
+
+/// What is left of the pair is ours as before, and goes with the container.
+#[test]
+fn a_pair_whose_end_on_the_host_was_moved_away_is_made_anew_and_goes() {
+    Lab::run("half", |lab| {
+        let net = lab.alpha().net().clone();
+        let mine = make_mine(lab);
+        let before = seen(&mine);
+        net.ip("netns add thief");
+        let thief = lab.alpha().netns("thief").unwrap();
+        let none = seen(&thief);
+        let pair = interface_name(&FullName::from_slashed("shop/web").unwrap());
+        let steal = || net.ip(&format!("link set {pair} netns thief"));
+        lab.repository().hold(&tree(&WEB, in_mine()));
+        lab.apply("mine");
+        steal();
+        let found = lab.reconcile(&["drift"]).ended(6).stdout;
+        assert!(found.contains("no host-side interface"), "{found}");
+        assert_eq!(missing(lab), json!([]));
+        lab.reconcile(&[]).succeed();
+        drop(lab.reconcile(&["drift"]).ended(0));
+        is_judged(lab, &mine);
+        assert_eq!(seen(&thief), none);
+        steal();
+        let gone = lab.reconcile(&["detach"]).ended(0).stdout;
+        assert!(
+            gone.contains(&format!("shop/web: interface {pair}\n")),
+            "{gone}"
+        );
+        assert_eq!((seen(&mine), seen(&thief)), (before.clone(), none.clone()));
+        lab.reconcile(&[]).succeed();
+        steal();
+        let db = Container::numbered("shop/db", 2).label("app", "db");
+        lab.repository().hold(&Tree::new().container(&db));
+        lab.repository().commit("without it");
+        lab.reconcile(&["--max-prune", "2"]).succeed();
+        assert_eq!((seen(&mine), seen(&thief)), (before, none));
     });
 }

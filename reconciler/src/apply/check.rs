@@ -5,6 +5,7 @@ use bpf::trial::Outcome;
 use state::diff::ContainerDifference;
 use state::live::Live;
 use state::plan::{Operation, Phase};
+use state::target::host::Attach;
 use state::words::generation::CommitRecord;
 use state::words::names::FullName;
 
@@ -37,7 +38,15 @@ impl<'a> Committed<'a> {
         if !operations.is_empty() {
             match live::read(self.apply.dirs, &self.apply.target.attachments()) {
                 Err(error) => failures.push(error.to_string()),
-                Ok(reading) => failures.extend(self.containers(&reading.live, &operations)),
+                Ok(reading) => {
+                    for (name, result) in self.containers(&reading.live, &operations) {
+                        match result {
+                            Ok(None) => {}
+                            Ok(Some(inside)) => self.apply.of_inside(name, &inside),
+                            Err(failure) => failures.push(format!("{name}: {failure}")),
+                        }
+                    }
+                }
             }
         }
         if failures.is_empty() {
@@ -50,15 +59,17 @@ impl<'a> Committed<'a> {
         })
     }
 
-    fn containers(&self, live: &Live, operations: &[&Operation]) -> Vec<String> {
+    fn containers<'o>(
+        &self,
+        live: &Live,
+        operations: &[&'o Operation],
+    ) -> Vec<(&'o FullName, Result<Option<String>, String>)> {
         let containers = operations.iter().filter_map(|operation| match operation {
             Operation::Check { container } => Some(container),
             _ => None,
         });
         let checks = containers.map(|name| (name, self.container(live, name)));
-        checks
-            .filter_map(|(name, result)| Some(format!("{name}: {}", result.err()?)))
-            .collect()
+        checks.collect()
     }
 
     fn record(&self) -> Result<(), String> {
@@ -70,10 +81,11 @@ impl<'a> Committed<'a> {
         Ok(())
     }
 
-    /// What was read back of a container, and the trial packet.
-    fn container(&self, live: &Live, name: &FullName) -> Result<(), String> {
+    /// What was read back of a container, and the trial packet. What was undone inside is told and
+    /// no failure: whoever is root there is not to have a commit taken back that is good.
+    fn container(&self, live: &Live, name: &FullName) -> Result<Option<String>, String> {
         let Some(target) = self.apply.target.containers.get(name) else {
-            return Ok(());
+            return Ok(None);
         };
         let found = live.containers.get(name);
         let mut target = target.clone();
@@ -93,9 +105,15 @@ impl<'a> Committed<'a> {
                 _ => {}
             }
         }
-        let fault = ContainerDifference::between(&target, found, false).first_in_words();
-        if let Some(fault) = fault {
-            return Err(fault);
+        let mut difference = ContainerDifference::between(&target, found, false);
+        let inside = difference.network.take_inside();
+        let inside = inside.in_words().into_iter().next();
+        let pair = found.and_then(|found| found.network.as_ref()?.ifindex);
+        if pair.is_none() && inside.is_some() && target.network.attach == Attach::Managed {
+            return Ok(inside);
+        }
+        if let Some(fault) = difference.first_in_words() {
+            return Err(inside.unwrap_or(fault));
         }
         let kernel = self.apply.kernel().map_err(|e| e.to_string())?;
         let outcomes = kernel.trial(name).map_err(|e| e.to_string())?;
@@ -106,7 +124,7 @@ impl<'a> Committed<'a> {
                 ));
             }
         }
-        Ok(())
+        Ok(inside)
     }
 
     /// One store back to the old slot, under a generation of its own: entries that the failed one

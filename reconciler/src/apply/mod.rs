@@ -11,7 +11,8 @@
 //! run, which finds its way from what the kernel holds. A failed `check` swings back by one store,
 //! for nothing has been taken down yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use bpf::kernel::Kernel;
 use bpf::marks::SlotInfo;
@@ -58,6 +59,9 @@ pub struct Apply<'a> {
     processes: &'a BTreeMap<FullName, Vec<Process>>,
     /// How many connections had no room in a smaller quota.
     forgotten: BTreeMap<FullName, usize>,
+    /// What could not be done inside namespaces of containers, or was undone there since: whoever
+    /// is root in one may keep us from it, and keeps nobody else from a commit.
+    of_inside: BTreeSet<String>,
     now_s: u64,
 }
 
@@ -91,6 +95,7 @@ impl<'a> Apply<'a> {
             theirs: live.theirs(),
             processes: &live.host.processes,
             forgotten: BTreeMap::new(),
+            of_inside: BTreeSet::new(),
             now_s,
         })
     }
@@ -124,6 +129,12 @@ impl<'a> Apply<'a> {
 
     fn kernel_mut(&mut self) -> Result<&mut Kernel, NotOpen> {
         self.kernel.as_mut().ok_or(NotOpen)
+    }
+
+    /// Notes what is wrong inside a container's namespace.
+    fn of_inside(&mut self, container: &FullName, what: &impl fmt::Display) {
+        let what = format!("container {container}: {what}");
+        self.of_inside.insert(what);
     }
 
     /// Whether this run commits a new generation.

@@ -104,17 +104,18 @@ impl Apply<'_> {
 
     /// Makes, completes or opens a container's network.
     pub(super) fn network(&mut self, operation: &Operation) -> Result<(), HostError> {
-        match operation {
+        let (container, done) = match operation {
             Operation::EnsureNetwork {
                 container, network, ..
-            } => {
-                let ifindex = self.host.ensure_network(container, network)?;
-                self.interfaces.insert(container.clone(), ifindex);
-            }
+            } => (container, self.host.ensure_network(container, network)?),
             Operation::OpenNetwork { container, network } => {
-                self.host.open_network(container, network)?;
+                (container, self.host.open_network(container, network)?)
             }
-            _ => {}
+            _ => return Ok(()),
+        };
+        self.interfaces.insert(container.clone(), done.ifindex);
+        if let Some(refused) = done.refused {
+            self.of_inside(container, &refused);
         }
         Ok(())
     }

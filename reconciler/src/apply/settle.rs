@@ -39,6 +39,7 @@ impl Checked<'_> {
             }
         }
         settled.forgotten = self.apply.forgotten;
+        settled.left.extend(self.apply.of_inside);
         settled
     }
 }
@@ -98,6 +99,7 @@ impl Apply<'_> {
             if let Some(Some(ifindex)) = self.theirs.get(container) {
                 // What goes on without us is not to be stopped when our programs go.
                 guard::remove(*ifindex)?;
+                continue;
             }
             let interface = interface_name(container);
             self.host.remove_interface(container, &interface)?;

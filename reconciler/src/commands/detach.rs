@@ -142,29 +142,34 @@ fn container(host: &Host, live: &Live, name: &FullName, detached: &mut Detached)
     let removed = match &attach {
         Attach::Managed => host
             .remove_interface(name, &interface)
-            .and_then(|pair| Ok(host.remove_namespace(name)? || pair))
+            .and_then(|pair| Ok((pair, host.remove_namespace(name)?)))
             .map_err(|error| error.to_string()),
         Attach::Namespace(_) => host
             .remove_interface(name, &interface)
+            .map(|pair| (pair, false))
             .map_err(|error| error.to_string()),
         // What goes on without us is not to be stopped when our programs go.
         Attach::Interface { .. } => match live.theirs().get(name) {
-            Some(Some(ifindex)) => guard::remove(*ifindex).map_err(|error| error.to_string()),
-            _ => Ok(false),
+            Some(Some(ifindex)) => guard::remove(*ifindex)
+                .map(|_| (false, false))
+                .map_err(|error| error.to_string()),
+            _ => Ok((false, false)),
         },
     };
     match removed {
-        Ok(found) => detached.removed.push(match &attach {
+        Ok(found) => detached.removed.push(match (&attach, found) {
             // What it was attached to was not there.
-            Attach::Managed if !found => format!("container {name}: what is pinned"),
-            Attach::Managed => format!(
+            (Attach::Managed, (false, false)) => format!("container {name}: what is pinned"),
+            // In a namespace of others, whose path went with the host-side end.
+            (Attach::Managed, (true, false)) => format!("container {name}: interface {interface}"),
+            (Attach::Managed, _) => format!(
                 "container {name}: interface {interface}, network namespace {}",
                 name.dotted()
             ),
-            Attach::Namespace(path) => {
+            (Attach::Namespace(path), _) => {
                 format!("container {name}: interface {interface}; network namespace {path} stays")
             }
-            Attach::Interface { name: theirs, .. } => {
+            (Attach::Interface { name: theirs, .. }, _) => {
                 format!("container {name}: programs on interface {theirs}, which stays")
             }
         }),

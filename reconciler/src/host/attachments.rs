@@ -12,7 +12,6 @@ use state::words::names::FullName;
 
 use super::inside::Inside;
 use super::links::{self, Link};
-use super::pairs::other_end;
 use super::routes::{self, Route};
 use super::{Host, HostError, NamespaceError, namespaces};
 
@@ -231,6 +230,7 @@ fn network(link: &Link, mac: Option<Mac>) -> LiveNetwork {
             .map(|xdp| Fault {
                 part: Part::Xdp,
                 about: About::All,
+                inside: false,
                 words: format!("XDP program {} of others stands before ours", xdp.program),
             })
             .collect(),
@@ -239,19 +239,14 @@ fn network(link: &Link, mac: Option<Mac>) -> LiveNetwork {
     }
 }
 
-/// What is in the way inside a namespace of others, if anything is.
+/// What is in the way inside a namespace of others, if anything is beside these interfaces there.
 pub(super) fn in_the_way(
-    attach: &Attach,
+    path: &str,
     inside: &Inside,
-    host: Option<&Link>,
+    ours: &BTreeSet<u32>,
 ) -> Result<Option<String>, HostError> {
-    let Attach::Namespace(path) = attach else {
-        return Ok(None);
-    };
-    let own = host.and_then(|host| other_end(host, &inside.links, inside.number));
-    let own = own.map(|link| link.index);
     let named = links::find(&inside.netlink, INSIDE_NAME)?;
-    if named.is_some_and(|link| Some(link.index) != own || link.name != INSIDE_NAME) {
+    if named.is_some_and(|link| !ours.contains(&link.index) || link.name != INSIDE_NAME) {
         return Ok(Some(format!(
             "{path} has an interface {INSIDE_NAME} that is not ours"
         )));
@@ -261,7 +256,7 @@ pub(super) fn in_the_way(
         let mut defaults = found.iter().filter(|route| {
             route.family == family && route.prefix == 0 && route.table != routes::LOCAL_TABLE
         });
-        if defaults.any(|route| route.out != own && route.out.is_some()) {
+        if defaults.any(|route| route.out.is_some_and(|out| !ours.contains(&out))) {
             return Ok(Some(format!(
                 "{path} has a default {family} route that is not ours"
             )));

@@ -12,12 +12,20 @@ use super::{HostError, sysctls};
 
 /// What was found to be missing or different.
 #[derive(Debug, Default)]
-pub(super) struct Faults(pub(super) Vec<Fault>);
+pub(super) struct Faults {
+    pub(super) list: Vec<Fault>,
+    /// Whether what is added now is inside.
+    pub(super) inside: bool,
+}
 
 impl Faults {
     pub(super) fn add(&mut self, part: Part, about: About, words: impl Into<String>) {
-        let words = words.into();
-        self.0.push(Fault { part, about, words });
+        self.list.push(Fault {
+            part,
+            about,
+            inside: self.inside,
+            words: words.into(),
+        });
     }
 
     pub(super) fn add_if(&mut self, wrong: bool, part: Part, about: About, words: String) {

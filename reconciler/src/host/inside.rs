@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
-use state::target::host::{Attach, Network, alias, from_alias, namespace_number};
+use state::target::host::{Attach, Network, alias, from_alias, namespace_numbers};
 use state::words::names::FullName;
 
 use super::links::{self, Link, Setting, set};
@@ -66,9 +66,9 @@ impl Host {
         })
     }
 
-    /// The namespace of a name, if there is one and it is this container's: by its mark, or where
-    /// somebody inside has changed that, by the number that the host gave it, or by the pair of
-    /// ours that leads there.
+    /// The namespace of a name, if there is one and it is this container's: by the number that the
+    /// host gave it, or by the pair of ours that leads there. The mark inside is for whoever reads
+    /// it, and is anybody's to set who is root there.
     pub(super) fn open_namespace(
         &self,
         container: &FullName,
@@ -86,12 +86,10 @@ impl Host {
         };
         let mark = alias(container, &Attach::Managed);
         let marked = |link: &Link| link.alias.as_deref() == Some(mark.as_str());
-        let numbered = inside.number == Some(namespace_number(container));
-        if numbered
-            || inside
-                .links
-                .iter()
-                .any(|link| link.loopback && marked(link))
+        let numbers = namespace_numbers(container);
+        if inside
+            .number
+            .is_some_and(|number| numbers.contains(&number))
         {
             return Ok(Some(inside));
         }
@@ -175,15 +173,19 @@ impl Host {
             netlink.change(set(lo.index, &lo.name, Setting::Alias(&mark)))?;
             netlink.change(set(lo.index, &lo.name, Setting::Up(true)))?;
         }
-        let number = namespace_number(container);
-        links::give_number(&self.netlink, descriptor.as_fd(), number)?;
+        // Others may have some: of former ones in which somebody lives on.
+        for number in namespace_numbers(container) {
+            if links::give_number(&self.netlink, descriptor.as_fd(), number)? {
+                break;
+            }
+        }
         namespaces::bind(name, descriptor.as_fd())?;
         Ok(self.look_inside(descriptor)?)
     }
 }
 
 /// Marks a namespace of ours, which somebody inside may have undone.
-pub(super) fn mark_loopback(container: &FullName, inside: &Inside) -> Result<(), NetlinkError> {
+fn mark_loopback(container: &FullName, inside: &Inside) -> Result<(), NetlinkError> {
     let mark = alias(container, &Attach::Managed);
     let unmarked = |lo: &&Link| lo.loopback && lo.alias.as_deref() != Some(mark.as_str());
     for lo in inside.links.iter().filter(unmarked) {

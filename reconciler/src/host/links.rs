@@ -138,12 +138,12 @@ pub(super) fn number_of(
     }))
 }
 
-/// Gives another namespace its number, unless it has one, or another has that one.
+/// Gives another namespace a number, unless it has one. Returns whether it was free.
 pub(super) fn give_number(
     netlink: &Netlink,
     namespace: BorrowedFd<'_>,
     number: i32,
-) -> Result<(), NetlinkError> {
+) -> Result<bool, NetlinkError> {
     let mut message = NsidMessage::default();
     let descriptor = namespace.as_raw_fd().cast_unsigned();
     message.attributes = vec![NsidAttribute::Fd(descriptor), NsidAttribute::Id(number)];
@@ -153,8 +153,8 @@ pub(super) fn give_number(
         RouteNetlinkMessage::NewNsId(message),
         0,
     )) {
-        Err(e) if e.errno() == Some(rustix::io::Errno::EXIST) => Ok(()),
-        result => result,
+        Err(e) if e.errno() == Some(rustix::io::Errno::EXIST) => Ok(false),
+        result => result.map(|()| true),
     }
 }
 

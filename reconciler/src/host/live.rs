@@ -81,11 +81,11 @@ impl Host {
                 resolv_conf: resolv_conf.as_deref(),
             };
             let outside = theirs.get(container);
-            if let Some(why) = reader.in_the_way(is.zip(outside))? {
+            if let Some(why) = reader.in_the_way(is.zip(outside), wanted)? {
                 let missing = Attachment::Missing(why);
                 found.attachments.insert(container.clone(), missing);
             }
-            if containers.contains(container) {
+            if containers.contains(container) || outside.and_then(|o| reader.half(o)).is_some() {
                 let network = reader.read(insides.get(container).or(outside))?;
                 networks.insert(container.clone(), network);
             }
@@ -254,13 +254,32 @@ impl NetworkReader<'_> {
         }
     }
 
+    /// What of its pair is in a namespace, where the host-side end was moved away.
+    fn half<'i>(&self, inside: &'i Inside) -> Option<&'i Link> {
+        let inside = (&inside.links[..], inside.number);
+        pairs::half_of(container_mac(self.container), &self.around.links, inside)
+    }
+
     /// What of others is in the way in a namespace of theirs, which need not be the one that its
-    /// interface leads into.
-    fn in_the_way(&self, theirs: Option<(&Attach, &Inside)>) -> Result<Option<String>, HostError> {
-        let Some((attach, inside)) = theirs else {
+    /// interface leads into. Neither what is left of its own pair is, nor the pair of a container
+    /// that is to be in another one.
+    fn in_the_way(
+        &self,
+        theirs: Option<(&Attach, &Inside)>,
+        wanted: &Wanted,
+    ) -> Result<Option<String>, HostError> {
+        let Some((Attach::Namespace(path), inside)) = theirs else {
             return Ok(None);
         };
-        attachments::in_the_way(attach, inside, self.link)
+        let leaves = |host: &&Link| {
+            let whose = host.alias.as_deref().and_then(from_alias);
+            let to = whose.and_then(|(name, _)| wanted.get(&name));
+            matches!(to, Some(Attach::Namespace(to)) if to != path)
+        };
+        let hosts = self.around.links.iter().filter(leaves).chain(self.link);
+        let ends = hosts.filter_map(|host| pairs::other_end(host, &inside.links, inside.number));
+        let ours = ends.chain(self.half(inside)).map(|link| link.index);
+        attachments::in_the_way(path, inside, &ours.collect())
     }
 
     fn read(&self, inside: Option<&Inside>) -> Result<LiveNetwork, HostError> {
@@ -272,7 +291,7 @@ impl NetworkReader<'_> {
         let found = |ifindex, network, faults: Faults| LiveNetwork {
             ifindex,
             network,
-            faults: faults.0,
+            faults: faults.list,
             reached: self.reached(),
             resolv_conf: matches!((state, wanted), (State::Current, true) | (State::Stale, _)),
         };
@@ -293,6 +312,7 @@ impl NetworkReader<'_> {
             faults.add(Part::Name, About::All, words);
         }
         let listing = Listing::read(&inside.netlink)?;
+        faults.inside = true;
         if managed {
             loopback_faults(&listing, self.container, &mut faults);
         }
@@ -310,7 +330,9 @@ impl NetworkReader<'_> {
         });
         network.addresses = given.map(|a| a.address).collect();
         network.addresses.sort();
+        faults.inside = false;
         host_faults(self.around, self.container, link, &network, &mut faults)?;
+        faults.inside = true;
         inside_faults(&listing, other, &network, &mut faults);
         Ok(found(Some(link.index), network, faults))
     }

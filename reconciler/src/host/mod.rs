@@ -38,6 +38,7 @@ pub use live::HostReading;
 pub use mount::MountError;
 pub use namespaces::NamespaceError;
 pub use netlink::NetlinkError;
+pub use network::Made;
 pub use ownership::NotOurs;
 pub use resolver::ResolverError;
 pub use sysctls::SysctlError;

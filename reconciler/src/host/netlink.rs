@@ -7,7 +7,8 @@
 //! Nothing is taken on trust: a change counts as done when its own acknowledgement has come, and a
 //! listing as whole when its end mark has come and the kernel has not flagged it as interrupted
 //! (`NLM_F_DUMP_INTR`: something changed meanwhile, and entries may be missing); then it is made
-//! again.
+//! again. In the namespace of a container whoever is root there can have each one interrupted:
+//! after some the last is taken as it is, and what is missing in it is that container's own harm.
 
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
@@ -115,6 +116,8 @@ pub(super) struct Netlink {
     runtime: Rc<Runtime>,
     handle: Handle,
     task: tokio::task::JoinHandle<()>,
+    /// Whether it is in the namespace of a container.
+    inside: bool,
 }
 
 impl Drop for Netlink {
@@ -128,7 +131,7 @@ impl Netlink {
     /// A socket in the network namespace of the calling thread.
     pub(super) fn here(runtime: &Rc<Runtime>) -> Result<Self, NetlinkError> {
         let connected = connect(runtime).map_err(NetlinkError::Open)?;
-        Ok(Self::spawn(runtime, connected))
+        Ok(Self::spawn(runtime, connected, false))
     }
 
     /// A socket in another network namespace.
@@ -141,14 +144,15 @@ impl Netlink {
         let connected = entered
             .map_err(NetlinkError::Enter)?
             .map_err(NetlinkError::Open)?;
-        Ok(Self::spawn(runtime, connected))
+        Ok(Self::spawn(runtime, connected, true))
     }
 
-    fn spawn(runtime: &Rc<Runtime>, (connection, handle): Connected) -> Self {
+    fn spawn(runtime: &Rc<Runtime>, (connection, handle): Connected, inside: bool) -> Self {
         Self {
             runtime: Rc::clone(runtime),
             handle,
             task: runtime.spawn(connection),
+            inside,
         }
     }
 
@@ -207,29 +211,34 @@ impl Netlink {
         }
     }
 
-    /// Lists what matches `message`, whole and consistent.
+    /// Lists what matches `message`, whole and consistent, unless whoever is root in a namespace of
+    /// a container keeps that from being had.
     pub(super) fn list(
         &self,
         request: &str,
         message: &RouteNetlinkMessage,
     ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+        let mut last = None;
         for _ in 0..LISTINGS_MOST {
             let listing = self.list_once(request, message.clone());
-            if let Some(found) = self.runtime.block_on(listing)? {
+            let (found, whole) = self.runtime.block_on(listing)?;
+            if whole {
                 return Ok(found);
             }
+            last = Some(found);
         }
-        Err(NetlinkError::Restless {
+        let restless = || NetlinkError::Restless {
             request: request.to_owned(),
-        })
+        };
+        last.filter(|_| self.inside).ok_or_else(restless)
     }
 
-    /// One listing; `None` where it was interrupted.
+    /// One listing, and whether nothing interrupted it.
     async fn list_once(
         &self,
         request: &str,
         message: RouteNetlinkMessage,
-    ) -> Result<Option<Vec<RouteNetlinkMessage>>, NetlinkError> {
+    ) -> Result<(Vec<RouteNetlinkMessage>, bool), NetlinkError> {
         let no_answer = || NetlinkError::NoAnswer {
             request: request.to_owned(),
         };
@@ -248,7 +257,7 @@ impl Netlink {
             whole &= answer.header.flags & NLM_F_DUMP_INTR == 0;
             match answer.payload {
                 NetlinkPayload::InnerMessage(message) => found.push(message),
-                NetlinkPayload::Done(_) => return Ok(whole.then_some(found)),
+                NetlinkPayload::Done(_) => return Ok((found, whole)),
                 payload => return Err(refused(request.to_owned(), &payload)),
             }
         }

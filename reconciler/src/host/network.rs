@@ -10,7 +10,8 @@
 //! What goes is in [`super::removal`].
 //!
 //! Both complete what an earlier run left half-done, mend what drifted, change nothing that is as
-//! it should be, and refuse to touch what is not ours.
+//! it should be, and refuse to touch what is not ours. What cannot be done inside is told, and the
+//! rest is done ([`Made`]): whoever is root there keeps the host from nothing.
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -26,7 +27,7 @@ use super::inside::Inside;
 use super::links::{self, Link, Pair, Setting, set};
 use super::netlink::{Change, Netlink, NetlinkError};
 use super::ownership::NotOurs;
-use super::pairs::{are_pair, ends_of, is_interface_of, is_marked, other_end};
+use super::pairs::{are_pair, ends_of, half_of, is_interface_of, is_marked, other_end};
 use super::{Host, HostError, NamespaceError};
 use super::{addresses, namespaces, resolver, routes, sysctls};
 
@@ -34,6 +35,16 @@ use super::{addresses, namespaces, resolver, routes, sysctls};
 pub(super) struct Ends {
     pub(super) host: Link,
     pub(super) inside: Link,
+}
+
+/// A network, as far as it was made.
+#[derive(Debug)]
+#[must_use]
+pub struct Made {
+    /// Index of the host-side interface.
+    pub ifindex: u32,
+    /// What could not be done inside, where somebody else may be root; the rest was done.
+    pub refused: Option<HostError>,
 }
 
 /// The gateway of a family's default route inside.
@@ -52,14 +63,13 @@ pub(super) fn families(network: &Network) -> impl Iterator<Item = Family> + '_ {
 }
 
 impl Host {
-    /// Makes or completes a container's network as far as that can be while it is closed, and
-    /// gives the index of its host-side interface. A new interface is down; whether an existing
-    /// one is up stays as it is.
+    /// Makes or completes a container's network as far as that can be while it is closed. A new
+    /// interface is down; whether an existing one is up stays as it is.
     pub fn ensure_network(
         &self,
         container: &FullName,
         network: &Network,
-    ) -> Result<u32, HostError> {
+    ) -> Result<Made, HostError> {
         let mut inside = match &network.attach {
             Attach::Managed => self.ensure_namespace(container, &network.namespace)?,
             Attach::Namespace(path) => self.open_theirs(path)?,
@@ -78,17 +88,28 @@ impl Host {
             }
         };
         self.mend_host_end(container, network, &ends.host)?;
-        self.mend_inside_end(network, &inside, &ends.inside)?;
-        ensure_ipv6(network, &inside)?;
-        ensure_addresses(network, &inside.netlink, ends.inside.index)?;
         if network.resolv_conf {
             resolver::write(&network.namespace)?;
         }
-        Ok(ends.host.index)
+        Ok(Made {
+            ifindex: ends.host.index,
+            refused: self.ensure_inside(network, &inside, &ends.inside).err(),
+        })
+    }
+
+    fn ensure_inside(
+        &self,
+        network: &Network,
+        inside: &Inside,
+        end: &Link,
+    ) -> Result<(), HostError> {
+        self.mend_inside_end(network, inside, end)?;
+        ensure_ipv6(network, inside)?;
+        Ok(ensure_addresses(network, &inside.netlink, end.index)?)
     }
 
     /// Opens a container's network: both ends up, routes and neighbours on both sides.
-    pub fn open_network(&self, container: &FullName, network: &Network) -> Result<(), HostError> {
+    pub fn open_network(&self, container: &FullName, network: &Network) -> Result<Made, HostError> {
         let vanished = || vanished(&network.interface);
         let inside = self.inside_of(container, network)?.ok_or_else(vanished)?;
         let ends = self
@@ -102,17 +123,7 @@ impl Host {
         let name = network.interface.as_str();
         let index = ends.host.index;
         self.netlink.change(set(index, name, Setting::Up(true)))?;
-        let mut changes = vec![set(ends.inside.index, INSIDE_NAME, Setting::Up(true))];
-        for family in families(network) {
-            let gateway = gateway(family);
-            let (eth, name) = (ends.inside.index, INSIDE_NAME);
-            changes.push(routes::neighbour(eth, name, gateway, GATEWAY_MAC));
-            let managed = network.attach == Attach::Managed;
-            if managed || !leads_out(&inside.netlink, family, eth)? {
-                changes.push(routes::default(eth, name, gateway, managed));
-            }
-        }
-        inside.netlink.changes(changes)?;
+        let refused = open_inside(network, &inside.netlink, ends.inside.index).err();
         for address in &network.addresses {
             let neighbour = routes::neighbour(index, name, *address, network.mac);
             self.netlink.change(neighbour)?;
@@ -122,7 +133,10 @@ impl Host {
                 result => result?,
             }
         }
-        Ok(())
+        Ok(Made {
+            ifindex: index,
+            refused: refused.map(HostError::from),
+        })
     }
 
     /// Both ends of the pair, where it is whole. A host-side end of ours whose other end is not in
@@ -159,24 +173,18 @@ impl Host {
         Ok(None)
     }
 
-    /// Removes the inside end of a pair of ours whose host-side end is in another namespace now:
-    /// known by its name and its MAC address, which is made from the container's.
+    /// Removes the inside end of a pair of ours whose host-side end is in another namespace now.
     fn remove_half(&self, network: &Network, inside: &Inside) -> Result<(), NetlinkError> {
         let links = links::list(&self.netlink)?;
         let number = links::number_of(&self.netlink, inside.descriptor.as_fd())?;
-        let half = inside.links.iter().find(|half| {
-            let ours = half.veth && half.name == INSIDE_NAME && half.mac == Some(network.mac);
-            let mut links = links.iter();
-            ours && links.all(|link| !are_pair(link, half, number))
-        });
-        match half {
+        match half_of(network.mac, &links, (&inside.links, number)) {
             Some(half) => links::delete(&inside.netlink, half.index, &half.name),
             None => Ok(()),
         }
     }
 
     fn create_pair(&self, network: &Network, inside: &Inside) -> Result<(), HostError> {
-        make_way_inside(network, inside)?;
+        self.make_way_inside(network, inside)?;
         self.make_way(&network.interface)?;
         let pair = Pair {
             name: &network.interface,
@@ -238,12 +246,41 @@ impl Host {
         found: &Link,
     ) -> Result<(), HostError> {
         if found.name != INSIDE_NAME {
-            make_way_inside(network, inside)?;
+            self.make_way_inside(network, inside)?;
             rename(&inside.netlink, found, INSIDE_NAME)?;
         }
         let mac = (found.mac != Some(network.mac)).then_some(Setting::Mac(network.mac));
         let settings = mac.into_iter().collect();
         Ok(apply(&inside.netlink, network, found, settings)?)
+    }
+
+    /// Frees the name of ours inside. In a namespace of ours whoever is root may give it to another
+    /// interface, and is not to keep the host from its commits by that. In one of others a pair of
+    /// ours may have it whose container is to be elsewhere now, and gets a new one there.
+    fn make_way_inside(&self, network: &Network, inside: &Inside) -> Result<(), HostError> {
+        // The kernel looks it up among second names, too (`altname`), and allows none twice.
+        let Some(other) = links::find(&inside.netlink, INSIDE_NAME)? else {
+            return Ok(());
+        };
+        if network.attach == Attach::Managed {
+            let change = links::without_name(&other, INSIDE_NAME);
+            match other.name == INSIDE_NAME {
+                true => rename(&inside.netlink, &other, ANY_OF_THEIRS)?,
+                false => inside.netlink.change(change)?,
+            }
+            return Ok(());
+        }
+        let number = links::number_of(&self.netlink, inside.descriptor.as_fd())?;
+        let links = links::list(&self.netlink)?;
+        let mut ours = links.iter().filter(|link| is_marked(link));
+        match ours.find(|link| are_pair(link, &other, number)) {
+            Some(link) => Ok(links::delete(&self.netlink, link.index, &link.name)?),
+            None => Err(NotOurs::Inside {
+                namespace: network.namespace_in_words().to_owned(),
+                interface: INSIDE_NAME.to_owned(),
+            }
+            .into()),
+        }
     }
 }
 
@@ -264,26 +301,17 @@ fn rename(netlink: &Netlink, found: &Link, name: &str) -> Result<(), NetlinkErro
     }
 }
 
-/// Whoever is root inside a namespace of ours may give another interface the name of ours there,
-/// and is not to keep the host from its commits by that.
-fn make_way_inside(network: &Network, inside: &Inside) -> Result<(), HostError> {
-    // The kernel looks it up among second names, too (`altname`), and allows none of them twice.
-    match links::find(&inside.netlink, INSIDE_NAME)? {
-        Some(other) if network.attach == Attach::Managed => {
-            let change = links::without_name(&other, INSIDE_NAME);
-            match other.name == INSIDE_NAME {
-                true => rename(&inside.netlink, &other, ANY_OF_THEIRS)?,
-                false => inside.netlink.change(change)?,
-            }
-            Ok(())
+fn open_inside(network: &Network, netlink: &Netlink, eth: u32) -> Result<(), NetlinkError> {
+    let mut changes = vec![set(eth, INSIDE_NAME, Setting::Up(true))];
+    for family in families(network) {
+        let (name, gateway) = (INSIDE_NAME, gateway(family));
+        changes.push(routes::neighbour(eth, name, gateway, GATEWAY_MAC));
+        let managed = network.attach == Attach::Managed;
+        if managed || !leads_out(netlink, family, eth)? {
+            changes.push(routes::default(eth, name, gateway, managed));
         }
-        Some(_) => Err(NotOurs::Inside {
-            namespace: network.namespace_in_words().to_owned(),
-            interface: INSIDE_NAME.to_owned(),
-        }
-        .into()),
-        None => Ok(()),
     }
+    netlink.changes(changes)
 }
 
 /// Whether an interface's default route is there: in a namespace of others it is never put in the

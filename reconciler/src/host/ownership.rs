@@ -5,14 +5,16 @@
 //!
 //! | what | mark |
 //! |---|---|
-//! | network namespace | the alias of its `lo` and its number, both before it has a name |
+//! | network namespace | the number that the host has for it, before it has a name |
 //! | host-side interface | its group from the moment it exists, and its alias |
+//! | its other end, where it was moved away | name and MAC address, which is the container's |
 //! | address, route, neighbour | the protocol number [`ROUTE_PROTOCOL`] |
 //! | `resolv.conf` of a namespace | its first line |
 //!
-//! An alias can be changed by whoever is root, on the host or in the namespace. A
-//! namespace's number is the host's alone, and a namespace is ours as well where a pair leads into
-//! it whose host-side alias says so. Which container of ours a pair is, tells the namespace that it
+//! An alias can be changed by whoever is root, on the host or in the namespace: that of a
+//! namespace's `lo` says whose it is to people, and decides nothing. Its number is the host's
+//! alone, and a namespace is ours as well where a pair leads into it whose host-side alias says
+//! so. Which container of ours a pair is, tells the namespace that it
 //! leads into (`super::pairs`).
 //!
 //! Anything without its mark is somebody else's: it is never changed or removed, and where it has

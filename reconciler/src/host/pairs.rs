@@ -1,7 +1,8 @@
 //! Which interfaces are a container's: the two ends of its pair, found by what marks them and by
 //! where they lead, for whoever is root on the host or in a namespace may change names and aliases.
 
-use state::target::host::{INTERFACE_GROUP, from_alias, interface_name};
+use state::target::host::{INSIDE_NAME, INTERFACE_GROUP, from_alias, interface_name};
+use state::words::address::Mac;
 use state::words::names::FullName;
 
 use super::links::Link;
@@ -53,6 +54,20 @@ pub(super) fn other_end<'a>(
     number: Option<i32>,
 ) -> Option<&'a Link> {
     links.iter().find(|link| are_pair(host, link, number))
+}
+
+/// The inside end of a pair of ours whose host-side end is on the host no more: somebody has moved
+/// that to another namespace. Known by its name and its MAC address, which is made from the
+/// container's.
+pub(super) fn half_of<'a>(
+    mac: Mac,
+    host: &[Link],
+    (inside, number): (&'a [Link], Option<i32>),
+) -> Option<&'a Link> {
+    inside.iter().find(|half| {
+        let ours = half.veth && half.name == INSIDE_NAME && half.mac == Some(mac);
+        ours && host.iter().all(|link| !are_pair(link, half, number))
+    })
 }
 
 /// Whether each of two interfaces, as its own namespace lists it, names the other's index, and the

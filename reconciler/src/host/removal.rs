@@ -5,14 +5,15 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use state::live::Process;
-use state::target::host::{Attach, INSIDE_NAME, Network, from_alias, interface_name};
+use state::target::host::{
+    Attach, INSIDE_NAME, Network, container_mac, from_alias, interface_name,
+};
 use state::words::names::FullName;
 
-use super::inside::mark_loopback;
 use super::links::Link;
 use super::netlink::{Netlink, NetlinkError};
 use super::network::{families, gateway, not_ours};
-use super::pairs::{ends_of, is_interface_of, is_marked, other_end};
+use super::pairs::{ends_of, half_of, is_interface_of, is_marked, other_end};
 use super::{Host, HostError, addresses, links, namespaces, processes, resolver, routes};
 
 impl Host {
@@ -63,8 +64,34 @@ impl Host {
                 Ok(true)
             }
             (None, Some(other)) if !is_marked(other) => Err(not_ours(interface).into()),
-            (None, _) => Ok(false),
+            (None, _) => self.remove_half_anywhere(container, &links),
         }
+    }
+
+    /// Removes what is left of a container's pair where somebody has moved the host-side end away,
+    /// and its alias with it, which alone says where the pair leads. A namespace into which no pair
+    /// of this host ever led has no number here: what is there may be another host's of that name.
+    fn remove_half_anywhere(
+        &self,
+        container: &FullName,
+        links: &[Link],
+    ) -> Result<bool, HostError> {
+        let named = namespaces::names()?.into_iter();
+        let named = named.filter_map(|name| namespaces::open(&name).ok().flatten());
+        let lived_in = processes::namespaces().map_err(HostError::Processes)?;
+        for descriptor in named.chain(lived_in) {
+            let numbered = links::number_of(&self.netlink, descriptor.as_fd());
+            if !matches!(numbered, Ok(Some(_))) {
+                continue;
+            }
+            let inside = self.look_inside(descriptor)?;
+            let around = (&inside.links[..], inside.number);
+            if let Some(half) = half_of(container_mac(container), links, around) {
+                links::delete(&inside.netlink, half.index, &half.name)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The host-side end of the pair that leads into a container's namespace, whatever its name is.
@@ -78,8 +105,6 @@ impl Host {
             opened => opened?,
         };
         if let Some(inside) = managed {
-            // Without the pair nothing else tells that it is ours.
-            mark_loopback(container, &inside)?;
             let around = (&inside.links[..], inside.number);
             let found = ends_of(container, true, links, around);
             return Ok(found.map(|(host, _)| host));

@@ -12,3 +12,4 @@ mod namespaces;
 mod drift;
 mod live;
 mod mount;
+mod tenants;

@@ -49,6 +49,23 @@ fn a_namespace_marked_for_another_container_is_not_this_ones() {
     });
 }
 
+/// Namespaces of this machine may be those of another host, with containers of the same names.
+#[test]
+fn what_another_host_has_of_a_container_is_not_taken_for_what_is_left_of_it() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        let (container, network) = network("shop/web", &ADDRESS);
+        ip("netns add beta");
+        ip("netns add mine");
+        let (name, mac) = (&network.interface, &network.mac);
+        ip(&format!(
+            "-n beta link add {name} type veth peer name eth0 address {mac} netns mine"
+        ));
+        assert!(!host.remove_interface(&container, name).unwrap());
+        assert!(ip("-n mine link").contains("eth0"));
+    });
+}
+
 #[test]
 fn an_interface_of_others_is_refused_and_left_alone() {
     on_a_host(|| {

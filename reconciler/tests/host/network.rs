@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use reconciler::host::Host;
 use state::target::host::{Attach, GATEWAY_MAC, INSIDE_NAME, alias};
 
-use crate::world::{Tenant, inside, ip, make, name, network, on_a_host};
+use crate::world::{Tenant, done, inside, ip, make, name, network, on_a_host};
 
 const BOTH: [&str; 2] = ["10.44.0.10", "fd44::10"];
 
@@ -38,7 +38,7 @@ fn nothing_passes_before_the_network_is_opened() {
         let host = Host::open().unwrap();
         let (container, network) = network("shop/web", &["10.44.0.10"]);
         ip("addr add 192.0.2.1/32 dev lo");
-        host.ensure_network(&container, &network).unwrap();
+        done(host.ensure_network(&container, &network));
         // What a hasty process inside can do by itself.
         for hasty in [
             "link set eth0 up".to_owned(),
@@ -119,10 +119,10 @@ fn a_second_run_changes_nothing() {
     on_a_host(|| {
         let host = Host::open().unwrap();
         let (container, network) = make(&host, "shop/web", &BOTH);
-        let index = host.ensure_network(&container, &network).unwrap();
+        let index = done(host.ensure_network(&container, &network));
         let before = snapshot(&network.namespace);
-        assert_eq!(host.ensure_network(&container, &network).unwrap(), index);
-        host.open_network(&container, &network).unwrap();
+        assert_eq!(done(host.ensure_network(&container, &network)), index);
+        done(host.open_network(&container, &network));
         host.trim_network(&container, &network).unwrap();
         assert_eq!(snapshot(&network.namespace), before);
     });
@@ -220,8 +220,8 @@ fn trimming_takes_back_what_the_tree_no_longer_asks_for() {
         ip(&own);
         network.addresses = vec!["10.44.0.11".parse().unwrap()];
         network.resolv_conf = false;
-        host.ensure_network(&container, &network).unwrap();
-        host.open_network(&container, &network).unwrap();
+        done(host.ensure_network(&container, &network));
+        done(host.open_network(&container, &network));
         host.trim_network(&container, &network).unwrap();
         let inside = ip(&format!("-n {} addr show eth0", network.namespace));
         assert!(inside.contains("10.44.0.11/32") && !inside.contains("10.44.0.10"));

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use nix::sched::CloneFlags;
-use reconciler::host::Host;
+use reconciler::host::{Host, HostError, Made};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use state::target::host::{Attach, Network, container_mac, interface_name};
 use state::words::names::FullName;
@@ -63,11 +63,19 @@ pub(crate) fn network(container: &str, addresses: &[&str]) -> (FullName, Network
     (name, network)
 }
 
+/// What was done of a network is all of it: gives the host-side interface.
+#[track_caller]
+pub(crate) fn done(made: Result<Made, HostError>) -> u32 {
+    let made = made.unwrap();
+    assert!(made.refused.is_none(), "{made:?}");
+    made.ifindex
+}
+
 /// Makes and opens a container's network.
 pub(crate) fn make(host: &Host, container: &str, addresses: &[&str]) -> (FullName, Network) {
     let (name, network) = network(container, addresses);
-    host.ensure_network(&name, &network).unwrap();
-    host.open_network(&name, &network).unwrap();
+    done(host.ensure_network(&name, &network));
+    done(host.open_network(&name, &network));
     (name, network)
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::mem;
 use std::net::IpAddr;
 
 use crate::live::{About, Fault, LiveContainer, LiveNetwork, Part};
@@ -30,14 +31,28 @@ impl NetworkDifference {
                 ..Self::default()
             };
         };
+        let theirs = matches!(target.attach, Attach::Interface { .. });
+        let elsewhere = found.network.attach != target.attach && !theirs;
+        // Of one that is to lead elsewhere nothing is to be found where it is to lead.
+        let moves = elsewhere && found.ifindex.is_none();
         let concern = found.faults.iter().filter(|fault| fault.concerns(target));
-        let mut faults: Vec<Fault> = concern.cloned().collect();
-        let mut fault = |part, words| {
+        let mut faults: Vec<Fault> = concern.filter(|_| !moves).cloned().collect();
+        let mut fault_at = |inside, part, words| {
             let about = About::All;
-            faults.push(Fault { part, about, words });
+            faults.push(Fault {
+                part,
+                about,
+                inside,
+                words,
+            });
         };
+        let mut fault = |part, words| fault_at(false, part, words);
+        if elsewhere {
+            let words = "it leads into another network namespace".to_owned();
+            fault(Part::Namespace, words);
+        }
         if found.ifindex.is_none() {
-            if found.faults.is_empty() {
+            if found.faults.is_empty() && !elsewhere {
                 fault(
                     Part::Interface,
                     "no interface that leads into it".to_owned(),
@@ -48,12 +63,8 @@ impl NetworkDifference {
                 ..Self::default()
             };
         }
-        if let Attach::Interface { .. } = target.attach {
+        if theirs {
             return Self::default();
-        }
-        if found.network.attach != target.attach {
-            let words = "it leads into another network namespace".to_owned();
-            fault(Part::Namespace, words);
         }
         if found.network.mtu != target.mtu {
             let words = format!("the MTU is {}, not {}", found.network.mtu, target.mtu);
@@ -61,13 +72,12 @@ impl NetworkDifference {
         }
         if found.network.mac != target.mac {
             let (is, wanted) = (found.network.mac, target.mac);
-            fault(
-                Part::Interface,
-                format!("the MAC address is {is}, not {wanted}"),
-            );
+            let words = format!("the MAC address is {is}, not {wanted}");
+            fault_at(true, Part::Interface, words);
         }
         if target.resolv_conf && !found.network.resolv_conf {
-            fault(Part::Resolver, "resolv.conf is not the host's".to_owned());
+            let words = "resolv.conf is not the host's".to_owned();
+            fault_at(false, Part::Resolver, words);
         }
         let lacks = target.addresses.iter();
         let lacks = lacks.filter(|address| !found.network.addresses.contains(address));
@@ -75,6 +85,15 @@ impl NetworkDifference {
             missing: false,
             faults,
             lacks: lacks.copied().collect(),
+        }
+    }
+
+    /// Takes out what it lacks inside, which whoever is root there may have undone.
+    pub fn take_inside(&mut self) -> Self {
+        Self {
+            missing: false,
+            faults: self.faults.extract_if(.., |fault| fault.inside).collect(),
+            lacks: mem::take(&mut self.lacks),
         }
     }
 

@@ -291,7 +291,7 @@ fn fault(place: String, fault: &Fault) -> Finding {
             Kind::Interface,
             "it may be cut off; the commit's verdicts stay",
         ),
-        Part::Mark => (Kind::Interface, "none: by it a run knows what is ours"),
+        Part::Mark => (Kind::Interface, "none: it tells whose it is"),
         Part::Xdp => (
             Kind::Stranger,
             "it sees what the container sends before ours, which never see what it keeps",

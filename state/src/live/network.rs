@@ -31,6 +31,8 @@ pub struct Fault {
     pub part: Part,
     /// What of it is concerned.
     pub about: About,
+    /// Whether it is inside the container's namespace, where others may be root.
+    pub inside: bool,
     /// In words ("no default IPv6 route").
     pub words: String,
 }

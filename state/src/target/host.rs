@@ -68,12 +68,13 @@ pub fn container_mac(name: &FullName) -> Mac {
     ])
 }
 
-/// The number that the host gives to the network namespace of a managed container: a hash of its
-/// full name, where the kernel would give the lowest free one by itself.
-pub fn namespace_number(name: &FullName) -> i32 {
+/// The numbers of which the host gives one to the network namespace of a managed container: parts
+/// of a hash of its full name, where the kernel would give the lowest free one by itself. Another
+/// than the first is for one that is made while a former one of that name lives on.
+pub fn namespace_numbers(name: &FullName) -> [i32; 8] {
     let hash = blake3::derive_key("plumbline namespace number", name.to_string().as_bytes());
-    let bits = i32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
-    bits & 0x3fff_ffff | 0x4000_0000
+    let (parts, _) = hash.as_chunks::<4>();
+    std::array::from_fn(|nth| i32::from_be_bytes(parts[nth]) & 0x3fff_ffff | 0x4000_0000)
 }
 
 /// One container's network, as it is to be.

@@ -274,7 +274,12 @@ fn read_wires(name: &FullName, wires: &Wires) -> LiveNetwork {
     let mut faults = Vec::new();
     let mut fault = |part, about, words: &str| {
         let words = words.to_owned();
-        faults.push(Fault { part, about, words });
+        faults.push(Fault {
+            part,
+            about,
+            inside: false,
+            words,
+        });
     };
     if wires.ifindex.is_none() {
         fault(Part::Interface, About::All, "no host-side interface");
