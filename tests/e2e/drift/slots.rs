@@ -3,8 +3,10 @@
 
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use rig::lab::Lab;
+use rig::tree::{Container, Policy, Tree};
 use state::target::tables::PortPrefix;
 
+use super::tables;
 use crate::kernel::{kernel, pins};
 use crate::rollback::{apply, reached, says, serve, tree};
 
@@ -38,5 +40,38 @@ fn a_slot_that_others_changed_is_not_made_live_by_a_rollback() {
         says(&run, &["is live: generation 3", &old[..12]]);
         assert_eq!(reached(lab), [80, 80]);
         assert_eq!(kernel().live().unwrap().base.live_slot().tables, tables);
+    });
+}
+
+/// What a commit opened was allowed when it was made. Whoever makes the slot live again that was so
+/// before it closes that, and the run that mends it is no accident.
+#[test]
+fn what_a_commit_opened_is_open_again_after_others_took_its_record_back() {
+    Lab::run("taken-back", |lab| {
+        let ends = [("web", 1), ("db", 2)];
+        let ends = ends.map(|(name, number)| Container::numbered(&format!("shop/{name}"), number));
+        let open = ends.iter().fold(Tree::new(), Tree::container);
+        let closed = open.clone();
+        let closed = closed.policy(&Policy::new("shop/all").select(&[]).ingress(&[]));
+        apply(lab, &closed);
+        lab.repository().hold(&open);
+        lab.repository().commit("open");
+        let refused = lab.reconcile(&[]).ended(4);
+        assert!(refused.stderr.contains("--max-prune"), "{refused}");
+        lab.reconcile(&["--max-prune", "2"]).succeed();
+        let is = kernel().record();
+        let mut harms = tables::HARMS.iter();
+        let taken = harms.find(|harm| harm.says == "the commit record names the other slot");
+        drop((taken.unwrap().act)(lab));
+        assert_ne!(kernel().record().slot, is.slot);
+        drop(lab.reconcile(&["drift"]).ended(6));
+        // Another tree that opens as much is looked at all the same.
+        let another = open.clone();
+        lab.repository()
+            .hold(&another.container(&Container::numbered("shop/cache", 3)));
+        lab.repository().commit("another");
+        drop(lab.reconcile(&[]).ended(4));
+        apply(lab, &open);
+        drop(lab.reconcile(&["drift"]).ended(0));
     });
 }
