@@ -405,7 +405,7 @@ pub(super) const HARMS: [Harm; 27] = [
             Box::new(())
         },
         ("guard", "no guard stands behind"),
-        &["attach programs shop/db"],
+        &["put guard shop/db"],
     )
     .at("guard", &[]),
     // Last, for others find the container by that name.
