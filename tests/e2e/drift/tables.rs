@@ -319,6 +319,6 @@ pub(super) const HARMS: [Harm; 13] = [
             ("row", "the whole table is gone"),
             MAKE_AND_COMMIT,
         )
-        .at("table", &["rows", "ruleset row"])
+        .at("table", &["rows", "ruleset row", "entries"])
     },
 ];
