@@ -78,6 +78,7 @@ impl<'a> Apply<'a> {
     ) -> Result<Self, Stop> {
         let open = || -> Result<_, LiveError> { Ok((crate::live::open(dirs)?, Host::open()?)) };
         let (kernel, host) = open().map_err(|error| Stop::Before(Box::new(error)))?;
+        let stray = live.stray_guards(Some(target));
         let found = live.containers.iter();
         let interfaces = found.filter_map(|(name, container)| {
             Some((name.clone(), container.network.as_ref()?.ifindex?))
@@ -91,7 +92,7 @@ impl<'a> Apply<'a> {
             interfaces: interfaces.collect(),
             attached: live.attached(),
             theirs: live.theirs(),
-            stray_guards: live.stray_guards(Some(target)).into_values().collect(),
+            stray_guards: stray.into_values().map(|guard| guard.ifindex).collect(),
             processes: &live.host.processes,
             forgotten: BTreeMap::new(),
             now_s,

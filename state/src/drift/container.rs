@@ -23,7 +23,7 @@ pub(super) fn findings(target: &Target, live: &Live, differences: &Differences) 
             continue;
         };
         let is = live.containers.get(name);
-        let own = of_one(target, is, difference).into_iter();
+        let own = of_one(target, live, is, difference).into_iter();
         found.extend(own.map(|finding| finding.of(name)));
     }
     found
@@ -39,8 +39,13 @@ pub(super) fn alone(live: &Live) -> Vec<Finding> {
         let mut own: Vec<Finding> = faults.map(|found| fault(place(), found)).collect();
         own.extend(links(is));
         own.extend(pins(is));
+        let open = |stands: &Instead| *stands != Instead::Guard;
+        if live.base.is_none() && is.instead.values().any(open) {
+            let what = Detached::Missing.to_string();
+            own.push(Finding::new(Kind::Link, place(), what).means(both(Some(is))));
+        }
         if let Some(programs) = is.programs.filter(|p| !p.guarded) {
-            own.push(unguarded(programs.ifindex));
+            own.push(unguarded(live, is, programs.ifindex));
         }
         if is.programs.is_some_and(|p| p.build == NO_BUILD) {
             own.push(mixed(place()));
@@ -60,6 +65,7 @@ fn place(name: &FullName, is: &LiveContainer) -> String {
 
 fn of_one(
     target: &ContainerTarget,
+    live: &Live,
     is: Option<&LiveContainer>,
     difference: &ContainerDifference,
 ) -> Vec<Finding> {
@@ -92,7 +98,7 @@ fn of_one(
         }
         _ => {}
     }
-    found.extend(programs(target, is, difference));
+    found.extend(programs(target, live, is, difference));
     found
 }
 
@@ -109,6 +115,7 @@ fn pins(is: &LiveContainer) -> Vec<Finding> {
 
 fn programs(
     target: &ContainerTarget,
+    live: &Live,
     is: Option<&LiveContainer>,
     difference: &ContainerDifference,
 ) -> Vec<Finding> {
@@ -129,9 +136,8 @@ fn programs(
         // What stands before them is told by itself, and hides nothing of the rest.
         ProgramsDifference::Detached(Detached::NotFirst | Detached::Unguarded)
         | ProgramsDifference::Build => {
-            let unguarded = programs
-                .filter(|is| !is.guarded)
-                .map(|is| unguarded(is.ifindex));
+            let open = is.zip(programs.filter(|programs| !programs.guarded));
+            let unguarded = open.map(|(is, on)| unguarded(live, is, on.ifindex));
             let built = programs.and_then(|is| built(target, &is));
             unguarded.into_iter().chain(built).collect()
         }
@@ -165,20 +171,25 @@ fn instead(side: Direction, is: Option<&LiveContainer>) -> String {
     };
     match is.and_then(|is| is.instead.get(&side)) {
         None => format!("{whose} has no interface to pass"),
-        Some(Instead::Guard) => format!("{whose} is dropped by the guard"),
-        Some(Instead::Ours) => {
-            format!("none yet: somebody else holds the link, and without it {whose} is dropped")
-        }
-        Some(Instead::Stranger { program, name }) => {
-            format!("{whose} is judged by program {name} ({program}) of others, and by no commit")
-        }
-        Some(Instead::Nobody) => {
-            format!("{whose} passes: nobody judges it, for the guard is gone, too")
-        }
+        Some(stands) => becomes(whose, stands),
     }
 }
 
-fn both(is: Option<&LiveContainer>) -> String {
+/// What becomes of some packets where this stands.
+pub(super) fn becomes(which: &str, stands: &Instead) -> String {
+    match stands {
+        Instead::Guard => format!("{which} is dropped by the guard"),
+        Instead::Ours => {
+            format!("none yet: somebody else holds the link, and without it {which} is dropped")
+        }
+        Instead::Stranger { program, name } => {
+            format!("{which} is judged by program {name} ({program}) of others, and by no commit")
+        }
+        Instead::Nobody => format!("{which} passes: nobody judges it, and no guard is there"),
+    }
+}
+
+pub(super) fn both(is: Option<&LiveContainer>) -> String {
     let sides = [Direction::Egress, Direction::Ingress];
     sides.map(|side| instead(side, is)).join("; ")
 }
@@ -201,13 +212,13 @@ fn link(fault: &LinkFault, is: &LiveContainer) -> Finding {
     Finding::new(kind, place, what).means(instead(fault.side, Some(is)))
 }
 
-fn unguarded(ifindex: u32) -> Finding {
-    Finding::new(
-        Kind::Guard,
-        format!("interface {ifindex}"),
-        Detached::Unguarded.to_string(),
-    )
-    .means("none yet: should its links vanish, everything would pass")
+fn unguarded(live: &Live, is: &LiveContainer, ifindex: u32) -> Finding {
+    let own = is.network.as_ref().filter(|n| n.ifindex == Some(ifindex));
+    let own = own.map(|found| found.network.interface.as_str());
+    let named = own.or_else(|| live.host.name_of(ifindex));
+    let place = named.map_or_else(|| format!("interface {ifindex}"), str::to_owned);
+    Finding::new(Kind::Guard, place, Detached::Unguarded.to_string())
+        .means("none yet: should its links vanish, everything would pass")
 }
 
 fn mixed(place: String) -> Finding {
@@ -243,7 +254,10 @@ fn stranger(place: String, found: &Stranger) -> Finding {
         true => finding(&format!("stands before ours in {side}"))
             .means("what it lets pass, or drops, ours never see"),
         false => finding(&format!("stands after ours in {side}"))
-            .means("none: ours hand nothing on")
+            .means(
+                "none: ours hand nothing on; should they vanish, it judges before the guard, and \
+                 what it lets pass then passes",
+            )
             .harmless(),
     }
 }

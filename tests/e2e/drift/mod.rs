@@ -24,6 +24,7 @@ mod pins;
 mod slots;
 mod tables;
 mod theirs;
+mod words;
 
 const ENDS: [&str; 2] = ["shop/web", "shop/db"];
 const DENIED: u16 = 54;
