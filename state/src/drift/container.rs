@@ -10,8 +10,9 @@ use crate::live::{
     Broken, Fault, Instead, LinkFault, Live, LiveContainer, LiveNetwork, LivePrograms, Part,
     Stranger,
 };
-use crate::target::host::{Attach, Network};
+use crate::target::host::Attach;
 use crate::target::programs::BuildHash;
+use crate::target::tables::Endpoint;
 use crate::target::{ContainerTarget, Target};
 use crate::words::names::FullName;
 use crate::words::verdict::Direction;
@@ -70,7 +71,7 @@ fn of_one(
     difference: &ContainerDifference,
 ) -> Vec<Finding> {
     let interface = &target.network.interface;
-    let mut found = network(&target.network, &difference.network);
+    let mut found = network(target, live, &difference.network);
     let surplus = &difference.surplus;
     found.extend(surplus.addresses.iter().map(|address| {
         Finding::new(
@@ -264,16 +265,28 @@ fn stranger(place: String, found: &Stranger) -> Finding {
 
 // ---- Network ----
 
-fn network(target: &Network, lacks: &NetworkDifference) -> Vec<Finding> {
-    let interface = &target.interface;
+fn network(target: &ContainerTarget, live: &Live, lacks: &NetworkDifference) -> Vec<Finding> {
+    let interface = &target.network.interface;
+    let endpoint = target.constants.endpoint;
+    let base = live.base.as_ref();
+    let row = base.and_then(|base| base.live_slot().tables.endpoints.get(&endpoint));
+    // None of a pair that is there: its index is not another's.
+    let elsewhere = leads_to(live, row).map(goes_out);
     let mut found: Vec<Finding> = Vec::new();
     if lacks.missing {
-        let place = target.namespace_in_words();
+        let place = target.network.namespace_in_words();
         let finding = Finding::new(Kind::Namespace, place, "no network of it is there");
-        found.push(finding.means(CUT_OFF));
+        found.push(finding.means(elsewhere.as_deref().unwrap_or(CUT_OFF)));
     }
-    let faults = lacks.faults.iter();
-    found.extend(faults.map(|found| fault(interface.clone(), found)));
+    found.extend(lacks.faults.iter().map(|lack| {
+        let found = fault(interface.clone(), lack);
+        match &elsewhere {
+            Some(traffic) if matches!(lack.part, Part::Interface | Part::Namespace) => {
+                found.means(traffic)
+            }
+            _ => found,
+        }
+    }));
     found.extend(
         lacks
             .lacks
@@ -281,6 +294,18 @@ fn network(target: &Network, lacks: &NetworkDifference) -> Vec<Finding> {
             .map(|address| lacks_address(interface, address)),
     );
     found
+}
+
+/// The interface of others that has the index now that a row names.
+pub(super) fn leads_to<'a>(live: &'a Live, row: Option<&Endpoint>) -> Option<&'a str> {
+    live.host.name_of(row?.ifindex?)
+}
+
+/// What becomes of packets to a container whose row leads to an interface of others.
+pub(super) fn goes_out(name: &str) -> String {
+    format!(
+        "what containers send to it goes out by {name}, which has the index now that its row names"
+    )
 }
 
 pub(super) const CUT_OFF: &str = "nothing reaches it, and nothing leaves it";

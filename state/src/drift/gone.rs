@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::container::{CUT_OFF, becomes, both};
+use super::container::{CUT_OFF, becomes, both, goes_out, leads_to};
 use super::{Finding, Kind};
 use crate::diff::{ContainerDifference, Detached, Differences, ProgramsDifference};
 use crate::live::{Instead, Live, LiveContainer};
@@ -157,7 +157,7 @@ impl<'a> One<'a> {
             "its programs judge it as before until the next run, which closes it".to_owned()
         } else if is.is_some_and(|is| is.instead.values().any(closed)) {
             both(is)
-        } else if self.leads_to().is_some() {
+        } else if leads_to(self.around, self.live).is_some() {
             format!("{}, and nobody judges what comes in there", self.sent())
         } else {
             CUT_OFF.to_owned()
@@ -218,20 +218,12 @@ impl<'a> One<'a> {
         sides.collect::<Vec<_>>().join("; ")
     }
 
-    /// The interface of others that has the index now that its row names.
-    fn leads_to(&self) -> Option<&'a str> {
-        self.around.host.name_of(self.live?.ifindex?)
-    }
-
     /// What becomes of packets to it. Its row has an index, which may be another's by now.
     fn sent(&self) -> String {
-        match self.leads_to() {
-            None => "what containers send to it is dropped".to_owned(),
-            Some(name) => format!(
-                "what containers send to it goes out by {name}, which has the index now that its \
-                 row names"
-            ),
-        }
+        leads_to(self.around, self.live).map_or_else(
+            || "what containers send to it is dropped".to_owned(),
+            goes_out,
+        )
     }
 
     fn unjudged(&self) -> String {

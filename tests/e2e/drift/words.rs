@@ -16,9 +16,10 @@ use rig::tree::{Container, Policy, Rule, Tree};
 use rig::wait;
 use rig::{foreign, program::Run};
 use serde_json::{Value, json};
+use state::target::host::interface_name;
 
 use crate::attach::{VM, address, is_judged, make_theirs, serve, theirs, tree};
-use crate::kernel::pins;
+use crate::kernel::{named, pins};
 use crate::pipeline::{planned, request};
 
 /// A port that the machine may not reach.
@@ -185,6 +186,15 @@ fn what_is_sent_goes_by_the_index_that_another_interface_has_now() {
         sent.advance(20);
         assert_eq!(arrived(), before, "it is missing, and its row is gone");
         assert_eq!(drift(lab), [Value::Null; 0]);
+        // A pair of ours may be gone as well.
+        let pair = interface_name(&named("shop/db"));
+        let index = net.interface(&pair).index;
+        net.ip(&format!("link del {pair}"));
+        net.ip(&format!(
+            "link add other1 index {index} type veth peer name other2"
+        ));
+        let told = traffic(&drift(lab), "interface", &pair);
+        says(&told, &["what containers send to it goes out by other1"]);
     });
 }
 
