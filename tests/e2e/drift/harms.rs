@@ -152,8 +152,9 @@ const BOTH: &[&str] = &[
 ];
 
 /// What is seen no more where the pair is gone.
-const GONE: [&str; 13] = [
+const GONE: [&str; 14] = [
     "outer",
+    "gateway",
     "by name",
     "forwarding",
     "mtu",
@@ -169,7 +170,15 @@ const GONE: [&str; 13] = [
 ];
 
 /// What finds the interface inside by its name, or goes with it.
-const INNER: [&str; 6] = ["inner", "eth0", "mac", "neighbour", "route", "place"];
+const INNER: [&str; 7] = [
+    "inner",
+    "eth0",
+    "mac",
+    "neighbour",
+    "gateway",
+    "route",
+    "place",
+];
 
 pub(super) const HARMS: [Harm; 27] = [
     harm(
@@ -355,7 +364,7 @@ pub(super) const HARMS: [Harm; 27] = [
         ("address", "no address 10.44.0.2"),
         NETWORK,
     )
-    .at("eth0", &["forwarding"]),
+    .at("eth0", &["forwarding", "gateway"]),
     harm(
         "a route of the host is gone",
         |lab| ip(lab, "route del 10.44.0.2"),
@@ -388,7 +397,7 @@ pub(super) const HARMS: [Harm; 27] = [
         ("neighbour", "no permanent neighbour 169.254.80.76 inside"),
         NETWORK,
     )
-    .at("inner", &[]),
+    .at("gateway", &[]),
     harm(
         "a sysctl of the interface is changed",
         |lab| {

@@ -309,6 +309,15 @@ fn what_one_hides_of_another_is_mended_all_the_same() {
             "entries say what the policy does not",
             "both slots lose all their tables",
         ],
+        &[
+            "an address has another prefix",
+            "the gateway's neighbour entry is gone",
+        ],
+        &[
+            "two interfaces have each other's alias",
+            "the namespace has lost its name",
+            "a bpffs is mounted over ours",
+        ],
     ];
     Lab::run("drift-met", |lab| {
         let mut stage = Stage::set(lab);
