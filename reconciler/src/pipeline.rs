@@ -181,7 +181,7 @@ pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure
 pub fn plan_for(
     request: &Request,
     tree: Understood,
-    read: Reading,
+    mut read: Reading,
     errand: Errand,
     allowed: Allowed,
 ) -> Result<Planned, Failure> {
@@ -193,6 +193,7 @@ pub fn plan_for(
     }
     let mut differences = diff(&target, &read.live, &datapath);
     let entries = entries(&request.dirs, &read.live)?;
+    read.live.cached = entries.iter().map(|entry| entry.generation).collect();
     if !differences.needs_commit() {
         differences.denied = denied(&entries, &read.live, &target.tables).len();
     }

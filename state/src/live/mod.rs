@@ -41,6 +41,8 @@ pub struct Live {
     /// The generation at which a new commit record would begin, where there is none: above every
     /// one that connections have cached.
     pub begins_at: Generation,
+    /// What connections have cached of generations ([`Generation::cached`]).
+    pub cached: BTreeSet<u64>,
     /// Runs that died have left what nothing reaches: sets of blocks beside the one in use, or
     /// connection maps registered for no container. Where there is no base, whatever is pinned.
     pub leftovers: bool,
@@ -91,6 +93,19 @@ impl Live {
             Some(_) => self.endpoint(name).is_some(),
             None => self.containers.contains_key(name),
         }
+    }
+
+    /// The generation of the next commit. Connections have cached neither it, nor the one that a
+    /// store that swings back takes: others may have written the record meanwhile, and whatever it
+    /// said then was believed.
+    pub fn next_generation(&self) -> Generation {
+        let base = self.base.as_ref();
+        let mut next = base.map_or(self.begins_at.next(), Base::next_generation);
+        let cached = |generation: Generation| self.cached.contains(&generation.cached());
+        while cached(next) || cached(next.next()) {
+            next = next.next();
+        }
+        next
     }
 
     /// Whether the live slot has a row for an endpoint.

@@ -3,10 +3,12 @@
 
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use rig::lab::Lab;
-use rig::tree::{Container, Policy, Tree};
+use rig::tree::{Container, Policy, Rule, Tree};
+use serde_json::Value;
 use state::target::tables::PortPrefix;
+use state::words::generation::{CommitRecord, Generation};
 
-use super::tables;
+use super::{Stage, tables, tree as allowing};
 use crate::kernel::{kernel, pins};
 use crate::rollback::{apply, reached, says, serve, tree};
 
@@ -73,5 +75,32 @@ fn what_a_commit_opened_is_open_again_after_others_took_its_record_back() {
         drop(lab.reconcile(&[]).ended(4));
         apply(lab, &open);
         drop(lab.reconcile(&["drift"]).ended(0));
+    });
+}
+
+/// A record that was raised and put back says nothing of it, and whatever was judged meanwhile is
+/// in entries under numbers that are still to come.
+#[test]
+fn a_generation_that_entries_name_already_is_left_out() {
+    Lab::run("ahead", |lab| {
+        let mut stage = Stage::set(lab);
+        let is = kernel().record();
+        drop(tables::record(|record| CommitRecord {
+            generation: record.generation.next(),
+            ..record
+        }));
+        drop(tables::entries_kept(lab));
+        stage.denied.clear();
+        drop(tables::record(|record| CommitRecord {
+            generation: Generation(record.generation.0 - 1),
+            ..record
+        }));
+        assert_eq!(kernel().record(), is);
+        assert_eq!(stage.drift(0), [Value::Null; 0]);
+        let another = Policy::new("shop/another").select(&[("app", "web")]);
+        let another = another.ingress(&[Rule::new().port("TCP", 80)]);
+        apply(lab, &allowing().policy(&another));
+        assert_eq!(stage.drift(0), [Value::Null; 0]);
+        assert_eq!(kernel().record().generation, is.generation.next().next());
     });
 }
