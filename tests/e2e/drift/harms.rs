@@ -152,8 +152,9 @@ const BOTH: &[&str] = &[
 ];
 
 /// What is seen no more where the pair is gone.
-const GONE: [&str; 14] = [
+const GONE: [&str; 15] = [
     "outer",
+    "host route",
     "gateway",
     "by name",
     "forwarding",
@@ -364,14 +365,14 @@ pub(super) const HARMS: [Harm; 27] = [
         ("address", "no address 10.44.0.2"),
         NETWORK,
     )
-    .at("eth0", &["forwarding", "gateway"]),
+    .at("eth0", &["forwarding", "gateway", "host route"]),
     harm(
         "a route of the host is gone",
         |lab| ip(lab, "route del 10.44.0.2"),
         ("route", "no route to 10.44.0.2"),
         NETWORK,
     )
-    .at("outer", &[]),
+    .at("host route", &[]),
     harm(
         "the default route inside is gone",
         |lab| inside(lab, "-6 route del default"),

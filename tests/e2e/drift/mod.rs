@@ -311,6 +311,7 @@ fn what_one_hides_of_another_is_mended_all_the_same() {
         ],
         &[
             "an address has another prefix",
+            "a route of the host is gone",
             "the gateway's neighbour entry is gone",
         ],
         &[
