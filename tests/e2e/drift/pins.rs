@@ -452,7 +452,14 @@ pub(super) const HARMS: [Harm; 23] = [
     )
     .at(
         "links of db",
-        &["link taken", "link replaced", "other link", "guard"],
+        &[
+            "map of db",
+            "map taken of db",
+            "link taken",
+            "link replaced",
+            "other link",
+            "guard",
+        ],
     ),
     harm(
         "a bpffs is mounted over ours",
