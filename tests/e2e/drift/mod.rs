@@ -264,9 +264,9 @@ fn any_of_them_together_are_mended() {
             let chosen: BTreeSet<usize> = (0..count).map(|_| random.below(all.len())).collect();
             let mut harms: Vec<&Harm> = chosen.into_iter().map(|at| all[at]).collect();
             // Some are too much beside others: no run knows the other end of a pair, nothing holds
-            // a map any more or says whose it is, or nothing leads to a namespace.
+            // a map any more, or nothing leads to a namespace.
             let all_chosen = harms.clone();
-            let too_much = ["mac", "links", "namespace", "map taken of db"];
+            let too_much = ["mac", "links", "namespace"];
             harms.retain(|harm| !too_much.contains(&harm.part) || harm.is_seen_beside(&all_chosen));
             let says: Vec<&str> = harms.iter().map(|harm| harm.says).collect();
             let says = format!("round {round}: {}", says.join("; "));
@@ -317,6 +317,15 @@ fn what_one_hides_of_another_is_mended_all_the_same() {
         &[
             "the pin of a connection map is deleted",
             "all pins of links are deleted",
+        ],
+        &[
+            "another container's connection map is pinned in the place of its own",
+            "all pins of links are deleted",
+        ],
+        &[
+            "another container's connection map is pinned in the place of its own",
+            "the pin of a link is deleted",
+            "a program is swapped for another",
         ],
         &[
             "two interfaces have each other's alias",
