@@ -172,6 +172,9 @@ impl Kernel {
         for (map, shape) in maps.iter_mut().zip(CONNECTION_MAPS) {
             *map = self.pinned_map(&self.pins.container_map(name, shape.name), shape)?;
         }
+        if self.is_of_another(&maps, registry)? {
+            maps[0] = None;
+        }
         let program = self.linked_program(name, &maps)?;
         let mut registered = [None; 4];
         for (at, shape) in CONNECTION_MAPS.into_iter().enumerate() {
@@ -198,6 +201,24 @@ impl Kernel {
             }
         }
         Ok(maps)
+    }
+
+    /// Whether the map of established connections that is pinned is another container's: it is
+    /// registered with others than those that are pinned beside it.
+    fn is_of_another(
+        &self,
+        maps: &[Option<Map>; 4],
+        registry: &BTreeMap<u32, EndpointIndex>,
+    ) -> Result<bool, Fault> {
+        let endpoint = maps[0].as_ref().and_then(|map| registry.get(&map.id));
+        let Some(endpoint) = endpoint else {
+            return Ok(false);
+        };
+        let registered = self.registered_at(*endpoint)?;
+        let beside = maps.iter().zip(registered).skip(1);
+        let both = beside.filter_map(|(map, id)| Some((map.as_ref()?.id, id?)));
+        let same: Vec<bool> = both.map(|(pinned, id)| pinned == id).collect();
+        Ok(!same.is_empty() && !same.contains(&true))
     }
 
     /// A map that is pinned and is of the shape that its name says.

@@ -87,13 +87,7 @@ impl Kernel {
             programs.to_container.as_fd(),
         )?;
         // Behind them: on an interface that carries traffic it would stop all until they are there.
-        match build.is_theirs() {
-            true => {
-                let blocks = self.blocks.as_ref().ok_or(AttachError::NoBlocks)?;
-                Ok(guard::put_beside(ifindex, blocks.guard.as_fd())?)
-            }
-            false => self.guard(ifindex),
-        }
+        self.guard(ifindex, build.is_theirs())
     }
 
     /// Loads a container's programs anew and puts them in the place of those that are attached.
@@ -221,10 +215,15 @@ impl Kernel {
     }
 
     /// Puts the guard on both sides of an interface. Our programs run before it and never hand on,
-    /// so only what our links no longer stop comes to it.
-    pub fn guard(&self, ifindex: u32) -> Result<(), AttachError> {
+    /// so only what our links no longer stop comes to it. On an interface of others it stands
+    /// beside whatever is there.
+    pub fn guard(&self, ifindex: u32, theirs: bool) -> Result<(), AttachError> {
         let blocks = self.blocks.as_ref().ok_or(AttachError::NoBlocks)?;
-        Ok(guard::put(ifindex, blocks.guard.as_fd())?)
+        let put = match theirs {
+            true => guard::put_beside,
+            false => guard::put,
+        };
+        Ok(put(ifindex, blocks.guard.as_fd())?)
     }
 
     /// What judges the packets of both sides of an interface.

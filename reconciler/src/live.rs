@@ -1,11 +1,13 @@
 //! Kernel to live: what is pinned and attached, and what is on the host around it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bpf::guard;
 use bpf::kernel::{Kernel, OpenError};
-use state::live::Live;
+use state::live::{Guarded, Instead, Live};
 use state::target::Located;
+use state::words::verdict::Direction;
 use thiserror::Error;
 
 use crate::host::attachments::Wanted;
@@ -108,20 +110,34 @@ pub fn read(dirs: &Dirs, wanted: &Wanted) -> Result<Reading, LiveError> {
     for (name, network) in host.networks {
         live.containers.entry(name).or_default().network = Some(network);
     }
-    let foreign = |name: &str| live.host.foreign_interfaces.contains(name);
-    live.host.guards = guard::everywhere(foreign).map_err(bpf::live::LiveError::from)?;
-    for container in live.containers.values_mut() {
-        let Some(ifindex) = container.network.as_ref().and_then(|n| n.ifindex) else {
-            continue;
-        };
-        if container.programs.is_none_or(|p| p.ifindex != ifindex) {
-            let instead = match &kernel {
-                Some(kernel) => kernel.instead(ifindex),
-                None => guard::instead(ifindex),
-            };
-            container.instead = instead.map_err(bpf::live::LiveError::from)?;
-        }
-    }
+    stands(&mut live, kernel.as_ref())?;
     let located = live.located(host.uplinks, host.attachments);
     Ok(Reading { live, located })
+}
+
+/// What stands on interfaces where no programs of their containers are known to be, and where
+/// guards of ours are.
+fn stands(live: &mut Live, kernel: Option<&Kernel>) -> Result<(), bpf::live::LiveError> {
+    let instead = |ifindex| -> Result<BTreeMap<Direction, Instead>, bpf::live::LiveError> {
+        Ok(match kernel {
+            Some(kernel) => kernel.instead(ifindex)?,
+            None => guard::instead(ifindex)?,
+        })
+    };
+    let foreign = |name: &str| live.host.foreign_interfaces.contains_key(name);
+    for (name, ifindex) in guard::everywhere(foreign)? {
+        let instead = instead(ifindex)?;
+        live.host.guards.insert(name, Guarded { ifindex, instead });
+    }
+    let on = live.containers.iter().filter_map(|(name, container)| {
+        let ifindex = live.interface(name)?;
+        let stand = container.programs.is_some_and(|p| p.ifindex == ifindex);
+        (!stand).then(|| (name.clone(), ifindex))
+    });
+    for (name, ifindex) in on.collect::<Vec<_>>() {
+        if let Some(container) = live.containers.get_mut(&name) {
+            container.instead = instead(ifindex)?;
+        }
+    }
+    Ok(())
 }

@@ -197,7 +197,7 @@ pub fn plan_again(
 pub fn plan_for(
     request: &Request,
     tree: Understood,
-    read: Reading,
+    mut read: Reading,
     errand: Errand,
     allowed: Allowed,
 ) -> Result<Planned, Failure> {
@@ -209,6 +209,7 @@ pub fn plan_for(
     }
     let mut differences = diff(&target, &read.live, &datapath);
     let entries = entries(&request.dirs, &read.live)?;
+    read.live.cached = entries.iter().map(|entry| entry.generation).collect();
     if !differences.needs_commit() {
         differences.denied = denied(&entries, &read.live, &target.tables).len();
     }

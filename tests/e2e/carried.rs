@@ -291,6 +291,9 @@ fn a_run_that_dies_while_one_leaves_opens_it_by_its_store_alone() {
             assert_eq!(killed, Stepped::Killed);
             assert_eq!(kernel().record() != before, stored);
             is(stored, "after a run that died");
+            let left = lab.reconcile(&["drift"]).stdout;
+            let says = "none: its programs let all pass, as when they have gone";
+            assert_eq!(left.contains(says), stored, "{left}");
             lab.repository().hold(&tree(May::Send));
             lab.repository().commit("with again");
             lab.reconcile(&[]).succeed();

@@ -97,6 +97,12 @@ impl Apply<'_> {
                 self.kernel()?.attach(container, ifindex, &build)?;
             }
             Operation::Swap { .. } => self.swap(operation)?,
+            Operation::Guard { container } => {
+                let ifindex = self.interface(container)?;
+                let target = self.target.containers.get(container);
+                let theirs = target.is_some_and(|target| target.constants.theirs);
+                self.kernel()?.guard(ifindex, theirs)?;
+            }
             _ => {}
         }
         Ok(())

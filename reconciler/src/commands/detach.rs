@@ -188,18 +188,17 @@ fn attach(live: &Live, name: &FullName) -> Attach {
     let Some(Some(ifindex)) = theirs.get(name) else {
         return Attach::Managed;
     };
-    let mut guards = live.host.guards.iter();
-    let named = guards.find(|(_, index)| *index == ifindex);
+    let named = live.host.name_of(*ifindex);
     Attach::Interface {
-        name: named.map_or_else(|| ifindex.to_string(), |(name, _)| name.clone()),
+        name: named.map_or_else(|| ifindex.to_string(), str::to_owned),
         mac: None,
     }
 }
 
 /// Guards of containers of which nothing else is left.
 fn guards(live: &Live, detached: &mut Detached) {
-    for (name, ifindex) in &live.host.guards {
-        match guard::remove(*ifindex) {
+    for (name, found) in &live.host.guards {
+        match guard::remove(found.ifindex) {
             Ok(false) => {}
             Ok(true) => detached
                 .removed

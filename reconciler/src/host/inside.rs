@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
-use state::target::host::{Attach, Network, alias, from_alias, namespace_numbers};
+use state::target::host::{Attach, Network, alias, is_namespace_number, namespace_numbers};
 use state::words::names::FullName;
 
 use super::links::{self, Link, Setting, set};
@@ -131,17 +131,28 @@ impl Host {
     }
 
     /// Namespaces of ours that somebody has taken the name from: threads are in them still, and
-    /// pairs of ours lead there.
+    /// pairs of ours lead there. Whose one is, says its number; by an alias, which may be another
+    /// pair's, it is known where it has none of ours.
     pub(super) fn nameless(
         &self,
         containers: &[&FullName],
         links: &[Link],
     ) -> Result<BTreeMap<FullName, Inside>, HostError> {
         let mut found = BTreeMap::new();
-        let own = links.iter().filter_map(|link| {
-            let (name, attach) = link.alias.as_deref().and_then(from_alias)?;
-            let managed = attach == Attach::Managed && containers.contains(&&name);
-            (managed && link.peer_namespace.is_some()).then_some((name, link))
+        let own = containers.iter().filter_map(|name| {
+            let mark = alias(name, &Attach::Managed);
+            let numbers = namespace_numbers(name);
+            let numbered = |link: &&Link| {
+                link.peer_namespace
+                    .is_some_and(|number| numbers.contains(&number))
+            };
+            let marked = |link: &&Link| {
+                let other = link.peer_namespace.is_none_or(is_namespace_number);
+                !other && link.alias.as_deref() == Some(mark.as_str())
+            };
+            let mut all = links.iter();
+            let link = all.find(numbered).or_else(|| links.iter().find(marked))?;
+            Some(((*name).clone(), link))
         });
         let own: Vec<(FullName, &Link)> = own.collect();
         if own.is_empty() {

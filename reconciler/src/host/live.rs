@@ -353,9 +353,9 @@ impl NetworkReader<'_> {
     }
 }
 
-fn foreign_interfaces(listing: &Listing, own: &BTreeSet<u32>) -> BTreeSet<String> {
+fn foreign_interfaces(listing: &Listing, own: &BTreeSet<u32>) -> BTreeMap<String, u32> {
     let others = listing.links.iter().filter(|l| !own.contains(&l.index));
-    others.map(|link| link.name.clone()).collect()
+    others.map(|link| (link.name.clone(), link.index)).collect()
 }
 
 fn host_addresses(listing: &Listing, own: &BTreeSet<u32>) -> BTreeSet<IpAddr> {

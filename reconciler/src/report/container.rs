@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use state::diff::{NetworkDifference, Surplus};
+use state::diff::{Detached, NetworkDifference, Surplus};
 use state::plan::{Operation, Phase, Plan};
 use state::target::Constants;
 use state::target::host::{Attach, Network};
@@ -83,6 +83,9 @@ impl<'a> Touched<'a> {
                     None => format!("{why}: attach {programs}"),
                 });
             }
+            Operation::Guard { .. } => self
+                .details
+                .push(format!("{}: put it there", Detached::Unguarded)),
             // In settle it ends what prepare began.
             Operation::Swap {
                 build,

@@ -23,9 +23,13 @@ fn strangers_addresses_and_routes_are_told_from_ours() {
         ip("route add 10.44.0.97 dev uplink table 99");
         ip("netns add other");
         let host_state = host.read().unwrap().host;
-        assert!(host_state.foreign_interfaces.contains("uplink"));
-        assert!(host_state.foreign_interfaces.contains("lo"));
-        assert!(!host_state.foreign_interfaces.contains(&network.interface));
+        assert!(host_state.foreign_interfaces.contains_key("uplink"));
+        assert!(host_state.foreign_interfaces.contains_key("lo"));
+        assert!(
+            !host_state
+                .foreign_interfaces
+                .contains_key(&network.interface)
+        );
         assert_eq!(
             host_state.foreign_namespaces.iter().collect::<Vec<_>>(),
             ["other"]

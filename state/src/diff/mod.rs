@@ -100,7 +100,7 @@ pub fn diff(target: &Target, live: &Live, datapath: &Datapath) -> Differences {
         stray_guards: live
             .stray_guards(Some(target))
             .into_iter()
-            .map(|(name, ifindex)| (name.to_owned(), ifindex))
+            .map(|(name, guard)| (name.to_owned(), guard.ifindex))
             .collect(),
         ..Differences::default()
     };

@@ -1,13 +1,17 @@
 //! What all containers share: the bpffs, pins, blocks and the commit record.
 
+use super::container::becomes;
 use super::{Finding, Kind};
-use crate::live::{Base, Live, LostPin, LostTable, SlotMark};
+use crate::live::{Base, Guarded, Instead, Live, LostPin, LostTable, SlotMark};
 use crate::target::{Datapath, Target};
 use crate::words::hash::short;
+use crate::words::verdict::Direction;
 
 pub(super) fn findings(target: Option<&Target>, live: &Live, datapath: &Datapath) -> Vec<Finding> {
-    let stray = live.stray_guards(target).into_keys();
-    let mut found: Vec<Finding> = stray.map(stray_guard).collect();
+    let stray = live.stray_guards(target).into_iter();
+    let mut found: Vec<Finding> = stray
+        .map(|(name, guard)| stray_guard(name, guard))
+        .collect();
     let Some(base) = &live.base else {
         if !live.containers.is_empty() {
             found.push(lost(live));
@@ -49,9 +53,20 @@ pub(super) fn lost_pin(pin: &LostPin) -> &'static str {
     }
 }
 
-fn stray_guard(interface: &str) -> Finding {
+fn stray_guard(interface: &str, guard: &Guarded) -> Finding {
     let what = "a guard of ours stands there, and no container is attached to it";
-    Finding::new(Kind::Leftover, interface, what).means("whatever passes there is dropped")
+    let open = guard.instead.values().any(|is| *is != Instead::Guard);
+    let traffic = match open {
+        false => "whatever passes there is dropped".to_owned(),
+        true => {
+            let sides = guard.instead.iter().map(|(side, is)| match side {
+                Direction::Egress => becomes("what comes in there", is),
+                Direction::Ingress => becomes("what goes out there", is),
+            });
+            sides.collect::<Vec<_>>().join("; ")
+        }
+    };
+    Finding::new(Kind::Leftover, interface, what).means(traffic)
 }
 
 const HELD: &str = "none yet: attached programs hold it, and with the last of them it is lost";

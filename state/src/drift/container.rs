@@ -10,8 +10,9 @@ use crate::live::{
     Broken, Fault, Instead, LinkFault, Live, LiveContainer, LiveNetwork, LivePrograms, Part,
     Stranger,
 };
-use crate::target::host::{Attach, Network};
+use crate::target::host::Attach;
 use crate::target::programs::BuildHash;
+use crate::target::tables::Endpoint;
 use crate::target::{ContainerTarget, Target};
 use crate::words::names::FullName;
 use crate::words::verdict::Direction;
@@ -23,7 +24,7 @@ pub(super) fn findings(target: &Target, live: &Live, differences: &Differences) 
             continue;
         };
         let is = live.containers.get(name);
-        let own = of_one(target, is, difference).into_iter();
+        let own = of_one(target, live, is, difference).into_iter();
         found.extend(own.map(|finding| finding.of(name)));
     }
     found
@@ -39,8 +40,13 @@ pub(super) fn alone(live: &Live) -> Vec<Finding> {
         let mut own: Vec<Finding> = faults.map(|found| fault(place(), found)).collect();
         own.extend(links(is));
         own.extend(pins(is));
+        let open = |stands: &Instead| *stands != Instead::Guard;
+        if live.base.is_none() && is.instead.values().any(open) {
+            let what = Detached::Missing.to_string();
+            own.push(Finding::new(Kind::Link, place(), what).means(both(Some(is))));
+        }
         if let Some(programs) = is.programs.filter(|p| !p.guarded) {
-            own.push(unguarded(programs.ifindex));
+            own.push(unguarded(live, is, programs.ifindex));
         }
         if is.programs.is_some_and(|p| p.build == NO_BUILD) {
             own.push(mixed(place()));
@@ -60,11 +66,12 @@ fn place(name: &FullName, is: &LiveContainer) -> String {
 
 fn of_one(
     target: &ContainerTarget,
+    live: &Live,
     is: Option<&LiveContainer>,
     difference: &ContainerDifference,
 ) -> Vec<Finding> {
     let interface = &target.network.interface;
-    let mut found = network(&target.network, &difference.network);
+    let mut found = network(target, live, &difference.network);
     let surplus = &difference.surplus;
     found.extend(surplus.addresses.iter().map(|address| {
         Finding::new(
@@ -92,7 +99,7 @@ fn of_one(
         }
         _ => {}
     }
-    found.extend(programs(target, is, difference));
+    found.extend(programs(target, live, is, difference));
     found
 }
 
@@ -109,6 +116,7 @@ fn pins(is: &LiveContainer) -> Vec<Finding> {
 
 fn programs(
     target: &ContainerTarget,
+    live: &Live,
     is: Option<&LiveContainer>,
     difference: &ContainerDifference,
 ) -> Vec<Finding> {
@@ -129,9 +137,8 @@ fn programs(
         // What stands before them is told by itself, and hides nothing of the rest.
         ProgramsDifference::Detached(Detached::NotFirst | Detached::Unguarded)
         | ProgramsDifference::Build => {
-            let unguarded = programs
-                .filter(|is| !is.guarded)
-                .map(|is| unguarded(is.ifindex));
+            let open = is.zip(programs.filter(|programs| !programs.guarded));
+            let unguarded = open.map(|(is, on)| unguarded(live, is, on.ifindex));
             let built = programs.and_then(|is| built(target, &is));
             unguarded.into_iter().chain(built).collect()
         }
@@ -165,20 +172,25 @@ fn instead(side: Direction, is: Option<&LiveContainer>) -> String {
     };
     match is.and_then(|is| is.instead.get(&side)) {
         None => format!("{whose} has no interface to pass"),
-        Some(Instead::Guard) => format!("{whose} is dropped by the guard"),
-        Some(Instead::Ours) => {
-            format!("none yet: somebody else holds the link, and without it {whose} is dropped")
-        }
-        Some(Instead::Stranger { program, name }) => {
-            format!("{whose} is judged by program {name} ({program}) of others, and by no commit")
-        }
-        Some(Instead::Nobody) => {
-            format!("{whose} passes: nobody judges it, for the guard is gone, too")
-        }
+        Some(stands) => becomes(whose, stands),
     }
 }
 
-fn both(is: Option<&LiveContainer>) -> String {
+/// What becomes of some packets where this stands.
+pub(super) fn becomes(which: &str, stands: &Instead) -> String {
+    match stands {
+        Instead::Guard => format!("{which} is dropped by the guard"),
+        Instead::Ours => {
+            format!("none yet: somebody else holds the link, and without it {which} is dropped")
+        }
+        Instead::Stranger { program, name } => {
+            format!("{which} is judged by program {name} ({program}) of others, and by no commit")
+        }
+        Instead::Nobody => format!("{which} passes: nobody judges it, and no guard is there"),
+    }
+}
+
+pub(super) fn both(is: Option<&LiveContainer>) -> String {
     let sides = [Direction::Egress, Direction::Ingress];
     sides.map(|side| instead(side, is)).join("; ")
 }
@@ -201,13 +213,13 @@ fn link(fault: &LinkFault, is: &LiveContainer) -> Finding {
     Finding::new(kind, place, what).means(instead(fault.side, Some(is)))
 }
 
-fn unguarded(ifindex: u32) -> Finding {
-    Finding::new(
-        Kind::Guard,
-        format!("interface {ifindex}"),
-        Detached::Unguarded.to_string(),
-    )
-    .means("none yet: should its links vanish, everything would pass")
+fn unguarded(live: &Live, is: &LiveContainer, ifindex: u32) -> Finding {
+    let own = is.network.as_ref().filter(|n| n.ifindex == Some(ifindex));
+    let own = own.map(|found| found.network.interface.as_str());
+    let named = own.or_else(|| live.host.name_of(ifindex));
+    let place = named.map_or_else(|| format!("interface {ifindex}"), str::to_owned);
+    Finding::new(Kind::Guard, place, Detached::Unguarded.to_string())
+        .means("none yet: should its links vanish, everything would pass")
 }
 
 fn mixed(place: String) -> Finding {
@@ -243,23 +255,38 @@ fn stranger(place: String, found: &Stranger) -> Finding {
         true => finding(&format!("stands before ours in {side}"))
             .means("what it lets pass, or drops, ours never see"),
         false => finding(&format!("stands after ours in {side}"))
-            .means("none: ours hand nothing on")
+            .means(
+                "none: ours hand nothing on; should they vanish, it judges before the guard, and \
+                 what it lets pass then passes",
+            )
             .harmless(),
     }
 }
 
 // ---- Network ----
 
-fn network(target: &Network, lacks: &NetworkDifference) -> Vec<Finding> {
-    let interface = &target.interface;
+fn network(target: &ContainerTarget, live: &Live, lacks: &NetworkDifference) -> Vec<Finding> {
+    let interface = &target.network.interface;
+    let endpoint = target.constants.endpoint;
+    let base = live.base.as_ref();
+    let row = base.and_then(|base| base.live_slot().tables.endpoints.get(&endpoint));
+    // None of a pair that is there: its index is not another's.
+    let elsewhere = leads_to(live, row).map(goes_out);
     let mut found: Vec<Finding> = Vec::new();
     if lacks.missing {
-        let place = target.namespace_in_words();
+        let place = target.network.namespace_in_words();
         let finding = Finding::new(Kind::Namespace, place, "no network of it is there");
-        found.push(finding.means(CUT_OFF));
+        found.push(finding.means(elsewhere.as_deref().unwrap_or(CUT_OFF)));
     }
-    let faults = lacks.faults.iter();
-    found.extend(faults.map(|found| fault(interface.clone(), found)));
+    found.extend(lacks.faults.iter().map(|lack| {
+        let found = fault(interface.clone(), lack);
+        match &elsewhere {
+            Some(traffic) if matches!(lack.part, Part::Interface | Part::Namespace) => {
+                found.means(traffic)
+            }
+            _ => found,
+        }
+    }));
     found.extend(
         lacks
             .lacks
@@ -267,6 +294,18 @@ fn network(target: &Network, lacks: &NetworkDifference) -> Vec<Finding> {
             .map(|address| lacks_address(interface, address)),
     );
     found
+}
+
+/// The interface of others that has the index now that a row names.
+pub(super) fn leads_to<'a>(live: &'a Live, row: Option<&Endpoint>) -> Option<&'a str> {
+    live.host.name_of(row?.ifindex?)
+}
+
+/// What becomes of packets to a container whose row leads to an interface of others.
+pub(super) fn goes_out(name: &str) -> String {
+    format!(
+        "what containers send to it goes out by {name}, which has the index now that its row names"
+    )
 }
 
 pub(super) const CUT_OFF: &str = "nothing reaches it, and nothing leaves it";

@@ -4,14 +4,15 @@
 
 use std::collections::BTreeSet;
 
-use super::container::CUT_OFF;
+use super::container::{CUT_OFF, becomes, both, goes_out, leads_to};
 use super::{Finding, Kind};
 use crate::diff::{ContainerDifference, Detached, Differences, ProgramsDifference};
-use crate::live::{Live, LiveContainer};
+use crate::live::{Instead, Live, LiveContainer};
 use crate::target::host::Attach;
 use crate::target::tables::{Endpoint, EndpointIndex};
 use crate::target::{ContainerTarget, Target};
 use crate::words::names::FullName;
+use crate::words::verdict::Direction;
 
 /// What was found.
 #[derive(Default)]
@@ -40,6 +41,7 @@ pub(super) fn gone(target: &Target, live: &Live, differences: &Differences) -> G
             target: target_of,
             row: target.tables.endpoints.get(&index),
             live: live.endpoint(name).map(|(_, row)| row),
+            around: live,
             is: live.containers.get(name),
             difference: differences.containers.get(name),
         };
@@ -66,14 +68,12 @@ pub(super) fn gone(target: &Target, live: &Live, differences: &Differences) -> G
     gone
 }
 
-const UNJUDGED: &str =
-    "what containers send to it is dropped, and nobody judges what it sends, until the next run";
-
 /// One container whose row is to be another.
 struct One<'a> {
     target: &'a ContainerTarget,
     row: Option<&'a Endpoint>,
     live: Option<&'a Endpoint>,
+    around: &'a Live,
     is: Option<&'a LiveContainer>,
     difference: Option<&'a ContainerDifference>,
 }
@@ -151,14 +151,22 @@ impl<'a> One<'a> {
     }
 
     fn missing(&self, why: &str) -> Finding {
-        self.finding(why)
-            .means(match self.is.and_then(|is| is.programs) {
-            Some(_) => {
-                "its programs judge it as before until the next run, which closes it: it is missing"
-                    .to_owned()
-            }
-            None => format!("{CUT_OFF}: it is missing, and the next run takes its row out"),
-        })
+        let is = self.is;
+        let closed = |stands: &Instead| matches!(stands, Instead::Guard | Instead::Ours);
+        let traffic = if is.is_some_and(|is| is.programs.is_some()) {
+            "its programs judge it as before until the next run, which closes it".to_owned()
+        } else if is.is_some_and(|is| is.instead.values().any(closed)) {
+            both(is)
+        } else if leads_to(self.around, self.live).is_some() {
+            format!("{}, and nobody judges what comes in there", self.sent())
+        } else {
+            CUT_OFF.to_owned()
+        };
+        let row = match is.is_some_and(|is| is.programs.is_some()) {
+            true => "it is missing",
+            false => "it is missing, and the next run takes its row out",
+        };
+        self.finding(why).means(format!("{traffic}: {row}"))
     }
 
     fn there(&self) -> Finding {
@@ -166,16 +174,61 @@ impl<'a> One<'a> {
         let what = "is there, and has no row: it was missing when its commit became live";
         let stands = self.is.is_some_and(|is| is.programs.is_some());
         self.finding(what).means(match self.attach() {
-            Attach::Interface { .. } if !stands => UNJUDGED.to_owned(),
+            Attach::Interface { .. } if !stands => self.unjudged(),
             _ => format!("{CUT_OFF} until the next run"),
         })
     }
 
     /// Of a pair of ours its network says so.
     fn another(&self) -> Option<Finding> {
-        let theirs = matches!(self.attach(), Attach::Interface { .. });
-        let what = "is another interface than the one that its programs were attached to";
-        theirs.then(|| self.finding(what).means(UNJUDGED))
+        if !matches!(self.attach(), Attach::Interface { .. }) {
+            return None;
+        }
+        let what = "is another interface than the one that its programs";
+        let programs = self.is.and_then(|is| is.programs);
+        let there = programs.and_then(|found| self.around.host.name_of(found.ifindex));
+        Some(match there {
+            None => self
+                .finding(format!("{what} were attached to"))
+                .means(self.unjudged()),
+            // Names were given to others: to which one they are attached does not change by that.
+            Some(there) => self
+                .finding(format!("{what} are attached to, which is named {there}"))
+                .means(format!(
+                    "what passes {there} is judged by them as before; {}",
+                    self.here()
+                )),
+        })
+    }
+
+    /// What becomes of what passes the interface that has its name.
+    fn here(&self) -> String {
+        let (_, place) = self.place();
+        let ifindex = self.is.and_then(|is| is.network.as_ref()?.ifindex);
+        let mut others = self.around.containers.iter();
+        let on = |found: &LiveContainer| found.programs.map(|programs| programs.ifindex);
+        if let Some((other, _)) = others.find(|(_, found)| on(found) == ifindex) {
+            return format!("what passes {place}, by those of {other}");
+        }
+        let stands = self.is.into_iter().flat_map(|is| &is.instead);
+        let sides = stands.map(|(side, stands)| match side {
+            Direction::Egress => becomes(&format!("what comes in by {place}"), stands),
+            Direction::Ingress => becomes(&format!("what goes out by {place}"), stands),
+        });
+        sides.collect::<Vec<_>>().join("; ")
+    }
+
+    /// What becomes of packets to it. Its row has an index, which may be another's by now.
+    fn sent(&self) -> String {
+        leads_to(self.around, self.live).map_or_else(
+            || "what containers send to it is dropped".to_owned(),
+            goes_out,
+        )
+    }
+
+    fn unjudged(&self) -> String {
+        let sent = self.sent();
+        format!("{sent}, and nobody judges what it sends, until the next run")
     }
 
     fn mac(&self) -> Finding {

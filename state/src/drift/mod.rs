@@ -197,8 +197,13 @@ fn against(target: &Target, live: &Live, datapath: &Datapath) -> Vec<Finding> {
 fn surplus(live: &Live, differences: &Differences) -> Vec<Finding> {
     let left = differences.surplus.iter();
     left.map(|name| {
+        let programs = live.containers.get(name).and_then(|found| found.programs);
         let traffic = match live.is_live(name) {
+            _ if programs.is_some_and(|found| found.constants.passes) => {
+                "none: its programs let all pass, as when they have gone"
+            }
             true => "its flows are judged by rows that the commit did not put there",
+            false if live.interface(name).is_none() => "none: nothing of it is attached",
             false => "none: it is absent, so everything of it is dropped",
         };
         Finding::new(

@@ -1,5 +1,7 @@
 //! What was found on the two sides of a container's interface.
 
+use std::collections::BTreeMap;
+
 use crate::target::constants::Constants;
 use crate::target::programs::BuildHash;
 use crate::words::verdict::Direction;
@@ -57,6 +59,15 @@ pub enum Instead {
     },
     /// Nothing.
     Nobody,
+}
+
+/// An interface that is not ours, on a side of which a guard of ours stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guarded {
+    /// Its index.
+    pub ifindex: u32,
+    /// What stands there, by side.
+    pub instead: BTreeMap<Direction, Instead>,
 }
 
 /// A program of others on one side of a container's interface.

@@ -15,7 +15,6 @@ use crate::target::constants::Constants;
 use crate::target::host::{Attach, GATEWAY_MAC, container_mac};
 use crate::target::located::{Attachment, Found, Located, Uplink};
 use crate::target::tables::{Endpoint, EndpointIndex, Owner, Tables};
-use crate::words::address::Family;
 use crate::words::generation::Generation;
 use crate::words::names::FullName;
 use crate::words::verdict::Direction;
@@ -24,10 +23,12 @@ pub mod base;
 pub mod network;
 pub mod attached;
 pub mod entry;
+pub mod host;
 
-pub use attached::{Broken, Instead, LinkFault, LivePrograms, Stranger};
+pub use attached::{Broken, Guarded, Instead, LinkFault, LivePrograms, Stranger};
 pub use base::{Base, HELD_MOST, LiveSlot, LostPin, LostTable, SlotMark};
 pub use entry::Entry;
+pub use host::{LiveHost, Process};
 pub use network::{About, Fault, LiveNetwork, Part};
 
 /// What the kernel holds.
@@ -40,6 +41,8 @@ pub struct Live {
     /// The generation at which a new commit record would begin, where there is none: above every
     /// one that connections have cached.
     pub begins_at: Generation,
+    /// What connections have cached of generations ([`Generation::cached`]).
+    pub cached: BTreeSet<u64>,
     /// Runs that died have left what nothing reaches: sets of blocks beside the one in use, or
     /// connection maps registered for no container. Where there is no base, whatever is pinned.
     pub leftovers: bool,
@@ -90,6 +93,19 @@ impl Live {
             Some(_) => self.endpoint(name).is_some(),
             None => self.containers.contains_key(name),
         }
+    }
+
+    /// The generation of the next commit. Connections have cached neither it, nor the one that a
+    /// store that swings back takes: others may have written the record meanwhile, and whatever it
+    /// said then was believed.
+    pub fn next_generation(&self) -> Generation {
+        let base = self.base.as_ref();
+        let mut next = base.map_or(self.begins_at.next(), Base::next_generation);
+        let cached = |generation: Generation| self.cached.contains(&generation.cached());
+        while cached(next) || cached(next.next()) {
+            next = next.next();
+        }
+        next
     }
 
     /// Whether the live slot has a row for an endpoint.
@@ -177,9 +193,21 @@ impl Live {
         row.ifindex.filter(|_| row.mac != container_mac(name))
     }
 
+    /// The interface that a container is on: as it was found, or of one on an interface of others
+    /// whose links are lost, whichever has the index now that the live slot has for it.
+    pub fn interface(&self, name: &FullName) -> Option<u32> {
+        match &self.containers.get(name)?.network {
+            Some(network) => network.ifindex,
+            None => {
+                let ifindex = self.interface_of_others(name)?;
+                self.host.name_of(ifindex).is_some().then_some(ifindex)
+            }
+        }
+    }
+
     /// Guards on interfaces of others where nobody is to judge any more: neither what the target
     /// has there, nor where there is none the live slot, nor what is to be removed.
-    pub fn stray_guards(&self, target: Option<&Target>) -> BTreeMap<&str, u32> {
+    pub fn stray_guards(&self, target: Option<&Target>) -> BTreeMap<&str, &Guarded> {
         let mut names = BTreeSet::new();
         let mut indices: BTreeSet<u32> = self.theirs().into_values().flatten().collect();
         if let Some(target) = target {
@@ -190,9 +218,10 @@ impl Live {
             indices.extend(rows.filter_map(|row| row.ifindex));
         }
         let guards = self.host.guards.iter();
-        let stray = guards
-            .filter(|(name, index)| !names.contains(name.as_str()) && !indices.contains(index));
-        stray.map(|(name, index)| (name.as_str(), *index)).collect()
+        let stray = guards.filter(|(name, guard)| {
+            !names.contains(name.as_str()) && !indices.contains(&guard.ifindex)
+        });
+        stray.map(|(name, guard)| (name.as_str(), guard)).collect()
     }
 
     /// What [`crate::target::compile`] needs to know of it: where containers were found, and which
@@ -268,44 +297,6 @@ pub struct LiveContainer {
     pub endpoint: Option<EndpointIndex>,
     /// Whether its interface, addresses, routes and neighbours were found, and as what.
     pub network: Option<LiveNetwork>,
-}
-
-/// The host, as far as a plan needs it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LiveHost {
-    /// Network namespaces, interfaces by name and addresses that exist and are not ours.
-    pub foreign_namespaces: BTreeSet<String>,
-    /// Names of interfaces that are not ours.
-    pub foreign_interfaces: BTreeSet<String>,
-    /// Those of them on which a guard of ours stands, and their indices.
-    pub guards: BTreeMap<String, u32>,
-    /// Addresses that are the host's own, on interfaces that are not ours.
-    pub addresses: BTreeSet<IpAddr>,
-    /// Addresses that its subnets keep for themselves, on interfaces that are not ours: the IPv4
-    /// broadcast address (RFC 919) and the IPv6 subnet-router anycast address (RFC 4291 section
-    /// 2.6.1). The kernel takes packets to them for itself whatever routes say.
-    pub subnet_addresses: BTreeSet<IpAddr>,
-    /// Host routes (/32, /128) of others, which a container's address would collide with.
-    pub foreign_routes: BTreeSet<IpAddr>,
-    /// Network namespaces, by name, for which somebody else has put a `resolv.conf`.
-    pub foreign_resolvers: BTreeSet<String>,
-    /// Sysctls that the target may ask for, and their values.
-    pub sysctls: BTreeMap<String, String>,
-    /// Chains of others on the FORWARD hook that drop by policy ("inet filter FORWARD").
-    pub forward_drops: BTreeSet<String>,
-    /// Families in which the table that `status` proposes translates what leaves the host.
-    pub translated: BTreeSet<Family>,
-    /// Processes that live in a managed namespace, by container.
-    pub processes: BTreeMap<FullName, Vec<Process>>,
-}
-
-/// A process that lives in a managed namespace.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Process {
-    /// Its pid, as the caller sees it.
-    pub pid: u32,
-    /// Its name (`/proc/<pid>/comm`).
-    pub name: String,
 }
 
 #[cfg(test)]

@@ -201,7 +201,7 @@ fn names(host: &LiveHost, name: &FullName, network: &Network, list: &mut Vec<Col
             name: network.namespace.clone(),
         });
     }
-    if made && host.foreign_interfaces.contains(&network.interface) {
+    if made && host.foreign_interfaces.contains_key(&network.interface) {
         list.push(Collision::Interface {
             container: name.clone(),
             name: network.interface.clone(),

@@ -153,7 +153,8 @@ fn some(names: &BTreeSet<FullName>) -> String {
 }
 
 /// Checks a plan. What counts is live: what a run that died has left of containers that never were
-/// may always go; and what the live commit itself opens, others had closed.
+/// may always go; and what the live commit itself opens, or the one that was live until others
+/// wrote the commit record, others had closed.
 ///
 /// With `--allow-empty` a tree without containers may take away all of them; else it takes no more
 /// than `--max-prune` says. A percentage is of the live containers: of five, 50% are two.
@@ -165,7 +166,7 @@ pub fn check(plan: &Plan, target: &Target, live: &Live, allowed: Allowed) -> Res
             false => Err(Refusal::Empty { live: count }),
         };
     }
-    let same = plan.live.as_ref() == Some(&plan.origin);
+    let same = plan.live.as_ref() == Some(&plan.origin) || is_live_again(plan, live);
     let opened = plan.opens.iter().filter(|change| change.open && !same);
     let opened: BTreeSet<FullName> = opened.map(|change| change.container.clone()).collect();
     let lost = plan.removed.len() + opened.len();
@@ -182,6 +183,12 @@ pub fn check(plan: &Plan, target: &Target, live: &Live, allowed: Allowed) -> Res
         });
     }
     Ok(())
+}
+
+/// Whether a plan makes live again what was so until others wrote the commit record.
+fn is_live_again(plan: &Plan, live: &Live) -> bool {
+    let base = live.base.as_ref().filter(|base| base.is_rewound());
+    base.is_some_and(|base| base.other_slot().tree == plan.origin.tree)
 }
 
 /// Checks how many live connections a plan would cut.

@@ -16,7 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diff::{Delta, Differences};
-use crate::live::{Base, Live};
+use crate::live::Live;
 use crate::target::Target;
 use crate::target::host::Attach;
 use crate::target::tables::EndpointIndex;
@@ -132,7 +132,7 @@ pub fn plan(target: &Target, live: &Live, differences: &Differences, origin: &Or
     let kind = kind(live, differences, origin);
     let to = match kind {
         Kind::Commit => CommitRecord {
-            generation: base.map_or(live.begins_at.next(), Base::next_generation),
+            generation: live.next_generation(),
             slot: record.slot.other(),
         },
         Kind::Nothing | Kind::Rename | Kind::Mend => record,

@@ -142,6 +142,11 @@ pub enum Operation {
         /// The build.
         build: BuildHash,
     },
+    /// Put the guard behind a container's programs, which are all that they are to be.
+    Guard {
+        /// Whose.
+        container: FullName,
+    },
     /// Mark the slot that is not live as being written.
     MarkPreparing {
         /// Which.
@@ -235,6 +240,7 @@ impl Operation {
             | Self::ResizeConnections { container, .. }
             | Self::Attach { container, .. }
             | Self::Swap { container, .. }
+            | Self::Guard { container }
             | Self::Check { container }
             | Self::TrimNetwork { container, .. }
             | Self::Remove { container } => Some(container),
@@ -260,6 +266,7 @@ impl fmt::Display for Operation {
             Self::ResizeConnections { .. } => "resize connections",
             Self::Attach { .. } => "attach programs",
             Self::Swap { .. } => "swap programs",
+            Self::Guard { .. } => "put guard",
             Self::MarkPreparing { .. } => "mark slot preparing",
             Self::WriteSlot { .. } => "write slot",
             Self::VerifySlot { .. } => "verify slot",

@@ -401,6 +401,9 @@ impl Change<'_> {
         let build = self.target.programs.build;
         match self.difference.programs {
             ProgramsDifference::None => None,
+            ProgramsDifference::Detached(Detached::Unguarded) if !self.difference.regenerated => {
+                Some(Operation::Guard { container })
+            }
             ProgramsDifference::Detached(why) => Some(Operation::Attach {
                 container,
                 from,
@@ -420,7 +423,10 @@ impl Change<'_> {
     /// Whether a program is replaced that packets may be in.
     fn replaces_programs(&self) -> bool {
         let resized = self.grow_connections().is_some();
-        self.live.is_some() && (resized || self.difference.programs != ProgramsDifference::None)
+        let loaded = self.programs().is_some_and(|programs| {
+            matches!(programs, Operation::Attach { .. } | Operation::Swap { .. })
+        });
+        self.live.is_some() && (resized || loaded)
     }
 
     /// The transition build has done its work.

@@ -77,6 +77,11 @@ pub fn namespace_numbers(name: &FullName) -> [i32; 8] {
     std::array::from_fn(|nth| i32::from_be_bytes(parts[nth]) & 0x3fff_ffff | 0x4000_0000)
 }
 
+/// Whether a number is that of a managed container's namespace: the kernel gives none so high.
+pub fn is_namespace_number(number: i32) -> bool {
+    number & 0x4000_0000 != 0
+}
+
 /// One container's network, as it is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {

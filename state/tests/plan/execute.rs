@@ -129,6 +129,7 @@ impl World {
                 let pair = programs::pair(planned, from.as_ref(), constants, *build);
                 self.swap(container, &pair, planned)?;
             }
+            Operation::Guard { container } => self.guard(container)?,
             Operation::Check { container } => self.check(container, planned)?,
             Operation::TrimNetwork {
                 container, network, ..

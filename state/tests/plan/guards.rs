@@ -268,7 +268,8 @@ fn whatever_others_have_is_a_collision() {
         };
         law(seen(host) == [expected], "a namespace of others")?;
         let mut host = clear.clone();
-        host.foreign_interfaces.insert(network.interface.clone());
+        host.foreign_interfaces
+            .insert(network.interface.clone(), 99);
         let expected = Collision::Interface {
             container: container(),
             name: network.interface.clone(),

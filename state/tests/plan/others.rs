@@ -8,8 +8,10 @@ use state::desired::resolve;
 use state::diff::diff;
 use state::documents::container::Attach;
 use state::documents::{Container, Documents, NetworkPolicy};
-use state::live::{Base, Entry, Instead, Live, LiveContainer, LiveNetwork, LivePrograms, LiveSlot};
-use state::live::{LiveHost, SlotMark};
+use state::live::{
+    Base, Entry, Guarded, Instead, Live, LiveContainer, LiveHost, LiveNetwork, LivePrograms,
+    LiveSlot, SlotMark,
+};
 use state::plan::collisions::{Collision, collisions};
 use state::plan::cuts::cuts;
 use state::plan::{Operation, Phase, Plan, plan};
@@ -459,7 +461,12 @@ fn an_interface_on_which_what_is_left_of_another_one_stands_is_not_taken() {
 fn a_guard_where_nobody_is_to_judge_is_taken_off_by_the_plan() {
     let mut live = live(&tree(true));
     let guards = [("theirs0", IFINDEX), ("theirs9", 99)];
-    live.host.guards = guards.map(|(name, index)| (name.to_owned(), index)).into();
+    let guarded = |ifindex| Guarded {
+        ifindex,
+        instead: BTreeMap::new(),
+    };
+    let guards = guards.map(|(name, index)| (name.to_owned(), guarded(index)));
+    live.host.guards = guards.into();
     let taken = |live: &Live, tree: &Documents| {
         let plan = planned(live, tree, "c1");
         let taken = plan.phase(Phase::Settle).filter_map(|o| match o {

@@ -86,6 +86,14 @@ impl World {
         Ok(())
     }
 
+    pub(super) fn guard(&mut self, name: &FullName) -> Result<(), String> {
+        let container = self.at(name);
+        let stand = container.programs.iter().all(Option::is_some);
+        law(stand, "the guard stands behind programs")?;
+        container.guarded = true;
+        Ok(())
+    }
+
     pub(super) fn swap(
         &mut self,
         name: &FullName,

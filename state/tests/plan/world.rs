@@ -170,6 +170,7 @@ impl World {
                 sysctls: self.sysctls.clone(),
                 ..LiveHost::default()
             },
+            ..Live::default()
         }
     }
 

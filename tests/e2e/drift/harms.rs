@@ -152,9 +152,12 @@ const BOTH: &[&str] = &[
 ];
 
 /// What is seen no more where the pair is gone.
-const GONE: [&str; 10] = [
+const GONE: [&str; 15] = [
     "outer",
+    "host route",
+    "gateway",
     "by name",
+    "forwarding",
     "mtu",
     "neighbour",
     "inner",
@@ -163,6 +166,19 @@ const GONE: [&str; 10] = [
     "guard",
     "lo",
     "namespace",
+    "route",
+    "place",
+];
+
+/// What finds the interface inside by its name, or goes with it.
+const INNER: [&str; 7] = [
+    "inner",
+    "eth0",
+    "mac",
+    "neighbour",
+    "gateway",
+    "route",
+    "place",
 ];
 
 pub(super) const HARMS: [Harm; 27] = [
@@ -186,7 +202,10 @@ pub(super) const HARMS: [Harm; 27] = [
         ("interface", "is named other0"),
         NETWORK,
     )
-    .at("outer", &["by name", "mtu", "neighbour", "guard"]),
+    .at(
+        "outer",
+        &["by name", "forwarding", "mtu", "neighbour", "guard"],
+    ),
     harm(
         "the interface inside is renamed",
         |lab| {
@@ -198,7 +217,7 @@ pub(super) const HARMS: [Harm; 27] = [
         ("interface", "is named other0, not eth0"),
         NETWORK,
     )
-    .at("inner", &["eth0", "mac", "neighbour"]),
+    .at("inner", &INNER),
     harm(
         "two interfaces have each other's name",
         |lab| {
@@ -210,7 +229,17 @@ pub(super) const HARMS: [Harm; 27] = [
         ("interface", "is named pl"),
         BOTH,
     )
-    .at("outer", &["outer", "by name", "mtu", "neighbour", "guard"]),
+    .at(
+        "outer",
+        &[
+            "outer",
+            "by name",
+            "forwarding",
+            "mtu",
+            "neighbour",
+            "guard",
+        ],
+    ),
     harm(
         "two interfaces have each other's alias",
         |lab| {
@@ -238,7 +267,7 @@ pub(super) const HARMS: [Harm; 27] = [
         ),
         NETWORK,
     )
-    .at("inner", &["inner", "eth0", "mac", "neighbour"]),
+    .at("inner", &INNER),
     harm(
         "the interface inside has its name as a second one",
         |lab| {
@@ -251,7 +280,7 @@ pub(super) const HARMS: [Harm; 27] = [
         ("interface", "is named other2, not eth0"),
         NETWORK,
     )
-    .at("inner", &["inner", "eth0", "mac", "neighbour"]),
+    .at("inner", &INNER),
     harm(
         "another interface inside is in the place of ours",
         |lab| {
@@ -263,7 +292,7 @@ pub(super) const HARMS: [Harm; 27] = [
         ("interface", "no host-side interface"),
         NEW_PAIR,
     )
-    .at("pair", &GONE),
+    .at("place", &GONE),
     harm(
         "the loopback inside has another alias",
         |lab| inside(lab, "link set lo alias theirs"),
@@ -277,14 +306,14 @@ pub(super) const HARMS: [Harm; 27] = [
         ("sysctl", "IPv6 is switched off on the interface inside"),
         NETWORK,
     )
-    .at("eth0", &["eth0", "neighbour"]),
+    .at("eth0", &["eth0", "neighbour", "route"]),
     harm(
         "IPv6 is switched off on all that is inside",
         |lab| sysctl_inside(lab, "all"),
         ("sysctl", "its IPv6 addresses and routes are gone"),
         NETWORK,
     )
-    .at("eth0", &["eth0", "neighbour"]),
+    .at("eth0", &["eth0", "neighbour", "route"]),
     harm(
         "the interface is down",
         |lab| ip(lab, "link set OUTER down"),
@@ -324,7 +353,7 @@ pub(super) const HARMS: [Harm; 27] = [
         ("address", "no address fd44::2"),
         NETWORK,
     )
-    .at("eth0", &["neighbour"]),
+    .at("eth0", &["neighbour", "route"]),
     harm(
         "an address has another prefix",
         |lab| {
@@ -336,21 +365,21 @@ pub(super) const HARMS: [Harm; 27] = [
         ("address", "no address 10.44.0.2"),
         NETWORK,
     )
-    .at("eth0", &[]),
+    .at("eth0", &["forwarding", "gateway", "host route"]),
     harm(
         "a route of the host is gone",
         |lab| ip(lab, "route del 10.44.0.2"),
         ("route", "no route to 10.44.0.2"),
         NETWORK,
     )
-    .at("outer", &[]),
+    .at("host route", &[]),
     harm(
         "the default route inside is gone",
         |lab| inside(lab, "-6 route del default"),
         ("route", "no default IPv6 route inside"),
         NETWORK,
     )
-    .at("inner", &[]),
+    .at("route", &[]),
     harm(
         "a neighbour of the host has another address",
         |lab| {
@@ -369,7 +398,7 @@ pub(super) const HARMS: [Harm; 27] = [
         ("neighbour", "no permanent neighbour 169.254.80.76 inside"),
         NETWORK,
     )
-    .at("inner", &[]),
+    .at("gateway", &[]),
     harm(
         "a sysctl of the interface is changed",
         |lab| {
@@ -380,7 +409,7 @@ pub(super) const HARMS: [Harm; 27] = [
         ("sysctl", "forwarding is 0, not 1"),
         NETWORK,
     )
-    .at("by name", &[]),
+    .at("forwarding", &[]),
     harm(
         "a sysctl of the host is changed",
         |lab| {
@@ -405,7 +434,7 @@ pub(super) const HARMS: [Harm; 27] = [
             Box::new(())
         },
         ("guard", "no guard stands behind"),
-        &["attach programs shop/db"],
+        &["put guard shop/db"],
     )
     .at("guard", &[]),
     // Last, for others find the container by that name.

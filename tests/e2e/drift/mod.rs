@@ -24,6 +24,7 @@ mod pins;
 mod slots;
 mod tables;
 mod theirs;
+mod words;
 
 const ENDS: [&str; 2] = ["shop/web", "shop/db"];
 const DENIED: u16 = 54;
@@ -262,12 +263,11 @@ fn any_of_them_together_are_mended() {
             // In this order each finds what it is to harm.
             let chosen: BTreeSet<usize> = (0..count).map(|_| random.below(all.len())).collect();
             let mut harms: Vec<&Harm> = chosen.into_iter().map(|at| all[at]).collect();
-            // Some are too much beside others: no run knows the other end of a pair, or nothing
-            // holds a map any more.
+            // Some are too much beside others: no run knows the other end of a pair, nothing holds
+            // a map any more, or nothing leads to a namespace.
             let all_chosen = harms.clone();
-            harms.retain(|harm| {
-                !["mac", "links"].contains(&harm.part) || harm.is_seen_beside(&all_chosen)
-            });
+            let too_much = ["mac", "links", "namespace"];
+            harms.retain(|harm| !too_much.contains(&harm.part) || harm.is_seen_beside(&all_chosen));
             let says: Vec<&str> = harms.iter().map(|harm| harm.says).collect();
             let says = format!("round {round}: {}", says.join("; "));
             println!("{says}");
@@ -287,6 +287,50 @@ fn what_one_hides_of_another_is_mended_all_the_same() {
             "the pin of a block is deleted",
             "the pin of a connection map is deleted",
             "a link is replaced by another's",
+        ],
+        &[
+            "the interface inside is renamed",
+            "the interface inside has its name as a second one",
+        ],
+        &[
+            "the interface inside is renamed",
+            "another interface inside is in the place of ours",
+        ],
+        &[
+            "IPv6 is switched off inside",
+            "the default route inside is gone",
+        ],
+        &["an address is gone", "the default route inside is gone"],
+        &[
+            "an address has another prefix",
+            "a sysctl of the interface is changed",
+        ],
+        &[
+            "entries say what the policy does not",
+            "both slots lose all their tables",
+        ],
+        &[
+            "an address has another prefix",
+            "a route of the host is gone",
+            "the gateway's neighbour entry is gone",
+        ],
+        &[
+            "the pin of a connection map is deleted",
+            "all pins of links are deleted",
+        ],
+        &[
+            "another container's connection map is pinned in the place of its own",
+            "all pins of links are deleted",
+        ],
+        &[
+            "another container's connection map is pinned in the place of its own",
+            "the pin of a link is deleted",
+            "a program is swapped for another",
+        ],
+        &[
+            "two interfaces have each other's alias",
+            "the namespace has lost its name",
+            "a bpffs is mounted over ours",
         ],
     ];
     Lab::run("drift-met", |lab| {

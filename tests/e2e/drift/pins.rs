@@ -404,7 +404,7 @@ pub(super) const HARMS: [Harm; 23] = [
             ("program", "another program stands under its link"),
             ATTACH_BOTH,
         )
-        .at("program", &["guard"]),
+        .at("program", &["guard", "map of db", "map taken of db"]),
     ),
     harm(
         "all pins of a container are deleted",
@@ -452,7 +452,14 @@ pub(super) const HARMS: [Harm; 23] = [
     )
     .at(
         "links of db",
-        &["link taken", "link replaced", "other link", "guard"],
+        &[
+            "map of db",
+            "map taken of db",
+            "link taken",
+            "link replaced",
+            "other link",
+            "guard",
+        ],
     ),
     harm(
         "a bpffs is mounted over ours",

@@ -87,7 +87,7 @@ fn rows_opened(_: &Lab) -> Left {
 }
 
 /// Entries are made while the rows are other ones, which then are put back.
-fn entries_kept(_: &Lab) -> Left {
+pub(super) fn entries_kept(_: &Lab) -> Left {
     let was = rows(&live("policy"));
     open_all();
     let policy = live("policy");
@@ -164,7 +164,7 @@ fn renamed() -> Left {
     Box::new(())
 }
 
-fn record(change: fn(CommitRecord) -> CommitRecord) -> Left {
+pub(super) fn record(change: fn(CommitRecord) -> CommitRecord) -> Left {
     let map = MapHandle::from_pinned_path(pins().join("commit")).unwrap();
     let word = change(kernel().record()).to_word().to_ne_bytes();
     map.update(&0_u32.to_ne_bytes(), &word, MapFlags::ANY)
@@ -319,6 +319,6 @@ pub(super) const HARMS: [Harm; 13] = [
             ("row", "the whole table is gone"),
             MAKE_AND_COMMIT,
         )
-        .at("table", &["rows", "ruleset row"])
+        .at("table", &["rows", "ruleset row", "entries"])
     },
 ];
