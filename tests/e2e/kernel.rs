@@ -26,7 +26,7 @@ pub(crate) fn kernel() -> Kernel {
 
 /// Everything of ours: BPF objects, pins, interfaces, namespaces, and what the kernel's maps say.
 pub(crate) fn everything(lab: &Lab) -> (Held, LiveKernel) {
-    (Held::by(&lab.alpha()), kernel().live().unwrap())
+    (Held::at_rest(&lab.alpha()), kernel().live().unwrap())
 }
 
 /// Runs it; it must end with this code and change nothing.

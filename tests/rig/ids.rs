@@ -63,11 +63,7 @@ impl Held {
             .into_iter()
             .map(|interface| interface.name);
         let interfaces = interfaces.collect();
-        let seeds = host
-            .run(|| pinned(&pins))
-            .into_iter()
-            .chain(filters(host, &interfaces));
-        let objects = Machine::now().closure(seeds.collect());
+        let objects = Machine::now().closure(seeds(host, &pins, &interfaces), true);
         let namespaces = host.netns_names().into_iter().collect();
         Self {
             objects,
@@ -93,6 +89,19 @@ impl Held {
 }
 
 impl Held {
+    /// What a host holds, once no program uses its maps that is neither pinned nor attached: such a
+    /// one is going. (The kernel frees objects a while after their last user has gone.) Where one
+    /// stays, so it is.
+    pub fn at_rest(host: &Host) -> Self {
+        let rests = || {
+            let held = Self::by(host);
+            let seeds = seeds(host, &held.pins, &held.interfaces);
+            let kept = Machine::now().closure(seeds, false);
+            (kept == held.objects).then_some(held)
+        };
+        wait::within(wait::LIMIT, rests).unwrap_or_else(|| Self::by(host))
+    }
+
     /// What a host holds, once there are so many of each kind. (The kernel frees objects a while
     /// after their last user has gone.)
     ///
@@ -233,19 +242,19 @@ impl Machine {
             && self.inside(id).is_empty()
     }
 
-    /// Everything that is tied to the seeds.
-    fn closure(&self, seeds: BTreeSet<Object>) -> BTreeSet<Object> {
+    /// Everything that is tied to the seeds, with or without the users of maps.
+    fn closure(&self, seeds: BTreeSet<Object>, users: bool) -> BTreeSet<Object> {
         let mut all = BTreeSet::new();
         let mut new = seeds;
         while !new.is_empty() {
             all.extend(&new);
-            let tied = new.iter().flat_map(|object| self.tied_to(*object));
+            let tied = new.iter().flat_map(|object| self.tied_to(*object, users));
             new = tied.filter(|object| !all.contains(object)).collect();
         }
         all
     }
 
-    fn tied_to(&self, object: Object) -> Vec<Object> {
+    fn tied_to(&self, object: Object, users: bool) -> Vec<Object> {
         match object {
             Object::Link(id) => self
                 .links
@@ -261,8 +270,9 @@ impl Machine {
                     .collect()
             }
             Object::Map(id) => {
-                let users = self.programs.iter().filter(|(_, maps)| maps.contains(&id));
-                users
+                let programs = self.programs.iter().filter(|_| users);
+                let programs = programs.filter(|(_, maps)| maps.contains(&id));
+                programs
                     .map(|(&id, _)| Object::Program(id))
                     .chain(self.inside(id))
                     .collect()
@@ -288,6 +298,12 @@ impl Machine {
             .filter_map(|value| Some(held(u32::from_ne_bytes(value.try_into().ok()?))))
             .collect()
     }
+}
+
+/// What others are found by: what is pinned, and the filters of interfaces.
+fn seeds(host: &Host, pins: &BTreeSet<String>, interfaces: &BTreeSet<String>) -> BTreeSet<Object> {
+    let pinned = host.run(|| pinned(pins)).into_iter();
+    pinned.chain(filters(host, interfaces)).collect()
 }
 
 fn walk(folder: &Path, found: &mut BTreeSet<String>) {
