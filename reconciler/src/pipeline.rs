@@ -6,7 +6,8 @@
 //! kernel --------------------------> live --/
 //! ```
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bpf::conntrack::{Connection, ReadError, State, Subject};
 use bpf::object::datapath;
@@ -14,7 +15,7 @@ use state::desired::{self, Desired};
 use state::diff::diff;
 use state::documents::tree::Tree;
 use state::documents::{self, Documents};
-use state::live::{Entry, Live};
+use state::live::{Entry, HELD_MOST, Live};
 use state::plan::collisions::{Collision, collisions};
 use state::plan::connections::denied;
 use state::plan::cuts::{Cuts, cuts};
@@ -22,12 +23,14 @@ use state::plan::guards::{self, Allowed, Refusal};
 use state::plan::{Origin, Plan, back, plan};
 use state::reach::View;
 use state::target::{CompileError, Target, compile};
+use state::words::generation::Generation;
 use state::words::names::{FullName, HostName};
 use state::words::problem::{Problem, Severity};
 use thiserror::Error;
 
 use crate::live::{self, Dirs, LiveError, Reading};
-use crate::source::{self, Source, SourceError, SourceRequest};
+use crate::run::journal;
+use crate::source::{self, Known, Source, SourceError, SourceRequest};
 
 /// What a run is asked.
 #[derive(Clone, Debug)]
@@ -38,6 +41,35 @@ pub struct Request {
     pub host: HostName,
     /// Where things are pinned and kept.
     pub dirs: Dirs,
+    /// What trees have said before. Shared by who is asked the same, and changes no answer.
+    pub memory: Memory,
+}
+
+/// Files and objects that were read before: whoever reads one tree after the other reads again
+/// only what has changed.
+#[derive(Clone, Debug, Default)]
+pub struct Memory(Arc<Mutex<Remembered>>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    objects: Known,
+    documents: documents::memory::Memory,
+}
+
+impl Memory {
+    fn held(&self) -> MutexGuard<'_, Remembered> {
+        // Whoever broke off left something that was read, or nothing.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads a commit that was applied before.
+    pub(crate) fn read_commit(
+        &self,
+        directory: &Path,
+        commit: &str,
+    ) -> Result<Source, SourceError> {
+        source::read_commit(directory, commit, &mut self.held().objects)
+    }
 }
 
 /// What a plan is for.
@@ -47,6 +79,8 @@ pub enum Errand {
     Apply,
     /// To make one live that was live before.
     GoBack,
+    /// To make live again what was live last, where nothing is.
+    Again,
 }
 
 /// A tree that was read and understood, with whatever was found in it.
@@ -109,20 +143,24 @@ pub enum Failure {
 }
 
 /// Reads a tree and everything that is to be found in it.
-pub fn understand(request: &SourceRequest, host: &HostName) -> Result<Understood, SourceError> {
-    Ok(understood(source::read(request)?, host))
+pub fn understand(request: &Request) -> Result<Understood, SourceError> {
+    let source = source::read(&request.source, &mut request.memory.held().objects)?;
+    Ok(understood(source, request))
 }
 
 /// Everything that is to be found in a tree that was read.
-pub fn understood(mut source: Source, host: &HostName) -> Understood {
-    let (mut documents, mut problems) = documents::parse(&mut source.tree);
+pub fn understood(mut source: Source, request: &Request) -> Understood {
+    let mut memory = request.memory.held();
+    let (mut documents, mut problems) =
+        documents::parse_again(&mut source.tree, &mut memory.documents);
+    drop(memory);
     for problem in source.problems.iter() {
         if !source.tree.is_ignored(&problem.place.file) {
             documents.incomplete |= problem.severity == Severity::Error;
             problems.push(problem.clone());
         }
     }
-    let (desired, of_desired) = desired::resolve(&documents, host);
+    let (desired, of_desired) = desired::resolve(&documents, &request.host);
     problems.extend(of_desired);
     Understood {
         source,
@@ -159,7 +197,7 @@ pub fn reach(tree: &Understood, host: &HostName) -> Result<View, CompileError> {
 
 /// From source and kernel to plan. Changes nothing.
 pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure> {
-    let tree = understand(&request.source, &request.host)?;
+    let tree = understand(request)?;
     if !tree.is_valid() {
         return Err(Failure::Invalid(Box::new(tree)));
     }
@@ -201,6 +239,7 @@ pub fn plan_for(
     errand: Errand,
     allowed: Allowed,
 ) -> Result<Planned, Failure> {
+    read.live.held_before = held_before(&request.dirs.state, &read.live);
     let (origin, datapath) = (tree.origin(), datapath());
     let target = compile(&tree.desired, &read.located, &datapath)?;
     let collisions = collisions(&target, &read.live);
@@ -220,6 +259,10 @@ pub fn plan_for(
             let named = request.source.rev.is_some() || request.source.worktree;
             plan.held = back::held_after(&read.live, &origin.commit, named);
             back::check_hold(&read.live, &origin.commit, allowed.held)
+        }
+        Errand::Again => {
+            plan.held = back::held_after(&read.live, &origin.commit, true);
+            Ok(())
         }
         Errand::GoBack => {
             plan = back::go_back(plan, &read.live, &differences);
@@ -246,6 +289,24 @@ pub fn plan_for(
             planned: Box::new(planned),
         }),
     }
+}
+
+/// What was held when nothing was live any more: a boot takes away what the kernel knows of that,
+/// and the journal ends with going back then.
+fn held_before(state: &Path, live: &Live) -> Vec<String> {
+    let base = live.base.as_ref();
+    if base.is_some_and(|base| base.record.generation != Generation(0)) {
+        return Vec::new();
+    }
+    let entries = journal::read(state).map_or_else(|_| Vec::new(), |history| history.entries);
+    let Some(last) = entries.last() else {
+        return Vec::new();
+    };
+    let pairs = entries.windows(2).rev();
+    let backs = pairs.take_while(|pair| pair[1].kind == journal::Kind::Rollback);
+    let left = backs.map(|pair| &pair[0].commit);
+    let left = left.filter(|commit| **commit != last.commit);
+    left.take(HELD_MOST).cloned().collect()
 }
 
 /// The connections of all live containers. One whose maps are missing has none.

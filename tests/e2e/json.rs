@@ -168,6 +168,12 @@ fn every_field_is_documented() {
             &lab.reconcile(&["history", "-o", "json"]).ended(0),
         );
 
+        printed.note("doctor", &lab.reconcile(&["doctor", "-o", "json"]).ended(0));
+        let suspend = ["suspend", "--reason", "to look"];
+        lab.reconcile(&suspend).succeed();
+        drop(lab.reconcile(&[]).ended(4));
+        printed.note("status", &lab.reconcile(&["status", "-o", "json"]).ended(0));
+        lab.reconcile(&["resume"]).succeed();
         lab.alpha().net().ip("route delete 10.44.0.1");
         printed.note("drift", &lab.reconcile(&["drift", "-o", "json"]).ended(6));
         printed.note("status", &lab.reconcile(&["status", "-o", "json"]).ended(0));

@@ -36,3 +36,4 @@ mod executed;
 mod rollback;
 mod drift;
 mod told;
+mod watch;

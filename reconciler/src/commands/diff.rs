@@ -76,10 +76,9 @@ fn or_head(rev: &str) -> &str {
 }
 
 fn tree(request: &Request, rev: &str, out: Out) -> Result<Understood, Exit> {
-    let mut source = request.source.clone();
-    source.rev = Some(rev.to_owned());
-    let tree = pipeline::understand(&source, &request.host)
-        .map_err(|error| failure::source(&error, out))?;
+    let mut request = request.clone();
+    request.source.rev = Some(rev.to_owned());
+    let tree = pipeline::understand(&request).map_err(|error| failure::source(&error, out))?;
     if !tree.is_valid() {
         out.note(&format!("{}:\n", escape(rev)));
         problems::warn(&tree.problems, &tree.source.tree, out);

@@ -1,13 +1,30 @@
 //! Data on stdout, diagnostics on stderr. A reader that has gone away is no error of ours.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use super::exit::Exit;
 use super::style::Style;
 
+/// Errors that were told, a line each, for whoever notes how a run ended.
+#[derive(Debug, Default)]
+pub struct Heard(Mutex<Vec<String>>);
+
+impl Heard {
+    fn hear(&self, text: &str) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.push(text.to_owned());
+    }
+
+    /// All of them, in the order they were told in.
+    pub fn lines(self) -> Vec<String> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Where output goes, and how.
 #[derive(Clone, Copy, Debug)]
-pub struct Out {
+pub struct Out<'a> {
     /// JSON in place of text.
     pub json: bool,
     /// Nothing but errors.
@@ -16,9 +33,11 @@ pub struct Out {
     pub data: Style,
     /// How to write diagnostics.
     pub notes: Style,
+    /// Who else hears of errors.
+    pub heard: Option<&'a Heard>,
 }
 
-impl Out {
+impl<'a> Out<'a> {
     /// From what was asked for. `colour`: always, never, or as the terminals, `NO_COLOR` (any
     /// value but the empty one) and `TERM=dumb` say.
     pub fn new(json: bool, quiet: bool, colour: Option<bool>) -> Self {
@@ -34,7 +53,14 @@ impl Out {
             quiet,
             data: on(data),
             notes: on(notes),
+            heard: None,
         }
+    }
+
+    /// The same, with somebody who hears of errors.
+    pub fn heard_by(self, heard: &'a Heard) -> Self {
+        let heard = Some(heard);
+        Self { heard, ..self }
     }
 
     /// Writes data. What was written in part, as on a full disk, is told of, and fails a command
@@ -70,8 +96,16 @@ impl Out {
         let _ = write(&mut io::stderr().lock(), text);
     }
 
+    /// Lets whoever hears of errors know of one that is told otherwise.
+    pub fn hear(&self, text: &str) {
+        if let Some(heard) = self.heard {
+            heard.hear(text);
+        }
+    }
+
     /// Writes an error.
     pub fn error(&self, text: &str) {
+        self.hear(text);
         let mark = self.notes.paint(31, "error:");
         self.insist(&format!("{mark} {text}\n"));
     }

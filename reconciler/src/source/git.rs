@@ -11,7 +11,7 @@
 //! id (SHA-1 with collision detection, or SHA-256): what is compiled is what the commit names, or
 //! nothing. A fault names the object and is the reader's to mend with `git fsck`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -255,7 +255,7 @@ impl Objects {
     }
 
     /// Reads the tree of a commit below the repository's subfolder.
-    pub(super) fn read(&self, commit: ObjectId) -> Result<CommitTree, GitError> {
+    pub(super) fn read(&self, commit: ObjectId, known: &mut Known) -> Result<CommitTree, GitError> {
         let role = || "the commit".to_owned();
         let data = self.load(commit, Kind::Commit, RECORD_BYTES_MOST, role)?;
         let damaged = |e| self.fault(role(), commit, ObjectFault::Damaged(Box::new(e)));
@@ -263,7 +263,7 @@ impl Objects {
         let time = record.committer().and_then(|who| who.time());
         let time_s = time.map_err(damaged)?.seconds;
         let tree_id = self.subfolder(commit, record.tree())?;
-        self.walk(commit, tree_id, time_s)
+        self.walk(commit, tree_id, time_s, known)
     }
 
     /// Whether the repository's `HEAD` is this commit.
@@ -331,14 +331,20 @@ impl Objects {
         Ok(id)
     }
 
-    fn walk(&self, commit: ObjectId, top: ObjectId, time_s: i64) -> Result<CommitTree, GitError> {
+    fn walk(
+        &self,
+        commit: ObjectId,
+        top: ObjectId,
+        time_s: i64,
+        known: &mut Known,
+    ) -> Result<CommitTree, GitError> {
         let limit = |limit| GitError::Limit { commit, limit };
-        let mut once = ReadOnce::default();
+        known.begin();
         let mut selection = Selection::default();
         let mut blobs = Vec::new();
         let mut folders = vec![(Folder::default(), top)];
         while let Some((folder, id)) = folders.pop() {
-            for entry in once.entries(self, id, &folder)?.iter() {
+            for entry in known.entries(self, id, &folder)?.iter() {
                 match selection
                     .entry(&folder, &entry.name, entry.kind)
                     .map_err(limit)?
@@ -346,9 +352,9 @@ impl Objects {
                     Step::Descend(below) => folders.push((below, entry.id)),
                     Step::Read(path) => {
                         blobs.push((Arc::clone(&path), entry.id));
-                        let size = once.size(self, entry.id, &path)?;
+                        let size = known.size(self, entry.id, &path)?;
                         if selection.admit(&path, size).map_err(limit)? {
-                            let content = once.content(self, entry.id, &path)?;
+                            let content = known.content(self, entry.id, &path)?;
                             selection.add(path, content);
                         }
                     }
@@ -356,6 +362,7 @@ impl Objects {
                 }
             }
         }
+        known.end();
         let (tree, problems) = selection.finish();
         Ok(CommitTree {
             tree,
@@ -441,37 +448,52 @@ impl Objects {
     }
 }
 
-/// What has been read: a tree may name one object many times over, and each is read once.
-#[derive(Default)]
-struct ReadOnce {
-    folders: BTreeMap<ObjectId, Arc<[Entry]>>,
-    sizes: BTreeMap<ObjectId, u64>,
-    contents: BTreeMap<ObjectId, Arc<[u8]>>,
+/// Objects that were read and checked: an id says what is in one, wherever it is named again, in
+/// the same tree or in the next. Those that the last few trees did not name are forgotten.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// How many trees were read.
+    trees: u64,
+    folders: BTreeMap<ObjectId, Used<Arc<[Entry]>>>,
+    sizes: BTreeMap<ObjectId, Used<u64>>,
+    contents: BTreeMap<ObjectId, Used<Arc<[u8]>>>,
 }
 
-impl ReadOnce {
+/// For how many more trees an object is known: runs read the live one and the next in turn.
+const TREES: u64 = 3;
+
+/// Something, and which tree named it last.
+type Used<T> = (u64, T);
+
+impl Known {
+    fn begin(&mut self) {
+        self.trees += 1;
+    }
+
+    fn end(&mut self) {
+        let oldest = self.trees.saturating_sub(TREES);
+        self.folders.retain(|_, (used, _)| *used > oldest);
+        self.sizes.retain(|_, (used, _)| *used > oldest);
+        self.contents.retain(|_, (used, _)| *used > oldest);
+    }
+
     fn entries(
         &mut self,
         objects: &Objects,
         id: ObjectId,
         folder: &Folder,
     ) -> Result<Arc<[Entry]>, GitError> {
-        if let Some(entries) = self.folders.get(&id) {
-            return Ok(Arc::clone(entries));
-        }
-        let entries = objects.entries(id, || format!("the folder {}", folder.shown()))?;
-        let entries: Arc<[Entry]> = entries.into();
-        self.folders.insert(id, Arc::clone(&entries));
-        Ok(entries)
+        let role = || format!("the folder {}", folder.shown());
+        once(&mut self.folders, self.trees, id, || {
+            Ok(objects.entries(id, role)?.into())
+        })
     }
 
     fn size(&mut self, objects: &Objects, id: ObjectId, path: &str) -> Result<u64, GitError> {
-        if let Some(size) = self.sizes.get(&id) {
-            return Ok(*size);
-        }
-        let (_, size) = objects.header(id, || format!("the content of {path}"))?;
-        self.sizes.insert(id, size);
-        Ok(size)
+        let role = || format!("the content of {path}");
+        once(&mut self.sizes, self.trees, id, || {
+            Ok(objects.header(id, role)?.1)
+        })
     }
 
     fn content(
@@ -480,18 +502,31 @@ impl ReadOnce {
         id: ObjectId,
         path: &str,
     ) -> Result<Arc<[u8]>, GitError> {
-        if let Some(content) = self.contents.get(&id) {
-            return Ok(Arc::clone(content));
-        }
         let role = || format!("the content of {path}");
-        let content = objects.load(id, Kind::Blob, FILE_BYTES_MOST, role)?;
-        let content: Arc<[u8]> = content.into();
-        self.contents.insert(id, Arc::clone(&content));
-        Ok(content)
+        once(&mut self.contents, self.trees, id, || {
+            Ok(objects.load(id, Kind::Blob, FILE_BYTES_MOST, role)?.into())
+        })
+    }
+}
+
+/// What is known of an object, or what is read of it now.
+fn once<T: Clone>(
+    known: &mut BTreeMap<ObjectId, Used<T>>,
+    tree: u64,
+    id: ObjectId,
+    read: impl FnOnce() -> Result<T, GitError>,
+) -> Result<T, GitError> {
+    match known.entry(id) {
+        btree_map::Entry::Occupied(mut found) => {
+            found.get_mut().0 = tree;
+            Ok(found.get().1.clone())
+        }
+        btree_map::Entry::Vacant(place) => Ok(place.insert((tree, read()?)).1.clone()),
     }
 }
 
 /// One entry of a tree object.
+#[derive(Debug)]
 struct Entry {
     name: Vec<u8>,
     kind: EntryKind,

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::fields::{Context, Fields, Shape};
+use super::memory::Clean;
 use super::metadata::{Metadata, metadata};
 use super::suggest::did_you_mean;
 use super::tree::Tree;
@@ -96,6 +97,36 @@ pub(super) struct Collection {
     configs: BTreeSet<Spot>,
     names: BTreeMap<(Kind, String), Place>,
     addresses: BTreeMap<IpAddr, (FullName, Place)>,
+    /// What the file that is being taken in has told so far.
+    told: Vec<Told>,
+}
+
+/// One thing that a file alone tells, whatever the others say.
+#[derive(Clone, Debug)]
+pub(super) enum Told {
+    /// A document.
+    Document(Document),
+    /// A document of a kind that `ignoreKinds` names.
+    Ignored(String),
+}
+
+/// A document of a kind that is kept.
+#[derive(Clone, Debug)]
+pub(super) struct Document {
+    kind: Kind,
+    /// Its name, with its namespace if it has one, and where that stands.
+    named: Option<(String, Place)>,
+    /// `None` where too little of it could be read.
+    parsed: Option<Parsed>,
+    /// Whether nothing was wrong with it.
+    right: bool,
+}
+
+/// Where a file begins among what the files before it have told.
+pub(super) struct Begun {
+    findings: usize,
+    budget: Budget,
+    accepted: usize,
 }
 
 impl Collection {
@@ -109,7 +140,40 @@ impl Collection {
             configs: BTreeSet::new(),
             names: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            told: Vec::new(),
         }
+    }
+
+    /// Another file begins.
+    pub(super) fn begin(&mut self) -> Begun {
+        self.told.clear();
+        Begun {
+            findings: self.problems.len(),
+            budget: self.budget.clone(),
+            accepted: self.documents.accepted.len(),
+        }
+    }
+
+    /// What the file has told; `None` where anything was found in it, so that it is read each time.
+    pub(super) fn end(&mut self, begun: &Begun) -> Option<Clean> {
+        let clean = self.problems.len() == begun.findings && !self.budget.is_stopped();
+        clean.then(|| Clean {
+            told: std::mem::take(&mut self.told),
+            accepted: self.documents.accepted[begun.accepted..].to_vec(),
+            spent: self.budget.spent_since(&begun.budget),
+        })
+    }
+
+    /// Takes in what a file told before. `false` where the limits of the tree have no room for it.
+    pub(super) fn take_again(&mut self, clean: &Clean) -> bool {
+        if !self.budget.spend(&clean.spent) {
+            return false;
+        }
+        self.documents.accepted.extend_from_slice(&clean.accepted);
+        for told in &clean.told {
+            self.admit(told.clone());
+        }
+        true
     }
 
     /// Takes the configuration from the documents of `plumbline.yaml`.
@@ -196,12 +260,7 @@ impl Collection {
             }
         };
         if self.documents.config.ignore_kinds.contains(named.kind) {
-            *self
-                .documents
-                .ignored
-                .entry(named.kind.to_owned())
-                .or_default() += 1;
-            return;
+            return self.tell(Told::Ignored(named.kind.to_owned()));
         }
         if let Some(kind) = self.served(file, &named, default) {
             self.of_kind(file, kind, fields);
@@ -281,14 +340,41 @@ impl Collection {
             }
             _ => container::parse(fields, &metadata, &mut context).map(Parsed::Container),
         };
-        if !self.has_own_name(kind, file, &metadata) {
+        let right = self.problems.errors() == before;
+        self.tell(Told::Document(Document {
+            kind,
+            named: named(kind, &metadata, file),
+            parsed,
+            right,
+        }));
+    }
+
+    /// Takes in what a file has told, and remembers it as long as the file lasts.
+    fn tell(&mut self, told: Told) {
+        self.told.push(told.clone());
+        self.admit(told);
+    }
+
+    /// Takes in what a file has told, beside what the others have.
+    fn admit(&mut self, told: Told) {
+        let document = match told {
+            Told::Ignored(kind) => {
+                *self.documents.ignored.entry(kind).or_default() += 1;
+                return;
+            }
+            Told::Document(document) => document,
+        };
+        let before = self.problems.errors();
+        if !self.has_own_name(document.kind, document.named) {
             return;
         }
-        let Some(parsed) = parsed else { return };
+        let Some(parsed) = document.parsed else {
+            return;
+        };
         if let Parsed::Container(container) = &parsed {
             self.check_addresses(container);
         }
-        if self.problems.errors() == before {
+        if document.right && self.problems.errors() == before {
             self.keep(parsed);
         }
     }
@@ -333,15 +419,10 @@ impl Collection {
     }
 
     /// Whether no other document of its kind has its name. Documents with other findings count.
-    fn has_own_name(&mut self, kind: Kind, file: &Arc<str>, metadata: &Metadata) -> bool {
-        let (Some((name, spot)), Some(namespace)) = (&metadata.name, &metadata.namespace) else {
+    fn has_own_name(&mut self, kind: Kind, named: Option<(String, Place)>) -> bool {
+        let Some((named, place)) = named else {
             return true;
         };
-        let named = match kind {
-            Kind::Namespace => name.clone(),
-            _ => format!("{namespace}/{name}"),
-        };
-        let place = spot.of(file);
         let message = format!("a second {kind:?} {named}");
         match self.names.entry((kind, named)) {
             Entry::Vacant(entry) => {
@@ -386,7 +467,20 @@ impl Collection {
     }
 }
 
+/// What a document of a kind is called among the others of it; `None` where it is not known.
+fn named(kind: Kind, metadata: &Metadata, file: &Arc<str>) -> Option<(String, Place)> {
+    let (Some((name, spot)), Some(namespace)) = (&metadata.name, &metadata.namespace) else {
+        return None;
+    };
+    let named = match kind {
+        Kind::Namespace => name.clone(),
+        _ => format!("{namespace}/{name}"),
+    };
+    Some((named, spot.of(file)))
+}
+
 /// A document of a kind that is kept.
+#[derive(Clone, Debug)]
 enum Parsed {
     NetworkPolicy(network_policy::NetworkPolicy),
     Namespace(namespace::Namespace),

@@ -33,6 +33,13 @@ pub(super) struct Seat {
     identities: Vec<IdentityId>,
 }
 
+impl Seat {
+    /// Who judges here; `None` of an address that is no container's.
+    pub(super) fn subject(&self) -> Option<(usize, SubjectId)> {
+        self.subject
+    }
+}
+
 impl View {
     /// Compiles a tree, which must have been resolved without errors, for `host` and for every
     /// host that it names.
