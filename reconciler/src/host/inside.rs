@@ -186,7 +186,7 @@ impl Host {
         let Some((whose, Attach::Managed)) = whose.filter(|(whose, _)| whose != name) else {
             return false;
         };
-        let Ok(Some(descriptor)) = namespaces::open(&whose.dotted()) else {
+        let Ok(Some(descriptor)) = namespaces::open(&whose.dotted(), self.mounts) else {
             return false;
         };
         let number = links::number_of(&self.netlink, descriptor.as_fd());
