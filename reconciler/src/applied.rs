@@ -141,8 +141,9 @@ fn flows(request: &Request, old: &Understood, planned: &Planned) -> Option<Vec<C
         // The same tree: a run with nothing to do need not compile it twice more.
         return Some(Vec::new());
     }
-    let view = |tree| pipeline::reach(tree, &request.host).ok();
-    Some(changes(Some(&view(old)?), &view(&planned.tree)?))
+    let view = |tree| pipeline::reach(tree, &request.memory).ok();
+    let (old, new) = (view(old)?, view(&planned.tree)?);
+    Some(changes(Some(&*old), &new))
 }
 
 fn owned(tree: &Understood) -> Words {

@@ -6,7 +6,7 @@
 //! kernel --------------------------> live --/
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -46,8 +46,8 @@ pub struct Request {
     pub memory: Memory,
 }
 
-/// Files and objects that were read before: whoever reads one tree after the other reads again
-/// only what has changed.
+/// What was read and compiled before: whoever reads one tree after the other reads again only what
+/// has changed, and compares a tree that was the new one as the old one.
 #[derive(Clone, Debug, Default)]
 pub struct Memory(Arc<Mutex<Remembered>>);
 
@@ -55,7 +55,12 @@ pub struct Memory(Arc<Mutex<Remembered>>);
 struct Remembered {
     objects: Known,
     documents: documents::memory::Memory,
+    /// The last trees that were compared, by their ids.
+    views: VecDeque<(String, Arc<View>)>,
 }
+
+/// How many trees are known as they were compared: the live one and the next.
+const VIEWS_MOST: usize = 2;
 
 impl Memory {
     fn held(&self) -> MutexGuard<'_, Remembered> {
@@ -192,8 +197,26 @@ impl Understood {
 /// # Errors
 ///
 /// As [`compile`].
-pub fn reach(tree: &Understood, host: &HostName) -> Result<View, CompileError> {
-    View::of(&tree.documents, host, &datapath())
+pub fn reach(tree: &Understood, memory: &Memory) -> Result<Arc<View>, CompileError> {
+    let id = tree.source.id.tree();
+    let known = |remembered: &Remembered| {
+        let mut views = remembered.views.iter();
+        views
+            .find(|(of, _)| of == id)
+            .map(|(_, view)| Arc::clone(view))
+    };
+    if let Some(view) = known(&memory.held()) {
+        return Ok(view);
+    }
+    let view = Arc::new(View::of(&tree.documents, &tree.desired, &datapath())?);
+    let mut remembered = memory.held();
+    remembered
+        .views
+        .push_back((id.to_owned(), Arc::clone(&view)));
+    while remembered.views.len() > VIEWS_MOST {
+        remembered.views.pop_front();
+    }
+    Ok(view)
 }
 
 /// From source and kernel to plan. Changes nothing.

@@ -42,12 +42,13 @@ fn compare(global: &Global, arguments: &DiffArguments, out: Out) -> Result<Compa
     let (old, new) = revisions(&arguments.range).map_err(|message| usage(&escape(&message)))?;
     let (old, new) = (tree(&request, old, out)?, tree(&request, new, out)?);
     let view = |tree: &Understood| {
-        pipeline::reach(tree, &request.host).map_err(|error| {
+        pipeline::reach(tree, &request.memory).map_err(|error| {
             out.error(&escape(&error.to_string()));
             Exit::Invalid
         })
     };
-    let changes = changes(Some(&view(&old)?), &view(&new)?);
+    let views = (view(&old)?, view(&new)?);
+    let changes = changes(Some(&*views.0), &views.1);
     Ok(Comparison::of(&old.origin(), &new.origin(), &changes))
 }
 

@@ -54,11 +54,17 @@ pub fn changes(old: Option<&View>, new: &View) -> Vec<Change> {
     let may_differ = ByDirection::from_fn(|direction| both.may_differ(&classes, direction));
     let mut memory = Memory::default();
     let mut found = Gathered::default();
+    // Most pairs of classes are alike in both, and there may be a great many of them.
+    let every: Vec<usize> = (0..classes.len()).collect();
+    let differing = every.iter().copied().filter(|to| may_differ.ingress[*to]);
+    let differing: Vec<usize> = differing.collect();
     for (from, initiator) in classes.iter().enumerate() {
-        for (to, responder) in classes.iter().enumerate() {
-            if !may_differ.egress[from] && !may_differ.ingress[to] {
-                continue;
-            }
+        let responders = match may_differ.egress[from] {
+            true => &every,
+            false => &differing,
+        };
+        for &to in responders {
+            let responder = &classes[to];
             if initiator.is_outside() && responder.is_outside() || alone(from, to, initiator) {
                 continue;
             }
