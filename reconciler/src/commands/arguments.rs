@@ -207,7 +207,9 @@ pub enum Command {
     /// Exits with 3 where a finding is an error; a warning is none. With -v it also names what was
     /// left out, what `ignoreKinds` skipped, and what is accepted without effect.
     Validate,
-    /// Print JSON Schema (draft 2020-12) of a kind, or of all, for editors. Needs no tree and no root.
+    /// Print JSON Schema (draft 2020-12) of a kind, or of all, for editors.
+    ///
+    /// Needs no tree and no root.
     Schema(SchemaArguments),
     /// Say which flows two commits differ on: who may reach whom, or may no more.
     ///

@@ -12,6 +12,7 @@ use state::words::names::FullName;
 
 use super::mounts::Mounts;
 use super::namespaces::DIRECTORY;
+use super::{Host, links};
 
 /// A namespace or an interface that is looked for by its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,13 +91,15 @@ fn addresses() -> String {
     all.join(" ") + "\n"
 }
 
-/// Index by name of all interfaces of the calling thread's network namespace (if_nameindex(3)).
-fn interfaces() -> BTreeMap<String, u32> {
-    let Ok(listed) = nix::net::if_::if_nameindex() else {
-        return BTreeMap::new();
-    };
-    listed
-        .iter()
-        .map(|one| (one.name().to_string_lossy().into_owned(), one.index()))
-        .collect()
+/// By name, all interfaces of the calling thread's network namespace: which one it is, where it
+/// leads, and whose port it is. An engine makes a pair first, and gives away its other end then.
+fn interfaces() -> BTreeMap<String, impl std::fmt::Debug> {
+    let listed = Host::open().and_then(|host| Ok(links::list(&host.netlink)?));
+    let listed = listed.unwrap_or_else(|error| {
+        tracing::info!("what interfaces there are was not seen: {error}");
+        Vec::new()
+    });
+    let which = |link: &links::Link| (link.index, link.peer, link.peer_namespace, link.controller);
+    let named = listed.into_iter().map(|link| (which(&link), link.name));
+    named.map(|(which, name)| (name, which)).collect()
 }

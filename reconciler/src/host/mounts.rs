@@ -1,10 +1,10 @@
 //! Whose mounts count: those of the calling process, or of another.
 //!
-//! A service that a manager shows another file system than its own (`ProtectSystem=` and the like of
-//! systemd.exec(5)) has a mount namespace of its own: nobody else sees what it mounts there, and it
-//! sees little of what others mount. So it is told of a process whose mounts are the host's, such as
-//! process 1. What is mounted there is reached by `/proc/PID/root` (proc(5)); to mount or unmount,
-//! one has to be in its mount namespace (setns(2)).
+//! A service that a manager shows another file system than its own (`ProtectSystem=` and the like
+//! of systemd.exec(5)) has a mount namespace of its own: nobody else sees what it mounts there, and
+//! it sees little of what others mount. So it is told of a process whose mounts are the host's, as
+//! those of process 1 are. What is mounted there is reached by `/proc/PID/root` (proc(5)); to mount
+//! or unmount, one has to be in its mount namespace (setns(2)).
 
 use std::io;
 use std::os::fd::AsFd;

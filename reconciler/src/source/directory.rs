@@ -3,8 +3,9 @@
 //! Files of a directory may be half-written, replaced or hostile while they are read, so:
 //!
 //! - Every path is opened below the directory's own descriptor, one folder after the other and none
-//!   by a link: no link and no `..` leads out of it, whoever changes folders meanwhile. (`openat2(2)`
-//!   does it in one call, which sandboxes refuse whose filters cannot look at its arguments.)
+//!   by a link: no link and no `..` leads out of it, whoever changes folders meanwhile.
+//!   (`openat2(2)` does it in one call, which sandboxes refuse whose filters cannot look at its
+//!   arguments.)
 //! - Files are opened `O_NONBLOCK`, so a FIFO blocks nothing, and only what `fstat(2)` calls a
 //!   regular file is read, to one byte beyond the limit at most.
 //! - The whole directory is read again until two readings in a row agree.

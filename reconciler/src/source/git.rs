@@ -11,7 +11,6 @@
 //! id (SHA-1 with collision detection, or SHA-256): what is compiled is what the commit names, or
 //! nothing. A fault names the object and is the reader's to mend with `git fsck`.
 
-use std::collections::{BTreeMap, btree_map};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,9 +20,10 @@ use gix::objs::{CommitRef, Data, Kind, TagRef, TreeRefIter};
 use state::documents::tree::Tree;
 use state::words::problem::Problems;
 
+use super::known::Known;
 use super::repository::Repository;
 use super::selection::{
-    ENTRIES_MOST, EntryKind, FILE_BYTES_MOST, Folder, LimitError, Selection, Step, TREE_BYTES_MOST,
+    ENTRIES_MOST, EntryKind, Folder, LimitError, Selection, Step, TREE_BYTES_MOST,
 };
 
 /// Largest commit or tag object, in bytes.
@@ -374,7 +374,11 @@ impl Objects {
     }
 
     /// The entries of a tree object.
-    fn entries(&self, id: ObjectId, role: impl Fn() -> String) -> Result<Vec<Entry>, GitError> {
+    pub(super) fn entries(
+        &self,
+        id: ObjectId,
+        role: impl Fn() -> String,
+    ) -> Result<Vec<Entry>, GitError> {
         let data = self.load(id, Kind::Tree, FOLDER_BYTES_MOST, &role)?;
         TreeRefIter::from_bytes(&data, id.kind())
             .take(ENTRIES_MOST + 1)
@@ -396,7 +400,11 @@ impl Objects {
     }
 
     /// Kind and size of an object, without reading its body.
-    fn header(&self, id: ObjectId, role: impl Fn() -> String) -> Result<(Kind, u64), GitError> {
+    pub(super) fn header(
+        &self,
+        id: ObjectId,
+        role: impl Fn() -> String,
+    ) -> Result<(Kind, u64), GitError> {
         if self.is_endless(id) {
             return Err(self.fault(role(), id, ObjectFault::Endless));
         }
@@ -416,7 +424,7 @@ impl Objects {
     }
 
     /// An object's content, checked for kind, size and hash.
-    fn load(
+    pub(super) fn load(
         &self,
         id: ObjectId,
         expected: Kind,
@@ -448,87 +456,10 @@ impl Objects {
     }
 }
 
-/// Objects that were read and checked: an id says what is in one, wherever it is named again, in
-/// the same tree or in the next. Those that the last few trees did not name are forgotten.
-#[derive(Debug, Default)]
-pub struct Known {
-    /// How many trees were read.
-    trees: u64,
-    folders: BTreeMap<ObjectId, Used<Arc<[Entry]>>>,
-    sizes: BTreeMap<ObjectId, Used<u64>>,
-    contents: BTreeMap<ObjectId, Used<Arc<[u8]>>>,
-}
-
-/// For how many more trees an object is known: runs read the live one and the next in turn.
-const TREES: u64 = 3;
-
-/// Something, and which tree named it last.
-type Used<T> = (u64, T);
-
-impl Known {
-    fn begin(&mut self) {
-        self.trees += 1;
-    }
-
-    fn end(&mut self) {
-        let oldest = self.trees.saturating_sub(TREES);
-        self.folders.retain(|_, (used, _)| *used > oldest);
-        self.sizes.retain(|_, (used, _)| *used > oldest);
-        self.contents.retain(|_, (used, _)| *used > oldest);
-    }
-
-    fn entries(
-        &mut self,
-        objects: &Objects,
-        id: ObjectId,
-        folder: &Folder,
-    ) -> Result<Arc<[Entry]>, GitError> {
-        let role = || format!("the folder {}", folder.shown());
-        once(&mut self.folders, self.trees, id, || {
-            Ok(objects.entries(id, role)?.into())
-        })
-    }
-
-    fn size(&mut self, objects: &Objects, id: ObjectId, path: &str) -> Result<u64, GitError> {
-        let role = || format!("the content of {path}");
-        once(&mut self.sizes, self.trees, id, || {
-            Ok(objects.header(id, role)?.1)
-        })
-    }
-
-    fn content(
-        &mut self,
-        objects: &Objects,
-        id: ObjectId,
-        path: &str,
-    ) -> Result<Arc<[u8]>, GitError> {
-        let role = || format!("the content of {path}");
-        once(&mut self.contents, self.trees, id, || {
-            Ok(objects.load(id, Kind::Blob, FILE_BYTES_MOST, role)?.into())
-        })
-    }
-}
-
-/// What is known of an object, or what is read of it now.
-fn once<T: Clone>(
-    known: &mut BTreeMap<ObjectId, Used<T>>,
-    tree: u64,
-    id: ObjectId,
-    read: impl FnOnce() -> Result<T, GitError>,
-) -> Result<T, GitError> {
-    match known.entry(id) {
-        btree_map::Entry::Occupied(mut found) => {
-            found.get_mut().0 = tree;
-            Ok(found.get().1.clone())
-        }
-        btree_map::Entry::Vacant(place) => Ok(place.insert((tree, read()?)).1.clone()),
-    }
-}
-
 /// One entry of a tree object.
 #[derive(Debug)]
-struct Entry {
-    name: Vec<u8>,
-    kind: EntryKind,
-    id: ObjectId,
+pub(super) struct Entry {
+    pub(super) name: Vec<u8>,
+    pub(super) kind: EntryKind,
+    pub(super) id: ObjectId,
 }

@@ -24,12 +24,14 @@ pub mod owner;
 pub mod directory;
 mod reference;
 pub mod git;
+pub mod known;
 mod ignored;
 pub mod changes;
 
 pub use changes::{Change, Uncommitted};
 pub use directory::DirectoryError;
-pub use git::{GitError, Known};
+pub use git::GitError;
+pub use known::Known;
 pub use owner::OwnerError;
 pub use repository::{FindError, Repository};
 

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! When to do what is for [`schedule`] to say, which is pure; notices come from [`notices`] and
-//! from whoever else wakes the loop. Nothing is ever taken down here: who stops leaves what is live.
+//! from whoever else wakes the loop. Nothing is ever taken down here: who stops leaves what is
+//! live.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

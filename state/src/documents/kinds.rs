@@ -3,15 +3,14 @@
 //! `apiVersion` and `kind` choose the parser. A kind that no parser serves is a finding, unless
 //! `ignoreKinds` names it: then the document is counted and nothing in it is looked at.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::fields::{Context, Fields, Shape};
-use super::memory::Clean;
 use super::metadata::{Metadata, metadata};
 use super::suggest::did_you_mean;
+use super::told::{Document, Parsed, Told};
 use super::tree::Tree;
 use super::yaml::{Budget, Node, Spot, Value, shown};
 use super::{Documents, codes, config, container, namespace, network_policy};
@@ -21,7 +20,7 @@ use crate::words::problem::{Problem, Problems};
 
 /// A kind that is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+pub(super) enum Kind {
     NetworkPolicy,
     Namespace,
     Container,
@@ -32,7 +31,7 @@ enum Kind {
 
 /// A kind with the version that is served.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Served {
+pub(super) struct Served {
     version: &'static str,
     name: &'static str,
     kind: Kind,
@@ -95,38 +94,10 @@ pub(super) struct Collection {
     config_place: Option<Place>,
     /// The documents of `plumbline.yaml` that were read as a Config.
     configs: BTreeSet<Spot>,
-    names: BTreeMap<(Kind, String), Place>,
-    addresses: BTreeMap<IpAddr, (FullName, Place)>,
+    pub(super) names: BTreeMap<(Kind, String), Place>,
+    pub(super) addresses: BTreeMap<IpAddr, (FullName, Place)>,
     /// What the file that is being taken in has told so far.
-    told: Vec<Told>,
-}
-
-/// One thing that a file alone tells, whatever the others say.
-#[derive(Clone, Debug)]
-pub(super) enum Told {
-    /// A document.
-    Document(Document),
-    /// A document of a kind that `ignoreKinds` names.
-    Ignored(String),
-}
-
-/// A document of a kind that is kept.
-#[derive(Clone, Debug)]
-pub(super) struct Document {
-    kind: Kind,
-    /// Its name, with its namespace if it has one, and where that stands.
-    named: Option<(String, Place)>,
-    /// `None` where too little of it could be read.
-    parsed: Option<Parsed>,
-    /// Whether nothing was wrong with it.
-    right: bool,
-}
-
-/// Where a file begins among what the files before it have told.
-pub(super) struct Begun {
-    findings: usize,
-    budget: Budget,
-    accepted: usize,
+    pub(super) told: Vec<Told>,
 }
 
 impl Collection {
@@ -142,38 +113,6 @@ impl Collection {
             addresses: BTreeMap::new(),
             told: Vec::new(),
         }
-    }
-
-    /// Another file begins.
-    pub(super) fn begin(&mut self) -> Begun {
-        self.told.clear();
-        Begun {
-            findings: self.problems.len(),
-            budget: self.budget.clone(),
-            accepted: self.documents.accepted.len(),
-        }
-    }
-
-    /// What the file has told; `None` where anything was found in it, so that it is read each time.
-    pub(super) fn end(&mut self, begun: &Begun) -> Option<Clean> {
-        let clean = self.problems.len() == begun.findings && !self.budget.is_stopped();
-        clean.then(|| Clean {
-            told: std::mem::take(&mut self.told),
-            accepted: self.documents.accepted[begun.accepted..].to_vec(),
-            spent: self.budget.spent_since(&begun.budget),
-        })
-    }
-
-    /// Takes in what a file told before. `false` where the limits of the tree have no room for it.
-    pub(super) fn take_again(&mut self, clean: &Clean) -> bool {
-        if !self.budget.spend(&clean.spent) {
-            return false;
-        }
-        self.documents.accepted.extend_from_slice(&clean.accepted);
-        for told in &clean.told {
-            self.admit(told.clone());
-        }
-        true
     }
 
     /// Takes the configuration from the documents of `plumbline.yaml`.
@@ -349,36 +288,6 @@ impl Collection {
         }));
     }
 
-    /// Takes in what a file has told, and remembers it as long as the file lasts.
-    fn tell(&mut self, told: Told) {
-        self.told.push(told.clone());
-        self.admit(told);
-    }
-
-    /// Takes in what a file has told, beside what the others have.
-    fn admit(&mut self, told: Told) {
-        let document = match told {
-            Told::Ignored(kind) => {
-                *self.documents.ignored.entry(kind).or_default() += 1;
-                return;
-            }
-            Told::Document(document) => document,
-        };
-        let before = self.problems.errors();
-        if !self.has_own_name(document.kind, document.named) {
-            return;
-        }
-        let Some(parsed) = document.parsed else {
-            return;
-        };
-        if let Parsed::Container(container) = &parsed {
-            self.check_addresses(container);
-        }
-        if document.right && self.problems.errors() == before {
-            self.keep(parsed);
-        }
-    }
-
     fn misplaced_config(&mut self, file: &Arc<str>, spot: Spot) {
         let (message, help) = match &**file == Tree::CONFIG {
             true if self.configs.contains(&spot) => return,
@@ -417,54 +326,6 @@ impl Collection {
             self.object(file, item, default);
         }
     }
-
-    /// Whether no other document of its kind has its name. Documents with other findings count.
-    fn has_own_name(&mut self, kind: Kind, named: Option<(String, Place)>) -> bool {
-        let Some((named, place)) = named else {
-            return true;
-        };
-        let message = format!("a second {kind:?} {named}");
-        match self.names.entry((kind, named)) {
-            Entry::Vacant(entry) => {
-                entry.insert(place);
-                true
-            }
-            Entry::Occupied(entry) => {
-                let problem = Problem::error(place, codes::DUPLICATE_NAME, message)
-                    .help("rename one, or take it away")
-                    .related(entry.get().clone());
-                self.problems.push(problem);
-                false
-            }
-        }
-    }
-
-    /// No other container may have one of its addresses, whatever its host.
-    fn check_addresses(&mut self, container: &container::Container) {
-        for (address, place) in &container.addresses {
-            match self.addresses.entry(*address) {
-                Entry::Vacant(entry) => {
-                    entry.insert((container.name.clone(), place.clone()));
-                }
-                Entry::Occupied(entry) => {
-                    let (other, first) = entry.get();
-                    let message = format!("{address} is the address of {other} already");
-                    let problem = Problem::error(place.clone(), codes::DUPLICATE_ADDRESS, message)
-                        .help("an address belongs to one container, whatever its host")
-                        .related(first.clone());
-                    self.problems.push(problem);
-                }
-            }
-        }
-    }
-
-    fn keep(&mut self, parsed: Parsed) {
-        match parsed {
-            Parsed::NetworkPolicy(policy) => self.documents.policies.push(policy),
-            Parsed::Namespace(namespace) => self.documents.namespaces.push(namespace),
-            Parsed::Container(container) => self.documents.containers.push(container),
-        }
-    }
 }
 
 /// What a document of a kind is called among the others of it; `None` where it is not known.
@@ -477,14 +338,6 @@ fn named(kind: Kind, metadata: &Metadata, file: &Arc<str>) -> Option<(String, Pl
         _ => format!("{namespace}/{name}"),
     };
     Some((named, spot.of(file)))
-}
-
-/// A document of a kind that is kept.
-#[derive(Clone, Debug)]
-enum Parsed {
-    NetworkPolicy(network_policy::NetworkPolicy),
-    Namespace(namespace::Namespace),
-    Container(container::Container),
 }
 
 /// The fields of a document that is a Config of the served version, `metadata` taken.

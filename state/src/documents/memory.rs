@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::kinds::Told;
+use super::told::Told;
 use super::yaml::Spent;
 use crate::words::place::Place;
 

@@ -23,6 +23,7 @@ pub mod namespace;
 pub mod container;
 pub mod config;
 mod kinds;
+mod told;
 pub mod memory;
 pub mod schema;
 

@@ -25,7 +25,8 @@ const CONTENTS: &[&str] = &[
      metadata: {name: deny, namespace: shop, uid: x}\nspec: {podSelector: {}}\n",
     "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n\
      metadata: {name: deny, namespace: shop}\nspec: {podSelectors: {}}\n",
-    "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Namespace\n  metadata: {name: a}\n\
+    "apiVersion: v1\nkind: List\nitems:\n\
+     - apiVersion: v1\n  kind: Namespace\n  metadata: {name: a}\n\
      - apiVersion: v1\n  kind: ConfigMap\n",
 ];
 const CONFIGS: &[&str] = &[

@@ -39,20 +39,27 @@ fn an_invalid_commit_leaves_what_is_live_and_the_next_is_taken_at_once() {
     });
 }
 
+/// The interface that a live container has here.
+fn interface(lab: &Lab, container: &str) -> String {
+    let status = lab.reconcile(&["status", "-o", "json"]).json();
+    let containers = status["containers"].as_array().cloned();
+    let mut all = containers.unwrap_or_default().into_iter();
+    let found = all.find(|one| one["name"] == json!(container));
+    let named = found.and_then(|one| one["interface"].as_str().map(str::to_owned));
+    named.unwrap_or_else(|| panic!("{status:#}"))
+}
+
 /// What may go better the next time is tried again without anybody's help.
 #[test]
 fn what_fails_for_the_host_is_tried_again() {
     Lab::run("watch-retry", |lab| {
         let first = commit(lab, 1);
         // Somebody else's interface stands where ours is to be.
-        let plan = lab.reconcile(&["-n", "-o", "json"]).json();
-        let name = plan["containers"]
-            .as_array()
-            .and_then(|all| all.iter().find(|one| one["name"] == json!("shop/web")))
-            .and_then(|one| one["interface"].as_str().map(str::to_owned));
-        let name = name.unwrap_or_else(|| panic!("{plan:#}"));
+        lab.reconcile(&[]).succeed();
+        let name = interface(lab, "shop/web");
+        lab.reconcile(&["detach"]).succeed();
         let net = lab.alpha().net().clone();
-        net.ip(&format!("link add {name} type dummy"));
+        net.ip(&format!("link add {name} type veth peer name theirs"));
         let watcher = Watcher::on(lab);
         watcher.says("error:");
         assert_eq!(live(lab), "");

@@ -1,5 +1,7 @@
 //! What comes, goes and changes on the host.
 
+use std::time::Duration;
+
 use rig::lab::Lab;
 use rig::program::Program;
 use rig::tree::{Container, Tree};
@@ -39,11 +41,23 @@ fn an_interface_of_others_is_attached_as_it_comes() {
         let net = lab.alpha().net().clone();
         let missing = || {
             let status = lab.reconcile(&["status", "-o", "json"]).json();
-            status["missing"].as_array().map_or(0, Vec::len)
+            let containers = status["containers"].as_array().cloned().unwrap_or_default();
+            let missing = containers
+                .iter()
+                .filter(|one| one["missing"] == json!(true));
+            missing.count()
         };
         assert_eq!(missing(), 1);
-        for _ in 0..2 {
-            net.ip_batch("link add tap9 type veth peer name peer9\nlink set tap9 up");
+        net.ip("netns add machine");
+        for at_once in [true, false] {
+            if at_once {
+                net.ip("link add tap9 type veth peer name eth0 netns machine");
+            } else {
+                net.ip("link add tap9 type veth peer name peer9");
+                // Long enough to be seen like that, as it may be.
+                wait::within(Duration::from_millis(400), || None::<()>);
+                net.ip("link set peer9 netns machine name eth0");
+            }
             wait::holds("it is attached", || missing() == 0);
             net.ip("link delete tap9");
             wait::holds("it is missing", || missing() == 1);
