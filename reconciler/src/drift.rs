@@ -59,7 +59,7 @@ fn read(request: Option<&Request>, dirs: &Dirs) -> Result<(Found, Option<CommitR
     if let Ok(Some(tree)) = &tree {
         reading = live::read_again(dirs, reading, &tree.desired.attachments())?;
     }
-    let entries = entries(dirs, &reading.live)?;
+    let (entries, _) = entries(dirs, &reading.live)?;
     let target = tree.and_then(|tree| match tree {
         None => Ok(None),
         Some(tree) => compile(&tree.desired, &reading.located, &datapath())

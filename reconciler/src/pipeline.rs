@@ -6,6 +6,7 @@
 //! kernel --------------------------> live --/
 //! ```
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -247,8 +248,8 @@ pub fn plan_for(
         return Err(Failure::Collisions(collisions));
     }
     let mut differences = diff(&target, &read.live, &datapath);
-    let entries = entries(&request.dirs, &read.live)?;
-    read.live.cached = entries.iter().map(|entry| entry.generation).collect();
+    let (entries, cached) = entries(&request.dirs, &read.live)?;
+    read.live.cached = cached;
     if !differences.needs_commit() {
         differences.denied = denied(&entries, &read.live, &target.tables).len();
     }
@@ -309,23 +310,29 @@ fn held_before(state: &Path, live: &Live) -> Vec<String> {
     left.take(HELD_MOST).cloned().collect()
 }
 
-/// The connections of all live containers. One whose maps are missing has none.
-pub(crate) fn entries(dirs: &Dirs, live: &Live) -> Result<Vec<Entry>, Failure> {
-    let mut entries = Vec::new();
+/// The connections of all live containers, and every generation that a record of any container
+/// names, a missing one's and one of fragments included: what they have cached counts once more as
+/// soon as they are there. A container whose maps are missing has none.
+pub(crate) fn entries(dirs: &Dirs, live: &Live) -> Result<(Vec<Entry>, BTreeSet<u64>), Failure> {
+    let (mut entries, mut cached) = (Vec::new(), BTreeSet::new());
     let Some(kernel) = live::open(dirs)? else {
-        return Ok(entries);
+        return Ok((entries, cached));
     };
-    for container in live.containers.keys() {
-        let Some((endpoint, _)) = live.endpoint(container) else {
+    for (container, found) in &live.containers {
+        let listed = live.endpoint(container).map(|(endpoint, _)| endpoint);
+        let Some(endpoint) = listed.or(found.endpoint) else {
             continue;
         };
         let connections = match kernel.connections_at(container, endpoint) {
             Err(ReadError::NoConnections(_)) => continue,
             connections => connections?,
         };
-        entries.extend(connections.iter().filter_map(|c| entry(container, c)));
+        cached.extend(connections.iter().map(|connection| connection.generation));
+        if listed.is_some() {
+            entries.extend(connections.iter().filter_map(|c| entry(container, c)));
+        }
     }
-    Ok(entries)
+    Ok((entries, cached))
 }
 
 /// `None` where it has expired, or is a record of fragments.

@@ -53,36 +53,37 @@ fn what_is_refused_or_undone_inside_keeps_no_commit_from_the_rest() {
     });
 }
 
-/// Takes an address from the container whenever it has it.
-fn takes(address: &str, done: &AtomicBool) {
+/// Has `ip` do the same inside, again and again, whatever becomes of it.
+fn again_and_again(lines: &str, done: &AtomicBool) {
     let mut child = Command::new("ip")
         .args(["-n", "shop.web", "-force", "-batch", "-"])
         .stdin(Stdio::piped())
+        .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut lines = child.stdin.take().unwrap();
-    let line = format!("address delete {address} dev eth0\n");
+    let mut input = child.stdin.take().unwrap();
     while !done.load(Ordering::Acquire) {
-        lines.write_all(line.as_bytes()).unwrap();
+        input.write_all(lines.as_bytes()).unwrap();
     }
-    drop(lines);
+    drop(input);
     child.wait().unwrap();
 }
 
-/// What the check after the store finds of it takes no commit back.
-#[test]
-fn an_address_that_is_taken_away_as_it_is_given_takes_no_commit_back() {
-    Lab::run("taken", |lab| {
+/// Commits, while something goes on inside after a beginning, each go live at once, and whom it
+/// does not concern is judged by them. Later nothing of it is left.
+fn commits_go_live_during(name: &str, first: &str, lines: &str) {
+    Lab::run(name, |lab| {
         let web = Container::numbered("shop/web", 1).label("app", "web");
         lab.repository().hold(&Tree::new().container(&web));
         lab.apply("web");
+        lab.alpha().container("shop/web").ip_batch(first);
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let alpha = lab.alpha();
             let done = &done;
-            scope.spawn(move || alpha.run(|| takes("10.44.0.1/32", done)));
-            let ended = (2..5).map(|number| {
+            scope.spawn(move || alpha.run(|| again_and_again(lines, done)));
+            let ended = (2..6).map(|number| {
                 let other = Container::numbered(&format!("shop/c{number}"), number);
                 lab.repository()
                     .hold(&Tree::new().container(&web).container(&other));
@@ -94,9 +95,39 @@ fn an_address_that_is_taken_away_as_it_is_given_takes_no_commit_back() {
             done.store(true, Ordering::Release);
             for (wanted, status, run) in ended {
                 assert_eq!(status["commit"], json!(wanted), "{run}");
+                assert_eq!(status["settled"], json!(true), "{run}");
             }
         });
+        lab.alpha().net().ip("address replace 192.0.2.1/32 dev lo");
+        let _service = serve(&lab.alpha().container("shop/c5"));
+        assert_eq!(
+            tcp_connects(lab.alpha().net(), address("10.44.0.5"), 80),
+            Outcome::Echoed
+        );
         lab.reconcile(&[]).succeed();
         drop(lab.reconcile(&["drift"]).ended(0));
     });
+}
+
+/// What the check after the store finds of it takes no commit back.
+#[test]
+fn an_address_that_is_taken_away_as_it_is_given_takes_no_commit_back() {
+    commits_go_live_during("taken", "", "address delete 10.44.0.1/32 dev eth0\n");
+}
+
+#[test]
+fn a_mac_address_that_changes_all_the_time_takes_no_commit_back() {
+    let changes = (1..5).map(|n| format!("link set eth0 address 02:00:00:00:00:0{n}\n"));
+    commits_go_live_during("flips", "", &changes.collect::<String>());
+}
+
+#[test]
+fn an_interface_that_is_deleted_as_it_is_made_keeps_no_commit_from_the_rest() {
+    commits_go_live_during("deletes", "", "link delete eth0\n");
+}
+
+#[test]
+fn a_name_that_is_taken_as_it_is_freed_keeps_no_commit_from_the_rest() {
+    let lines = "link add eth0 type bridge\n";
+    commits_go_live_during("takes-name", "link delete eth0", lines);
 }

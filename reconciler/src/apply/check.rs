@@ -5,7 +5,6 @@ use bpf::trial::Outcome;
 use state::diff::ContainerDifference;
 use state::live::Live;
 use state::plan::{Operation, Phase};
-use state::target::host::Attach;
 use state::words::generation::CommitRecord;
 use state::words::names::FullName;
 
@@ -33,7 +32,8 @@ impl<'a> Committed<'a> {
         let operations = self.apply.operations(Phase::Check);
         // Addresses that were another container's until the store.
         for operation in &operations {
-            failures.extend(self.apply.network(operation).err().map(|e| e.to_string()));
+            let done = self.apply.unless_lost(operation, Apply::network);
+            failures.extend(done.err().map(|error| error.to_string()));
         }
         if !operations.is_empty() {
             match live::read(self.apply.dirs, &self.apply.target.attachments()) {
@@ -43,7 +43,10 @@ impl<'a> Committed<'a> {
                         match result {
                             Ok(None) => {}
                             Ok(Some(inside)) => self.apply.of_inside(name, &inside),
-                            Err(failure) => failures.push(format!("{name}: {failure}")),
+                            Err(failure) => {
+                                let failure = self.apply.lose(name, failure).err();
+                                failures.extend(failure.map(|why| format!("{name}: {why}")));
+                            }
                         }
                     }
                 }
@@ -65,7 +68,10 @@ impl<'a> Committed<'a> {
         operations: &[&'o Operation],
     ) -> Vec<(&'o FullName, Result<Option<String>, String>)> {
         let containers = operations.iter().filter_map(|operation| match operation {
-            Operation::Check { container } => Some(container),
+            // Of one that is lost there is nothing to check, and that is told.
+            Operation::Check { container } => {
+                (!self.apply.lost.contains_key(container)).then_some(container)
+            }
             _ => None,
         });
         let checks = containers.map(|name| (name, self.container(live, name)));
@@ -108,12 +114,8 @@ impl<'a> Committed<'a> {
         let mut difference = ContainerDifference::between(&target, found, false);
         let inside = difference.network.take_inside();
         let inside = inside.in_words().into_iter().next();
-        let pair = found.and_then(|found| found.network.as_ref()?.ifindex);
-        if pair.is_none() && inside.is_some() && target.network.attach == Attach::Managed {
-            return Ok(inside);
-        }
         if let Some(fault) = difference.first_in_words() {
-            return Err(inside.unwrap_or(fault));
+            return Err(fault);
         }
         let kernel = self.apply.kernel().map_err(|e| e.to_string())?;
         let outcomes = kernel.trial(name).map_err(|e| e.to_string())?;

@@ -36,6 +36,7 @@ mod verify;
 mod commit;
 mod check;
 mod settle;
+mod lost;
 
 pub use error::{CommitError, NotOpen, PrepareError, SettleError, Stop, SwungBack, VerifyError};
 pub use settle::Settled;
@@ -50,6 +51,8 @@ pub struct Apply<'a> {
     host: Host,
     /// Interface indices, as found or made.
     interfaces: BTreeMap<FullName, u32>,
+    /// Those that were found.
+    found: BTreeMap<FullName, u32>,
     /// The interfaces that programs were found on.
     attached: BTreeMap<FullName, u32>,
     /// Containers that are not managed, and the interface that they are attached to, if it is
@@ -62,6 +65,8 @@ pub struct Apply<'a> {
     /// What could not be done inside namespaces of containers, or was undone there since: whoever
     /// is root in one may keep us from it, and keeps nobody else from a commit.
     of_inside: BTreeSet<String>,
+    /// Containers whose pair went away meanwhile, and what was told of it first.
+    lost: BTreeMap<FullName, String>,
     now_s: u64,
 }
 
@@ -84,21 +89,24 @@ impl<'a> Apply<'a> {
         };
         let (kernel, host) = open().map_err(|error| Stop::Before(Box::new(error)))?;
         let found = live.containers.iter();
-        let interfaces = found.filter_map(|(name, container)| {
+        let found = found.filter_map(|(name, container)| {
             Some((name.clone(), container.network.as_ref()?.ifindex?))
         });
+        let found: BTreeMap<FullName, u32> = found.collect();
         Ok(Self {
             plan,
             target,
             dirs,
             kernel,
             host,
-            interfaces: interfaces.collect(),
+            interfaces: found.clone(),
+            found,
             attached: live.attached(),
             theirs: live.theirs(),
             processes: &live.host.processes,
             forgotten: BTreeMap::new(),
             of_inside: BTreeSet::new(),
+            lost: BTreeMap::new(),
             now_s,
         })
     }
@@ -136,8 +144,7 @@ impl<'a> Apply<'a> {
 
     /// Notes what is wrong inside a container's namespace.
     fn of_inside(&mut self, container: &FullName, what: &impl fmt::Display) {
-        let what = format!("container {container}: {what}");
-        self.of_inside.insert(what);
+        self.of_inside.insert(of_container(container, what));
     }
 
     /// Whether this run commits a new generation.
@@ -228,6 +235,11 @@ impl<'a> Apply<'a> {
         }
         delta
     }
+}
+
+/// What is told of a container.
+fn of_container(container: &FullName, what: &impl fmt::Display) -> String {
+    format!("container {container}: {what}")
 }
 
 /// Neighbours of one kind together: several of some kinds cost no more grace periods than one.

@@ -31,7 +31,9 @@ impl Apply<'_> {
             let wanted: Vec<NewConnections> = batch.iter().filter_map(|o| connections(o)).collect();
             return Ok(self.kernel()?.make_connections(&wanted)?);
         }
-        batch.iter().try_for_each(|o| self.prepare_one(o))
+        batch
+            .iter()
+            .try_for_each(|operation| self.unless_lost(operation, Self::prepare_one))
     }
 
     /// The base is made where the kernel was seen to do all that is needed, so that one which

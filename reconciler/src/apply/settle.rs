@@ -40,6 +40,7 @@ impl Checked<'_> {
         }
         settled.forgotten = self.apply.forgotten;
         settled.left.extend(self.apply.of_inside);
+        settled.undone.extend(self.apply.lost.into_values());
         settled
     }
 }
@@ -56,7 +57,7 @@ impl Apply<'_> {
             }
             _ => batch
                 .iter()
-                .try_for_each(|o| self.settle_one(o))
+                .try_for_each(|operation| self.unless_lost(operation, Self::settle_one))
                 .map(|()| Vec::new()),
         }
     }

@@ -1,7 +1,9 @@
 //! What of a container's network is missing or different, on the host's side and inside.
 
 use state::live::{About, Fault, Part};
-use state::target::host::{Attach, GATEWAY_MAC, INSIDE_NAME, INTERFACE_GROUP, Network, alias};
+use state::target::host::{
+    Attach, GATEWAY_MAC, INSIDE_NAME, INTERFACE_GROUP, Network, alias, container_mac,
+};
 use state::words::address::Family;
 use state::words::names::FullName;
 
@@ -125,7 +127,8 @@ pub(super) fn host_faults(
         let routed = around.leads(family, Some(address), None, link.index);
         let words = format!("no route to {address}");
         faults.add_if(!routed, Part::Route, About::Address(address), words);
-        let known = around.knows(address, network.mac, link.index);
+        // Whatever whoever is root inside has given its end: this one is the host's to keep.
+        let known = around.knows(address, container_mac(container), link.index);
         let words = format!("no permanent neighbour {address}");
         faults.add_if(!known, Part::Neighbour, About::Address(address), words);
     }

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
-use state::target::host::{Attach, Network, alias, is_namespace_number, namespace_numbers};
+use state::target::host::{
+    Attach, Network, alias, from_alias, is_namespace_number, namespace_numbers,
+};
 use state::words::names::FullName;
 
 use super::links::{self, Link, Setting, set};
@@ -143,8 +145,9 @@ impl Host {
             let mark = alias(name, &Attach::Managed);
             let numbers = namespace_numbers(name);
             let numbered = |link: &&Link| {
-                link.peer_namespace
-                    .is_some_and(|number| numbers.contains(&number))
+                let number = link.peer_namespace;
+                number.is_some_and(|number| numbers.contains(&number))
+                    && !self.is_named_as_another_s(link, name)
             };
             let marked = |link: &&Link| {
                 let other = link.peer_namespace.is_none_or(is_namespace_number);
@@ -174,6 +177,20 @@ impl Host {
             }
         }
         Ok(found)
+    }
+
+    /// Whether a pair leads where its alias says that it does, to another container than this one,
+    /// and that has its name still: two names may have a number in common.
+    fn is_named_as_another_s(&self, link: &Link, name: &FullName) -> bool {
+        let whose = link.alias.as_deref().and_then(from_alias);
+        let Some((whose, Attach::Managed)) = whose.filter(|(whose, _)| whose != name) else {
+            return false;
+        };
+        let Ok(Some(descriptor)) = namespaces::open(&whose.dotted(), self.mounts) else {
+            return false;
+        };
+        let number = links::number_of(&self.netlink, descriptor.as_fd());
+        number.is_ok_and(|number| number == link.peer_namespace)
     }
 
     fn create_namespace(&self, container: &FullName, name: &str) -> Result<Inside, HostError> {

@@ -84,8 +84,22 @@ pub(super) fn list(netlink: &Netlink) -> Result<Vec<Link>, NetlinkError> {
 pub(super) fn find(netlink: &Netlink, name: &str) -> Result<Option<Link>, NetlinkError> {
     let mut message = LinkMessage::default();
     message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
-    let request = format!("look up the interface {name}");
-    let found = netlink.get(&request, RouteNetlinkMessage::GetLink(message))?;
+    get(netlink, &format!("look up the interface {name}"), message)
+}
+
+/// The interface of an index.
+pub(super) fn at(netlink: &Netlink, index: u32) -> Result<Option<Link>, NetlinkError> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    get(netlink, &format!("look up interface {index}"), message)
+}
+
+fn get(
+    netlink: &Netlink,
+    request: &str,
+    message: LinkMessage,
+) -> Result<Option<Link>, NetlinkError> {
+    let found = netlink.get(request, RouteNetlinkMessage::GetLink(message))?;
     Ok(match found {
         Some(RouteNetlinkMessage::NewLink(link)) => Some(read(link)),
         _ => None,
@@ -111,11 +125,7 @@ pub(super) fn peer(netlink: &Netlink, link: &Link) -> Result<Option<Link>, Netli
     message.header.index = index;
     message.attributes = vec![LinkAttribute::IfNetnsId(namespace)];
     let request = format!("look at the other end of {}", link.name);
-    let found = netlink.get(&request, RouteNetlinkMessage::GetLink(message))?;
-    Ok(match found {
-        Some(RouteNetlinkMessage::NewLink(link)) => Some(read(link)),
-        _ => None,
-    })
+    get(netlink, &request, message)
 }
 
 /// The number that the socket's namespace has for another one, if it has one.

@@ -12,6 +12,7 @@
 
 use std::rc::Rc;
 
+use rustix::io::Errno;
 use tokio::runtime::Runtime;
 
 pub mod ownership;
@@ -79,6 +80,18 @@ pub enum HostError {
     },
 }
 
+impl HostError {
+    /// Whether what was worked on is not there any more.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Vanished { .. } => true,
+            Self::Netlink(error) => error.errno() == Some(Errno::NODEV),
+            Self::Sysctl(error) => error.is_gone(),
+            _ => false,
+        }
+    }
+}
+
 impl From<NotOurs> for HostError {
     fn from(error: NotOurs) -> Self {
         Self::NotOurs(error)
@@ -133,5 +146,10 @@ impl Host {
     /// Sets a sysctl of the host and reads it back.
     pub fn set_sysctl(&self, path: &str, value: &str) -> Result<(), HostError> {
         Ok(sysctls::write(path, value)?)
+    }
+
+    /// Whether the host has an interface of this index.
+    pub fn has(&self, index: u32) -> Result<bool, HostError> {
+        Ok(links::at(&self.netlink, index)?.is_some())
     }
 }

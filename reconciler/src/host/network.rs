@@ -184,14 +184,18 @@ impl Host {
     }
 
     fn create_pair(&self, network: &Network, inside: &Inside) -> Result<(), HostError> {
-        self.make_way_inside(network, inside)?;
+        if network.attach != Attach::Managed {
+            self.make_way_inside(network, inside)?;
+        }
         self.make_way(&network.interface)?;
         let pair = Pair {
             name: &network.interface,
             group: INTERFACE_GROUP,
             mac: GATEWAY_MAC,
             namespace: inside.descriptor.as_fd(),
-            inside_name: INSIDE_NAME,
+            // Its own it gets where it is mended: here somebody else's in its way would be an
+            // error of the pair, and not of what is inside alone.
+            inside_name: ANY_OF_OURS,
             inside_mac: network.mac,
             mtu: network.mtu,
         };
@@ -284,7 +288,7 @@ impl Host {
     }
 }
 
-/// A name that an interface of ours has until it gets its own back; the kernel puts a number in.
+/// A name that an interface of ours has until it gets its own; the kernel puts a number in.
 const ANY_OF_OURS: &str = "pl-%d";
 /// The same for an interface that has the name of ours inside a namespace of ours.
 const ANY_OF_THEIRS: &str = "not-eth0-%d";

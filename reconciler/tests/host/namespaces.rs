@@ -1,13 +1,18 @@
 //! What is not ours is refused, and what a dead run left is completed.
 
+use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use reconciler::host::{Host, HostError, NotOurs};
 use rustix::fs::Mode;
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 
-use crate::world::{ip, make, network, on_a_host};
+use state::target::host::namespace_numbers;
+use state::words::names::FullName;
+
+use crate::world::{Tenant, ip, make, network, on_a_host};
 
 const ADDRESS: [&str; 1] = ["10.44.0.10"];
 
@@ -309,5 +314,38 @@ fn iproute2_and_we_share_the_directory() {
         let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
         let shared = mounts.lines().find(|l| l.contains(" /run/netns ")).unwrap();
         assert!(shared.contains("shared:"), "{shared}");
+    });
+}
+
+/// Two containers, the second of which has a number that the namespace of the first one gets.
+fn of_one_number() -> (String, String) {
+    let mut first_numbers = HashMap::new();
+    for n in 0..200_000 {
+        let name = format!("shop/c{n}");
+        let numbers = namespace_numbers(&FullName::from_slashed(&name).unwrap());
+        let of_another = numbers.iter().find_map(|number| first_numbers.get(number));
+        if let Some(first) = of_another {
+            return (String::clone(first), name);
+        }
+        first_numbers.insert(numbers[0], name);
+    }
+    panic!("no two of 200,000 names have a number in common");
+}
+
+#[test]
+fn a_namespace_is_not_taken_for_that_of_a_container_whose_number_it_has() {
+    on_a_host(|| {
+        let host = Host::open().unwrap();
+        let (first, second) = of_one_number();
+        let (first, network) = make(&host, &first, &["10.44.0.10"]);
+        let _tenant = Tenant::of(&first.dotted());
+        let (second, other) = make(&host, &second, &["10.44.0.11"]);
+        let is = |name: &FullName| fs::metadata(format!("/run/netns/{}", name.dotted())).unwrap();
+        assert_ne!(is(&first).ino(), is(&second).ino());
+        let found = host.read().unwrap().networks;
+        for (name, network) in [(first, network), (second, other)] {
+            assert_eq!(found[&name].network, network);
+            assert!(found[&name].faults.is_empty(), "{:?}", found[&name].faults);
+        }
     });
 }

@@ -280,12 +280,12 @@ impl Collection {
             _ => container::parse(fields, &metadata, &mut context).map(Parsed::Container),
         };
         let right = self.problems.errors() == before;
-        self.tell(Told::Document(Document {
+        self.tell(Told::Document(Box::new(Document {
             kind,
             named: named(kind, &metadata, file),
             parsed,
             right,
-        }));
+        })));
     }
 
     fn misplaced_config(&mut self, file: &Arc<str>, spot: Spot) {

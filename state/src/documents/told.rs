@@ -17,7 +17,7 @@ use crate::words::problem::Problem;
 #[derive(Clone, Debug)]
 pub(super) enum Told {
     /// A document.
-    Document(Document),
+    Document(Box<Document>),
     /// A document of a kind that `ignoreKinds` names.
     Ignored(String),
 }

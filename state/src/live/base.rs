@@ -82,7 +82,8 @@ impl Base {
     pub fn is_rewound(&self) -> bool {
         let other = self.other_slot();
         let is = self.record.generation;
-        // A run that was to mend it has died: only such a one leaves a number out.
+        // A run that was to mend it has died, or one that left out what connections have cached:
+        // that, too, was stored once.
         let skips = other.generation > is.next() && other.generation.is_reached();
         let stored = match other.mark {
             SlotMark::Settled => other.generation >= is && other.generation.is_reached(),
