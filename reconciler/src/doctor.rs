@@ -11,7 +11,7 @@ use state::target::host::INTERFACE_GROUP;
 use crate::drift;
 use crate::host::{mount, sysctls, trial};
 use crate::live::{self, Dirs};
-use crate::pipeline::{Failure, Request};
+use crate::pipeline::{self, Failure, Request};
 use crate::report::doctor::{Check, State};
 use crate::run::suspended;
 use crate::source;
@@ -32,7 +32,7 @@ pub fn examine(request: Option<&Request>, dirs: &Dirs) -> Vec<Check> {
     checks.push(pairs());
     checks.push(bpffs(&dirs.pin));
     checks.push(cgroups());
-    checks.extend(sysctls_of_host());
+    checks.extend(sysctls_of_host(turns_on(request)));
     checks.extend(request.map(tree));
     checks.extend(host(request, dirs));
     checks.extend(suspension(&dirs.state));
@@ -132,18 +132,31 @@ fn cgroups() -> Check {
     }
 }
 
-fn sysctls_of_host() -> Vec<Check> {
+/// Whether a run turns on the forwarding that containers need. A tree that cannot be read is told
+/// of elsewhere.
+fn turns_on(request: Option<&Request>) -> bool {
+    let read = request.and_then(|request| pipeline::understand(request).ok());
+    read.is_none_or(|tree| tree.documents.config.forwarding)
+}
+
+fn sysctls_of_host(turns_on: bool) -> Vec<Check> {
     let forwarding = |path: &str, family: &str| {
         let what = format!("forwarding of {family}");
         match sysctls::read(path) {
             Ok(Some(value)) if value != "0" => Check::good(&what, format!("{path} is {value}")),
-            Ok(Some(_)) => Check::good(
+            Ok(Some(_)) if turns_on => Check::good(
                 &what,
-                format!(
-                    "{path} is 0: a run whose containers need it sets it, unless plumbline.yaml \
-                     says `forwarding: false`"
-                ),
+                format!("{path} is 0: a run whose containers need it sets it"),
             ),
+            Ok(Some(_)) => Check::new(
+                &what,
+                State::Attention,
+                format!(
+                    "{path} is 0, and plumbline.yaml says `forwarding: false`: containers reach \
+                     nobody beyond this host"
+                ),
+            )
+            .remedy(format!("sysctl -w {path}=1")),
             Ok(None) => Check::new(
                 &what,
                 State::Attention,

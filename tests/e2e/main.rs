@@ -37,3 +37,4 @@ mod rollback;
 mod drift;
 mod told;
 mod watch;
+mod doctor;

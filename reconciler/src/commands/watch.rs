@@ -40,7 +40,9 @@ pub(crate) fn run(global: &Global, arguments: &WatchArguments, out: Out) -> Exit
         out.error(&escape(&error.to_string()));
         Exit::Failed
     };
-    let runtime = match Builder::new_current_thread().enable_all().build() {
+    // All work is done on one thread: another would have memory of its own to work in, and keep it.
+    let mut builder = Builder::new_current_thread();
+    let runtime = match builder.enable_all().max_blocking_threads(1).build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };

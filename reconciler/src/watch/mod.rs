@@ -131,7 +131,8 @@ impl<W: Work> Follower<W> {
             let at = self.now();
             let look = self.working(W::look).await?;
             let watched = self.notices.watch(&look.places);
-            if watched.deaf != self.deaf {
+            // The first reason is the one that is told: others add nothing to what it leads to.
+            if watched.deaf.is_some() != self.deaf.is_some() {
                 self.schedule
                     .poll(watched.deaf.is_some().then_some(self.poll));
                 let (why, every) = (watched.deaf.clone(), self.poll);

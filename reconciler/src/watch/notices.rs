@@ -127,7 +127,11 @@ impl Notices {
                     anew = true;
                     self.watched.insert(directory, (below, id));
                 }
-                (Err(error), _) => deaf = Some(format!("{}: {error}", directory.display())),
+                (Err(error), _) => {
+                    // It would name its places once more.
+                    let error = error.set_paths(Vec::new());
+                    deaf = Some(format!("{}: {error}", directory.display()));
+                }
                 // Gone in between: whoever is told of it looks again.
                 (Ok(()), None) => deaf = Some(format!("{} has gone", directory.display())),
             }

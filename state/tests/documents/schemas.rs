@@ -3,6 +3,11 @@
 //! Every tree that these tests parse goes through here, and what the published corpus and the
 //! examples hold.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy spares test functions, not what they share"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 

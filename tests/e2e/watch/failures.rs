@@ -78,11 +78,21 @@ fn a_suspended_host_is_left_alone_until_it_is_resumed() {
             .succeed();
         let next = commit(lab, 2);
         watcher.says("moving house");
-        let refused = lab.reconcile(&[]).ended(4);
-        assert!(refused.stderr.contains("moving house"), "{refused}");
-        let rollback = lab.reconcile(&["rollback"]).ended(4);
-        assert!(rollback.stderr.contains("moving house"), "{rollback}");
+        let ways: [&[&str]; 6] = [
+            &[],
+            &["--only-changes"],
+            &["--until-at-rest"],
+            &["--or-last"],
+            &["rollback"],
+            &["rollback", "1"],
+        ];
+        for way in ways {
+            let refused = lab.reconcile(way).ended(4);
+            assert!(refused.stderr.contains("moving house"), "{refused}");
+        }
         lab.reconcile(&["--dry-run"]).succeed();
+        let status = lab.reconcile(&["status"]).ended(0).stdout;
+        assert!(status.contains("moving house"), "{status}");
         let status = lab.reconcile(&["status", "-o", "json"]).json();
         assert_eq!(status["suspended"]["reason"], json!("moving house"));
         assert_eq!(status["commit"], json!(first));

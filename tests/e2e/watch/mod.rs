@@ -10,9 +10,11 @@ use rig::wait;
 use serde_json::Value;
 
 mod commits;
+mod signals;
 mod failures;
 mod host;
 mod places;
+mod idle;
 
 /// One that runs on alpha.
 struct Watcher {

@@ -1,6 +1,8 @@
 //! Where a tree may be.
 
+use nix::libc;
 use rig::lab::Lab;
+use rig::refused::Refused;
 use rig::repository::Repository;
 use rig::tree::Tree;
 use rig::wait;
@@ -98,5 +100,32 @@ fn a_plain_directory_is_followed_to_its_depths() {
         next("a file in a folder that came later");
         plain.remove("deep");
         next("a folder that goes");
+    });
+}
+
+/// A host has room for so many watches, and others may have taken them all; a network file system
+/// gives no notice at all.
+#[test]
+fn where_nothing_is_noticed_it_looks_now_and_then_and_says_so() {
+    let no_room = Refused {
+        call: libc::SYS_inotify_add_watch,
+        first: None,
+        errno: libc::ENOSPC,
+    };
+    no_room.to(|| {
+        Lab::run("watch-deaf", |lab| {
+            let first = commit(lab, 1);
+            let path = lab.repository().path().to_str().unwrap();
+            let watcher = Watcher::start(lab, path, &["--poll", "200ms"]);
+            becomes_live(lab, &watcher, &first);
+            watcher.says("changes give no notice");
+            for port in 2..5 {
+                let next = commit(lab, port);
+                becomes_live(lab, &watcher, &next);
+            }
+            let said = watcher.said();
+            assert_eq!(said.matches("changes give no notice").count(), 1, "{said}");
+            assert!(said.contains("looking every 200ms"), "{said}");
+        });
     });
 }
