@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
 use crate::program::{Program, Run};
 use crate::wait;
@@ -67,9 +68,14 @@ impl Netns {
     /// The one behind a path, for instance `/run/netns/NAME`.
     ///
     /// # Errors
-    /// Where nothing is there. What is no network namespace is found out when it is entered.
+    /// Where there is no namespace. Of another kind it is found to be when it is entered.
     pub fn open(name: &str, path: &Path) -> io::Result<Self> {
-        Ok(Self::hold(name, File::open(path)?))
+        let file = File::open(path)?;
+        // A name of which no namespace has been made yet is an empty file.
+        if fstatfs(&file)?.filesystem_type() != NSFS_MAGIC {
+            return Err(io::Error::other("it is no namespace"));
+        }
+        Ok(Self::hold(name, file))
     }
 
     fn hold(name: &str, file: File) -> Self {
