@@ -1,10 +1,5 @@
 //! Trees of documents, and what is found in them.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "clippy spares test functions, not what they share"
-)]
-
 mod accepted;
 mod corpus;
 mod explained;
