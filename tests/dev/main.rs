@@ -154,6 +154,8 @@ fn alone_it_lists_every_recipe_and_installs_nothing() {
         "test",
         "e2e",
         "lint",
+        "test-boot",
+        "package",
         "faults",
         "fmt",
         "fmt-check",

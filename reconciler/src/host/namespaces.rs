@@ -217,7 +217,7 @@ pub(super) fn bind(
     let prepared = mounts.within(prepare_directory);
     prepared.map_err(NamespaceError::Directory)?;
     let path = path(name);
-    let source = format!("/proc/self/fd/{}", namespace.as_raw_fd());
+    let source = format!("/proc/thread-self/fd/{}", namespace.as_raw_fd());
     // Mode 000 as ip-netns(8) gives it: only a mount gives the file a meaning.
     let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let bound = mounts.within(|| {
