@@ -9,6 +9,7 @@
 
 mod guest;
 mod tree;
+mod traffic;
 mod units;
 mod watch;
 mod reboot;
