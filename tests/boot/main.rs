@@ -16,3 +16,4 @@ mod watch;
 mod reboot;
 mod cron;
 mod package;
+mod remote;
