@@ -69,6 +69,15 @@ fn the_watcher_takes_the_place_of_path_and_timer_and_stopping_it_takes_nothing_a
         "! systemctl -q is-active plumbline.path plumbline.timer",
     );
     let before = property(&guest, "MainPID");
+    // A run that somebody asks for, and the timer that it starts as it ends, leave it alone.
+    guest.sh("systemctl start plumbline.service");
+    let looked = "systemctl show -P ExecMainExitTimestampMonotonic plumbline-look.service";
+    guest.until(
+        "the timer's run has ended",
+        &format!("test $({looked}) -gt 0"),
+    );
+    assert_eq!(property(&guest, "MainPID"), before);
+    assert_eq!(property(&guest, "ActiveState"), "active");
     guest.sh(&format!("kill -9 {before}"));
     guest.until(
         "it is back",
