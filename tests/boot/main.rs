@@ -17,3 +17,4 @@ mod reboot;
 mod cron;
 mod package;
 mod remote;
+mod latency;

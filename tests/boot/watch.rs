@@ -41,6 +41,9 @@ fn the_watcher_follows_and_says_how_things_are() {
     assert!(reaches(&guest, 81));
     edit(&guest, TREE, 82, "git commit -qam valid");
     is_live(&guest, TREE, "the next commit");
+    // Its log is lines of text, without colours and without a time of its own: the journal has one.
+    guest.sh("journalctl --no-pager -o cat -u plumbline-watch | grep -q ' is live'");
+    guest.sh("! journalctl --no-pager -a -o cat -u plumbline-watch | grep -P '\\x1b|\\d\\d:\\d\\d:\\d\\d'");
     // What others do to the host is mended when asked for, and by itself where it is noticed.
     guest.sh("ip -n shop.web address flush dev eth0; systemctl reload plumbline-watch");
     guest.until(
