@@ -29,7 +29,8 @@ e2e *arguments:
 # clippy and shellcheck, every warning an error
 lint:
     cargo clippy --workspace --all-targets --quiet -- -D warnings
-    shellcheck dev .ci/as-root .ci/image .ci/package .ci/run .ci/stages .ci/test .ci/test-boot
+    shellcheck dev .ci/as-root .ci/image .ci/package .ci/run .ci/stages .ci/tarball .ci/test \
+        .ci/test-boot
     shellcheck dist/deb/postinst dist/deb/prerm dist/deb/postrm
 
 # units, cron and the package, in guests with a systemd of their own (arguments go to nextest)
@@ -39,6 +40,10 @@ test-boot *arguments:
 # the Debian package, into target/package
 package:
     .ci/package
+
+# the same as a tarball, with a binary that needs no library of the host's, into target/tarball
+tarball:
+    .ci/tarball
 
 # kill a run after everything it does that may leave a trace, in each scenario: an hour
 faults *arguments:

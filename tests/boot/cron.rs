@@ -34,6 +34,53 @@ fn cron_applies_and_mails_only_what_happened() {
     guest.until("the second mail", "test $(ls /var/mails | wc -l) = 2");
 }
 
+/// What cannot be applied is mailed once, and not each minute; so is what keeps it from applying.
+#[test]
+fn what_goes_on_failing_is_told_once() {
+    let disk = Disk::new();
+    let guest = Guest::with_package(&disk);
+    make(&guest, TREE);
+    let line = line();
+    let command = line.trim_start_matches(['*', ' ']);
+    let run = |expected: i32| {
+        let run = guest.run(command).ended(expected);
+        format!("{}{}", run.stdout, run.stderr)
+    };
+    assert!(run(0).contains(" is live"));
+    assert_eq!(run(0), "");
+    for (commit, port) in [("first", 81), ("second", 82)] {
+        guest.write(&format!("{TREE}/policy.yaml"), "kind: Nonsense\n");
+        guest.sh(&format!(
+            "cd {TREE} && git commit -qam {commit} --allow-empty"
+        ));
+        assert!(run(3).contains("policy.yaml:1:1"));
+        assert_eq!(run(3), "");
+        guest.sh("reconcile suspend --reason 'moving house'");
+        assert!(run(4).contains("moving house"));
+        assert_eq!(run(4), "");
+        guest.sh("reconcile resume");
+        assert!(run(3).contains("policy.yaml:1:1"));
+        assert_eq!(run(3), "");
+        edit(&guest, TREE, port, "git commit -qam mended");
+        assert!(run(0).contains(" is live"));
+        assert_eq!(run(0), "");
+    }
+    // One that holds the lock for long is stepped aside for.
+    guest.sh("systemd-run -q --unit holder flock /sys/fs/bpf/plumbline sleep 1000");
+    let short = |expected| {
+        guest
+            .run(&format!(
+                "RECONCILE_DIR={TREE} reconcile --only-changes --lock-timeout 1s"
+            ))
+            .ended(expected)
+    };
+    guest.until("the lock is held", "! flock -n /sys/fs/bpf/plumbline true");
+    assert!(short(4).stderr.contains("another run holds the lock"));
+    assert_eq!(short(4).stderr, "");
+    guest.sh("systemctl stop holder");
+    assert_eq!(run(0), "");
+}
+
 /// A run that overlaps steps aside by the lock, and is silent where it only had to wait.
 #[test]
 fn runs_that_overlap_take_turns() {

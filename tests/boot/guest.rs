@@ -70,22 +70,30 @@ impl Guest {
             .expect("./dev test-boot runs these, with what they need");
         let group = group();
         fs::create_dir(&group).unwrap();
-        // The shell enters the group first: all that it starts is in it.
-        let enter = "echo $$ >$0/cgroup.procs; exec unshare --pid --mount --net --uts --ipc \
-                     --cgroup --fork --kill-child --propagation private sh -c \"$1\" sh $2 $3";
+        // The shell enters the group first: all that it starts is in it. Whoever goes, all below it go.
+        let enter = "echo $$ >$0/cgroup.procs; exec setpriv --pdeathsig KILL unshare --pid \
+                     --mount --net --uts --ipc --cgroup --fork --kill-child --propagation private \
+                     sh -c \"$1\" sh $2 $3";
+        let console = disk.0.path().join("console");
         let mut command = Command::new("sh");
         command.args(["-c", enter]).arg(&group).arg(BOOT);
         command.arg(image).arg(disk.0.path());
         command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(fs::File::create(&console).unwrap());
         let child = command.spawn().unwrap();
         let children = format!("/proc/{0}/task/{0}/children", child.id());
-        let init = wait::until("process 1", || {
+        let mut guest = Self {
+            child,
+            init: 0,
+            group,
+        };
+        let init = wait::within(LIMIT, || {
             let text = fs::read_to_string(&children).ok()?;
             let init = text.split_whitespace().next()?.parse().ok()?;
             let name = fs::read_to_string(format!("/proc/{init}/comm")).ok()?;
             (name == "systemd\n").then_some(init)
         });
-        let guest = Self { child, init, group };
+        guest.init = init.unwrap_or_else(|| panic!("{}", fs::read_to_string(&console).unwrap()));
         guest.until(
             "the guest is up",
             "systemctl is-system-running | grep -E 'running|degraded'",
@@ -154,11 +162,8 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        // Process 1 ends by SIGKILL from outside alone, and all others of its namespace with it.
-        let _ = nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(self.init.cast_signed()),
-            nix::sys::signal::Signal::SIGKILL,
-        );
+        // With unshare(1) process 1 ends, and all others of its namespace with it.
+        let _ = self.child.kill();
         let _ = self.child.wait();
         let group = self.group.clone();
         let gone = wait::within(LIMIT, || remove_groups(&group).ok());

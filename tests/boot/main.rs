@@ -10,8 +10,11 @@
 
 mod guest;
 mod tree;
+mod traffic;
 mod units;
 mod watch;
 mod reboot;
 mod cron;
 mod package;
+mod remote;
+mod latency;

@@ -53,11 +53,20 @@ pub(crate) fn edit(guest: &Guest, at: &str, port: u16, git: &str) {
 /// Waits until what is at rest there is live.
 #[track_caller]
 pub(crate) fn is_live(guest: &Guest, at: &str, how: &str) {
-    let live = format!(
+    guest.until(&format!("{how} is live"), &live(at));
+}
+
+/// Whether it is live already.
+pub(crate) fn is_live_now(guest: &Guest, at: &str) -> bool {
+    guest.run(&live(at)).code == 0
+}
+
+/// A shell's condition that what is at rest there is live.
+fn live(at: &str) -> String {
+    format!(
         "test \"$(reconcile status -o json | sed -n 's/^  \"commit\": \"\\(.*\\)\",/\\1/p')\" = \
          \"$(git -C {at} rev-parse HEAD)\""
-    );
-    guest.until(&format!("{how} is live"), &live);
+    )
 }
 
 /// Whether the client reaches the web server on a port.

@@ -33,6 +33,13 @@ fn whatever_moves_head_is_followed() {
         "cd {TREE} && git pull -q --rebase /srv/theirs main"
     ));
     is_live(&guest, TREE, "a pull");
+    edit(&guest, "/srv/theirs", 86, "git commit -qam more");
+    guest.sh(&format!(
+        "cd {TREE} && git pull -q --ff-only /srv/theirs main"
+    ));
+    is_live(&guest, TREE, "a pull that is a fast-forward");
+    guest.sh(&format!("cd {TREE} && git reset -q --hard ORIG_HEAD"));
+    is_live(&guest, TREE, "a pull that is taken back");
     edit(
         &guest,
         TREE,
@@ -93,6 +100,81 @@ fn a_push_into_a_bare_repository_is_followed() {
     is_live(&guest, TREE, "a forced push");
 }
 
+/// Path units are not recursive: a branch with a slash in its name has a directory of its own, and
+/// running.md says how it is added.
+#[test]
+fn a_branch_in_a_directory_is_followed_where_that_is_the_path() {
+    let disk = Disk::new();
+    let guest = Guest::with_package(&disk);
+    make(&guest, "/srv/mine");
+    guest.sh("cd /srv/mine && git checkout -qb hosts/alpha && git branch -qD main");
+    guest.sh(&format!("git clone -q --bare /srv/mine {TREE}"));
+    guest.sh(&format!("git -C /srv/mine remote add host {TREE}"));
+    let text = include_str!("../../docs/running.md");
+    let path = text
+        .lines()
+        .skip_while(|line| line.trim() != "[Path]")
+        .take(3);
+    let path: Vec<&str> = path.map(str::trim).collect();
+    let at = "/etc/systemd/system/plumbline-bare.path.d/override.conf";
+    guest.write(at, &format!("{}\n", path.join("\n")));
+    guest.sh("systemctl daemon-reload");
+    enable(&guest, "plumbline-bare.path");
+    for port in 81..84 {
+        let push = "git commit -qam more && git push -q host HEAD";
+        edit(&guest, "/srv/mine", port, push);
+        is_live(&guest, TREE, "a push");
+    }
+}
+
+/// Path units miss what happens while their service runs. Here it runs on after its last look, so that
+/// nothing but the timer that it starts as it ends can find the commit.
+#[test]
+fn a_commit_while_the_service_ends_is_found() {
+    let disk = Disk::new();
+    let guest = Guest::with_package(&disk);
+    make(&guest, TREE);
+    guest.write(
+        "/etc/systemd/system/plumbline.service.d/slow.conf",
+        "[Service]\nExecStartPost=/bin/sh -c 'touch /run/ending; sleep 2; rm /run/ending'\n",
+    );
+    guest.sh("systemctl daemon-reload; systemctl enable -q --now plumbline.path");
+    edit(&guest, TREE, 81, "git commit -qam first");
+    guest.until("the service ends", "test -e /run/ending");
+    edit(
+        &guest,
+        TREE,
+        82,
+        "git commit -qam second && test -e /run/ending",
+    );
+    is_live(&guest, TREE, "a commit while the service ended");
+    guest.sh("! systemctl -q is-active plumbline.timer");
+}
+
+/// Path units do not fire at boot for what changed before: plumbline-boot.service looks.
+#[test]
+fn what_came_while_the_host_was_down_is_live_after_a_boot() {
+    let disk = Disk::new();
+    let guest = Guest::with_package(&disk);
+    make(&guest, TREE);
+    enable(&guest, "plumbline.path");
+    guest.sh("systemctl enable -q plumbline-boot; systemctl stop plumbline.path");
+    edit(&guest, TREE, 81, "git commit -qam more; sync");
+    drop(guest);
+    let guest = Guest::boot(&disk);
+    is_live(&guest, TREE, "a commit of before the boot");
+    guest.sh("systemctl is-active plumbline.path plumbline-boot");
+    let runs =
+        "systemctl show -P ExecMainStartTimestampMonotonic plumbline plumbline-look | sort -u";
+    assert_eq!(
+        guest.sh(&format!("{runs} | grep .")),
+        "0",
+        "neither path nor timer ran"
+    );
+    edit(&guest, TREE, 82, "git commit -qam more");
+    is_live(&guest, TREE, "a commit after the boot");
+}
+
 /// Path units miss what happens while their service runs: it looks again before it ends.
 #[test]
 fn the_last_of_many_commits_is_live_in_the_end() {
@@ -116,6 +198,9 @@ fn the_timer_mends_what_others_changed_and_a_suspended_host_is_left_alone() {
     let disk = Disk::new();
     let guest = Guest::with_package(&disk);
     make(&guest, TREE);
+    // Hosts that were started together do not all run together.
+    let jitter = guest.sh("systemctl show -P RandomizedDelayUSec plumbline.timer");
+    assert_eq!(jitter, "1min");
     guest.write(
         "/etc/systemd/system/plumbline.timer.d/often.conf",
         "[Timer]\nOnBootSec=1s\nOnUnitInactiveSec=1s\nRandomizedDelaySec=0\nAccuracySec=1ms\n",

@@ -6,7 +6,8 @@ use super::runs::{Carried, Run, Wish};
 use crate::live;
 use crate::pipeline::Memory;
 use crate::report::exit::Exit;
-use crate::report::out::Out;
+use crate::report::out::{Held, Out};
+use crate::run::attempt::{self, Attempt};
 use crate::run::journal;
 use crate::source;
 
@@ -14,13 +15,37 @@ use crate::source;
 pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit {
     let memory = Memory::default();
     loop {
-        let run = match Run::new(global, Wish::Tree, &arguments.run, arguments.lift_hold, out) {
+        let held = Held::default();
+        // What failed, and how, has been told.
+        let last = match arguments.run.only_changes {
+            true => attempt::last(&dirs(global).run).filter(|last| last.exit != 0),
+            false => None,
+        };
+        let run_out = match last {
+            Some(_) => out.held_by(&held),
+            None => out,
+        };
+        let run = Run::new(
+            global,
+            Wish::Tree,
+            &arguments.run,
+            arguments.lift_hold,
+            run_out,
+        );
+        let run = match run {
             Ok(run) => run.remembering(&memory),
-            Err(exit) => return exit,
+            Err(exit) => {
+                held.write_to(out);
+                return exit;
+            }
         };
         let source = run.source().clone();
         let begun = arguments.until_at_rest.then(|| source::current(&source));
-        let exit = run.carry_out().exit;
+        let carried = run.carry_out();
+        let exit = carried.exit;
+        if !last.is_some_and(|last| ended_so(carried, &last)) {
+            held.write_to(out);
+        }
         if arguments.or_last {
             last_instead(global, &arguments.run, out);
         }
@@ -30,6 +55,12 @@ pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit
             _ => return exit,
         }
     }
+}
+
+fn ended_so(carried: Carried, last: &Attempt) -> bool {
+    carried.exit as u8 == last.exit
+        && carried.about.commit == last.commit
+        && attempt::kept(carried.reasons) == last.reasons
 }
 
 /// Where nothing is live, as after a boot, makes live again what was live last: for who could not

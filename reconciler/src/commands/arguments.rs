@@ -156,7 +156,8 @@ pub struct RunArguments {
     /// Exit with 2 where changes are pending (with --dry-run) or were made.
     #[arg(long)]
     pub detailed_exitcode: bool,
-    /// Print nothing where there is nothing to do: for cron, whose mail is then worth reading.
+    /// Print nothing where there is nothing to do, or where it fails as the last run did: for cron,
+    /// whose mail is then worth reading.
     #[arg(long, conflicts_with = "dry_run")]
     pub only_changes: bool,
     /// What it may do.

@@ -91,7 +91,11 @@ impl Watcher {
             },
             source: request.source,
             memory: request.memory,
-            out: Out { heard: None, ..out },
+            out: Out {
+                heard: None,
+                held: None,
+                ..out
+            },
             anchors: Vec::new(),
             said_suspended: false,
         })

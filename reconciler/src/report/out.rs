@@ -22,6 +22,34 @@ impl Heard {
     }
 }
 
+/// What was to be written, for whoever decides later whether it is worth reading.
+#[derive(Debug, Default)]
+pub struct Held(Mutex<Vec<(Stream, String)>>);
+
+#[derive(Clone, Copy, Debug)]
+enum Stream {
+    Data,
+    Notes,
+}
+
+impl Held {
+    fn hold(&self, stream: Stream, text: &str) {
+        let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        texts.push((stream, text.to_owned()));
+    }
+
+    /// Writes it, in the order it came in.
+    pub fn write_to(self, out: Out<'_>) {
+        let texts = self.0.into_inner();
+        for (stream, text) in texts.unwrap_or_else(PoisonError::into_inner) {
+            match stream {
+                Stream::Data => drop(out.data(&text)),
+                Stream::Notes => out.insist(&text),
+            }
+        }
+    }
+}
+
 /// Where output goes, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Out<'a> {
@@ -35,6 +63,8 @@ pub struct Out<'a> {
     pub notes: Style,
     /// Who else hears of errors.
     pub heard: Option<&'a Heard>,
+    /// Who holds back what is to be written.
+    pub held: Option<&'a Held>,
 }
 
 impl<'a> Out<'a> {
@@ -54,6 +84,7 @@ impl<'a> Out<'a> {
             data: on(data),
             notes: on(notes),
             heard: None,
+            held: None,
         }
     }
 
@@ -63,9 +94,19 @@ impl<'a> Out<'a> {
         Self { heard, ..self }
     }
 
+    /// The same, with what is to be written held back.
+    pub fn held_by(self, held: &'a Held) -> Self {
+        let held = Some(held);
+        Self { held, ..self }
+    }
+
     /// Writes data. What was written in part, as on a full disk, is told of, and fails a command
     /// that does nothing else.
     pub fn data(&self, text: &str) -> Exit {
+        if let Some(held) = self.held {
+            held.hold(Stream::Data, text);
+            return Exit::Done;
+        }
         match write(&mut io::stdout().lock(), text) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 self.error(&format!("cannot write all of the output: {error}"));
@@ -92,6 +133,9 @@ impl<'a> Out<'a> {
 
     /// Writes a diagnostic, even where quiet was asked for.
     pub fn insist(&self, text: &str) {
+        if let Some(held) = self.held {
+            return held.hold(Stream::Notes, text);
+        }
         // There is nobody left to tell.
         let _ = write(&mut io::stderr().lock(), text);
     }

@@ -34,13 +34,19 @@ pub struct Attempt {
 /// The file cannot be written.
 pub fn note(run: &Path, attempt: &Attempt) -> Result<(), WriteError> {
     let mut attempt = attempt.clone();
+    attempt.reasons = kept(attempt.reasons);
+    let text = serde_json::to_vec(&attempt).unwrap_or_default();
+    files::place(&run.join(NAME), &text, 0o600)
+}
+
+/// What is kept of what was told.
+pub fn kept(mut reasons: Vec<String>) -> Vec<String> {
     let mut bytes = 0;
-    attempt.reasons.retain(|line| {
+    reasons.retain(|line| {
         bytes += line.len();
         bytes <= BYTES_MOST
     });
-    let text = serde_json::to_vec(&attempt).unwrap_or_default();
-    files::place(&run.join(NAME), &text, 0o600)
+    reasons
 }
 
 /// The last one; `None` where none is known.
