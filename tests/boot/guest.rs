@@ -13,7 +13,8 @@ use tempfile::TempDir;
 /// How long something that is bound to come may take: units wait for timers and each other.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// What process 1 needs, from nothing: run in new namespaces, with the root, its layer and a cgroup.
+/// What process 1 needs, from nothing: run in new namespaces, with the root, its layer and a
+/// cgroup.
 const BOOT: &str = r#"
 set -e
 image=$1 disk=$2 root=$2/root
@@ -70,7 +71,8 @@ impl Guest {
             .expect("./dev test-boot runs these, with what they need");
         let group = group();
         fs::create_dir(&group).unwrap();
-        // The shell enters the group first: all that it starts is in it. Whoever goes, all below it go.
+        // The shell enters the group first: all that it starts is in it. Whoever goes, all below it
+        // go.
         let enter = "echo $$ >$0/cgroup.procs; exec setpriv --pdeathsig KILL unshare --pid \
                      --mount --net --uts --ipc --cgroup --fork --kill-child --propagation private \
                      sh -c \"$1\" sh $2 $3";

@@ -22,7 +22,8 @@ fn a_workload_finds_its_network_and_the_policy_after_a_boot() {
     // One that says nothing of ours: plumbline-boot.service orders itself before it.
     guest.write(
         "/etc/systemd/system/docker.service",
-        "[Service]\nExecStart=/bin/sh -c 'reconcile status >/run/docker-found; exec sleep infinity'\n\
+        "[Service]\n\
+         ExecStart=/bin/sh -c 'reconcile status >/run/docker-found; exec sleep infinity'\n\
          [Install]\nWantedBy=multi-user.target\n",
     );
     guest.sh("systemctl enable -q plumbline-boot workload docker; sync");
@@ -127,8 +128,8 @@ fn impatient(namespace: &str, script: &str) -> String {
     )
 }
 
-/// Closed, and not open, until policy is in force: not one packet that policy forbids passes, though
-/// its sender does not wait for plumbline-boot.service and sends from the first moment on.
+/// Closed, and not open, until policy is in force: not one packet that policy forbids passes,
+/// though its sender does not wait for plumbline-boot.service and sends from the first moment on.
 #[test]
 fn nothing_that_policy_forbids_passes_before_it_is_in_force() {
     let disk = Disk::new();

@@ -1,4 +1,5 @@
-//! A connection that is asked for a line each few milliseconds, all through what is done to a guest.
+//! A connection that is asked for a line each few milliseconds, all through what is done to a
+//! guest.
 
 use crate::guest::Guest;
 
@@ -56,7 +57,8 @@ impl<'a> Traffic<'a> {
         self.0.until(
             "more answers",
             &format!(
-                "! systemctl -q is-active client || test $(cat /root/answered) -gt $(({before} + 20))"
+                "! systemctl -q is-active client || \
+                 test $(cat /root/answered) -gt $(({before} + 20))"
             ),
         );
         self.0.sh("systemctl -q is-active client");

@@ -35,7 +35,11 @@ spec:
 
 /// Makes a repository there with a first commit.
 pub(crate) fn make(guest: &Guest, at: &str) {
-    guest.write("/root/.gitconfig", "[user]\nname = Ann\nemail = ann@example.org\n[init]\ndefaultBranch = main\n[safe]\ndirectory = *\n");
+    guest.write(
+        "/root/.gitconfig",
+        "[user]\nname = Ann\nemail = ann@example.org\n[init]\ndefaultBranch = main\n\
+         [safe]\ndirectory = *\n",
+    );
     guest.write(&format!("{at}/plumbline.yaml"), "");
     guest.write(&format!("{at}/containers.yaml"), CONTAINERS);
     guest.write(&format!("{at}/policy.yaml"), &policy(80));
@@ -72,7 +76,8 @@ fn live(at: &str) -> String {
 /// Whether the client reaches the web server on a port.
 pub(crate) fn reaches(guest: &Guest, port: u16) -> bool {
     let answers = "use IO::Socket::INET; $l = IO::Socket::INET->new(LocalPort => $ARGV[0], Listen \
-                   => 9, ReuseAddr => 1) or die; while ($c = $l->accept) { print $c \"hello\\n\"; }";
+                   => 9, ReuseAddr => 1) or die; \
+                   while ($c = $l->accept) { print $c \"hello\\n\"; }";
     guest.write("/root/answers", answers);
     let listen = format!(
         "systemd-run -q --unit web-{port} ip netns exec shop.web perl /root/answers {port}"

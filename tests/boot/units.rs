@@ -127,8 +127,8 @@ fn a_branch_in_a_directory_is_followed_where_that_is_the_path() {
     }
 }
 
-/// Path units miss what happens while their service runs. Here it runs on after its last look, so that
-/// nothing but the timer that it starts as it ends can find the commit.
+/// Path units miss what happens while their service runs. Here it runs on after its last look, so
+/// that nothing but the timer that it starts as it ends can find the commit.
 #[test]
 fn a_commit_while_the_service_ends_is_found() {
     let disk = Disk::new();
@@ -244,7 +244,10 @@ fn the_services_are_hardened() {
         ));
         guest.sh(&format!("systemd-analyze verify --man=no {unit}.service"));
     }
-    guest.sh("systemd-analyze verify --man=no plumbline.path plumbline-bare.path plumbline.timer plumbline-look.timer");
+    guest.sh(
+        "systemd-analyze verify --man=no plumbline.path plumbline-bare.path plumbline.timer \
+         plumbline-look.timer",
+    );
     // Each works so, as the other tests show; and what they must not do they cannot.
     make(&guest, TREE);
     let lines = "[Service]\nExecStart=\nExecStart=/bin/sh -c '! touch /etc/x /usr/x /root/x && \

@@ -43,7 +43,8 @@ fn the_watcher_follows_and_says_how_things_are() {
     is_live(&guest, TREE, "the next commit");
     // Its log is lines of text, without colours and without a time of its own: the journal has one.
     guest.sh("journalctl --no-pager -o cat -u plumbline-watch | grep -q ' is live'");
-    guest.sh("! journalctl --no-pager -a -o cat -u plumbline-watch | grep -P '\\x1b|\\d\\d:\\d\\d:\\d\\d'");
+    guest.sh("! journalctl --no-pager -a -o cat -u plumbline-watch | \
+         grep -P '\\x1b|\\d\\d:\\d\\d:\\d\\d'");
     // What others do to the host is mended when asked for, and by itself where it is noticed.
     guest.sh("ip -n shop.web address flush dev eth0; systemctl reload plumbline-watch");
     guest.until(
@@ -86,8 +87,8 @@ fn the_watcher_takes_the_place_of_path_and_timer_and_stopping_it_takes_nothing_a
         "it is back",
         // Asked at once: it is neither the old one nor none, as between the two.
         &format!(
-            "systemctl show -p ActiveState -p MainPID plumbline-watch | sort | tr '\\n' ' ' | grep -v \
-             'MainPID={before} \\|MainPID=0 ' | grep ActiveState=active"
+            "systemctl show -p ActiveState -p MainPID plumbline-watch | sort | tr '\\n' ' ' | \
+             grep -v 'MainPID={before} \\|MainPID=0 ' | grep ActiveState=active"
         ),
     );
     assert!(reaches(&guest, 80));
@@ -173,7 +174,8 @@ fn the_watcher_follows_whatever_it_is_given() {
 /// A shell's condition that what is live lets the client reach a port.
 fn client_may(port: u16) -> String {
     format!(
-        "reconcile -C /srv/plain explain --live --from shop/client --to shop/web --port {port} -o json | grep -q '\"verdict\": \"allow'"
+        "reconcile -C /srv/plain explain --live --from shop/client --to shop/web --port {port} \
+         -o json | grep -q '\"verdict\": \"allow'"
     )
 }
 
@@ -182,7 +184,8 @@ fn client_may(port: u16) -> String {
 fn a_watcher_that_gets_no_notice_looks_and_says_so() {
     let disk = Disk::new();
     let guest = watched(&disk);
-    let said = "journalctl _SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID plumbline-watch) | \
+    let said = "id=$(systemctl show -P InvocationID plumbline-watch); \
+                journalctl _SYSTEMD_INVOCATION_ID=$id | \
                 grep 'changes give no notice'";
     assert_ne!(guest.run(said).code, 0);
     for call in ["inotify_add_watch", "inotify_init1"] {
@@ -217,7 +220,8 @@ fn a_watcher_that_hangs_is_started_again_and_one_that_lives_is_not() {
     guest.sh("kill -STOP $(systemctl show -P MainPID plumbline-watch)");
     guest.until(
         "another one",
-        "test $(systemctl show -P NRestarts plumbline-watch) = 1 && systemctl is-active plumbline-watch",
+        "test $(systemctl show -P NRestarts plumbline-watch) = 1 && \
+         systemctl is-active plumbline-watch",
     );
     edit(&guest, TREE, 81, "git commit -qam more");
     is_live(&guest, TREE, "a commit");
