@@ -156,6 +156,7 @@ fn alone_it_lists_every_recipe_and_installs_nothing() {
         "lint",
         "test-boot",
         "package",
+        "tarball",
         "faults",
         "fmt",
         "fmt-check",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* What the build of libelf includes and musl has not. Nothing of it is called: no program of elfutils is
- * built. */
+/* What the build of libelf includes and musl has not. Nothing of it is called: no program of
+ * elfutils is built. */
 #pragma once
 #include <errno.h>
 #include <stdio.h>
