@@ -2,17 +2,19 @@
 //! missing, and the rest of the run is done.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rig::lab::{Lab, binary};
 use rig::program::Program;
 use rig::stepper::{Stepped, stepped};
 use rig::tree::{Container, Policy, Tree};
 use serde_json::{Value, json};
+use state::target::host::interface_name;
 
 use crate::attach::{
     VM, WEB, in_mine, is_missing_for, make_mine, make_theirs, missing, theirs, tree,
 };
+use crate::kernel::named;
 
 /// At how many places of a run.
 const POINTS: usize = 9;
@@ -100,17 +102,19 @@ fn vanishes(name: &str, attach: &Value, live: bool, [make, take]: [fn(&Lab); 2])
     });
 }
 
+/// Whoever is root in a container's namespace deletes its end of the pair, if it is there.
+fn delete_inside() {
+    let command = Command::new("ip")
+        .args(["-n", "shop.web", "link", "delete", "eth0"])
+        .stderr(Stdio::null())
+        .status();
+    let _ = command.unwrap();
+}
+
 /// Whoever is root in a managed namespace deletes its end of the pair, and with it the host's.
 #[test]
 fn the_interface_of_a_managed_container_vanishes() {
     Lab::run("vanish-managed", |lab| {
-        let delete = || {
-            let command = Command::new("ip")
-                .args(["-n", "shop.web", "link", "delete", "eth0"])
-                .stderr(std::process::Stdio::null())
-                .status();
-            let _ = command.unwrap();
-        };
         let mut number = 0;
         let mut another = |live: bool| {
             // Its programs change, or another container's alone.
@@ -134,7 +138,7 @@ fn the_interface_of_a_managed_container_vanishes() {
         for point in 1..=2 * POINTS {
             let wanted = another(false);
             let at = calls * point / (2 * POINTS + 1);
-            let (code, made, said) = meanwhile(lab, at, &delete);
+            let (code, made, said) = meanwhile(lab, at, &delete_inside);
             assert!([0, 6].contains(&code), "call {at} of {calls}: {said}");
             calls = within(calls, made, at);
             told += usize::from(said.contains("left behind: container shop/web"));
@@ -144,6 +148,40 @@ fn the_interface_of_a_managed_container_vanishes() {
             drop(lab.reconcile(&["drift"]).ended(0));
         }
         assert!(told >= POINTS, "{told}");
+    });
+}
+
+/// A run that is to mend a route makes the pair anew, where it went after the host was read: what
+/// no program stands on stays closed.
+#[test]
+fn a_pair_that_is_made_anew_unforeseen_is_not_opened() {
+    Lab::run("vanish-mended", |lab| {
+        let web = Container::numbered("shop/web", 1).label("app", "web");
+        lab.repository().hold(&Tree::new().container(&web));
+        lab.apply("web");
+        let interface = interface_name(&named("shop/web"));
+        let undo = || lab.alpha().net().ip("route delete 10.44.0.1");
+        undo();
+        let (code, mut calls, said) = meanwhile(lab, usize::MAX, &|| ());
+        assert_eq!(code, 0, "{said}");
+        let mut told = 0;
+        for point in 1..=4 * POINTS {
+            undo();
+            let at = calls * point / (4 * POINTS + 1);
+            let (code, made, said) = meanwhile(lab, at, &delete_inside);
+            assert!([0, 6].contains(&code), "call {at} of {calls}: {said}");
+            calls = within(calls, made, at);
+            let flags = lab
+                .alpha()
+                .run(|| fs::read_to_string(format!("/sys/class/net/{interface}/operstate")).ok());
+            let drift = lab.reconcile(&["drift"]);
+            let open = flags.as_deref() == Some("up\n");
+            let unjudged = drift.to_string().contains("its link is detached");
+            assert!(!(open && unjudged), "call {at}: {said}\n{drift}");
+            told += usize::from(unjudged && flags.is_some());
+            lab.reconcile(&[]).succeed();
+        }
+        assert!(told > 0);
     });
 }
 

@@ -55,6 +55,8 @@ pub struct Apply<'a> {
     found: BTreeMap<FullName, u32>,
     /// The interfaces that programs were found on.
     attached: BTreeMap<FullName, u32>,
+    /// Those that programs stand on.
+    stand: BTreeMap<FullName, u32>,
     /// Containers that are not managed, and the interface that they are attached to, if it is
     /// somebody else's.
     theirs: BTreeMap<FullName, Option<u32>>,
@@ -102,6 +104,7 @@ impl<'a> Apply<'a> {
             interfaces: found.clone(),
             found,
             attached: live.attached(),
+            stand: live.attached(),
             theirs: live.theirs(),
             processes: &live.host.processes,
             forgotten: BTreeMap::new(),

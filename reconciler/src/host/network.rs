@@ -108,12 +108,19 @@ impl Host {
         Ok(ensure_addresses(network, &inside.netlink, end.index)?)
     }
 
-    /// Opens a container's network: both ends up, routes and neighbours on both sides.
-    pub fn open_network(&self, container: &FullName, network: &Network) -> Result<Made, HostError> {
+    /// Opens a container's network: both ends up, routes and neighbours on both sides. `on`: the
+    /// interface that its programs stand on, for no other one is opened.
+    pub fn open_network(
+        &self,
+        container: &FullName,
+        network: &Network,
+        on: u32,
+    ) -> Result<Made, HostError> {
         let vanished = || vanished(&network.interface);
         let inside = self.inside_of(container, network)?.ok_or_else(vanished)?;
         let ends = self
             .ends(container, network, &inside)?
+            .filter(|ends| ends.host.index == on)
             .ok_or_else(vanished)?;
         for family in families(network) {
             for (path, value) in sysctls::of_interface(&network.interface, family) {

@@ -6,7 +6,7 @@ use state::diff::NetworkDifference;
 use state::target::host::Network;
 use state::words::names::FullName;
 
-use crate::world::{done, ip, make, on_a_host};
+use crate::world::{done, ip, make, on_a_host, open};
 
 const OFF: &str = "net.ipv6.conf";
 const RESOLV_CONF: &str = "/etc/netns/shop.web/resolv.conf";
@@ -99,7 +99,7 @@ fn each_fault_is_named_and_mended() {
             let named = faults.iter().any(|fault| fault.contains(says));
             assert!(named, "{damage}: {faults:?}");
             let index = done(host.ensure_network(&container, &network));
-            done(host.open_network(&container, &network));
+            done(open(&host, &container, &network));
             let found = &host.read().unwrap().networks[&container];
             assert!(found.faults.is_empty(), "{damage}: {:?}", found.faults);
             assert_eq!(found.network, network, "{damage}");
@@ -129,7 +129,7 @@ fn what_the_target_compares_is_read_as_it_is_and_mended() {
             assert_ne!(host.read().unwrap().networks[&container].network, network);
             assert!(!lacks(&host, &container, &network).is_empty(), "{damage}");
             done(host.ensure_network(&container, &network));
-            done(host.open_network(&container, &network));
+            done(open(&host, &container, &network));
             let found = &host.read().unwrap().networks[&container];
             assert_eq!(found.network, network, "{damage}");
             assert_eq!(lacks(&host, &container, &network), [""; 0]);
@@ -146,7 +146,7 @@ fn a_wrong_prefix_is_put_right() {
         ip("-n shop.web addr add 10.44.0.10/24 dev eth0");
         ip("-n shop.web addr add fd44::10/64 dev eth0 nodad");
         done(host.ensure_network(&container, &network));
-        done(host.open_network(&container, &network));
+        done(open(&host, &container, &network));
         let found = &host.read().unwrap().networks[&container];
         assert_eq!(found.network, network);
         assert!(found.faults.is_empty(), "{:?}", found.faults);
@@ -211,7 +211,7 @@ fn two_interfaces_of_ours_that_are_taken_for_each_other_are_told_by_where_they_l
                 done(host.ensure_network(container, network));
             }
             for (container, network) in [&web, &db] {
-                done(host.open_network(container, network));
+                done(open(&host, container, network));
             }
             assert_eq!(host.read().unwrap(), before, "the same pairs: {says}");
         }
@@ -220,7 +220,7 @@ fn two_interfaces_of_ours_that_are_taken_for_each_other_are_told_by_where_they_l
         assert!(host.remove_interface(&web.0, &a).unwrap());
         assert!(ip("link").contains(&a), "that of the other");
         done(host.ensure_network(&db.0, &db.1));
-        done(host.open_network(&db.0, &db.1));
+        done(open(&host, &db.0, &db.1));
         let found = &host.read().unwrap().networks[&db.0];
         assert_eq!(found, &before.networks[&db.0]);
     });

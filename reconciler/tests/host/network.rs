@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use reconciler::host::Host;
 use state::target::host::{Attach, GATEWAY_MAC, INSIDE_NAME, alias};
 
-use crate::world::{Tenant, done, inside, ip, make, name, network, on_a_host};
+use crate::world::{Tenant, done, inside, ip, make, name, network, on_a_host, open};
 
 const BOTH: [&str; 2] = ["10.44.0.10", "fd44::10"];
 
@@ -122,7 +122,7 @@ fn a_second_run_changes_nothing() {
         let index = done(host.ensure_network(&container, &network));
         let before = snapshot(&network.namespace);
         assert_eq!(done(host.ensure_network(&container, &network)), index);
-        done(host.open_network(&container, &network));
+        done(open(&host, &container, &network));
         host.trim_network(&container, &network).unwrap();
         assert_eq!(snapshot(&network.namespace), before);
     });
@@ -221,7 +221,7 @@ fn trimming_takes_back_what_the_tree_no_longer_asks_for() {
         network.addresses = vec!["10.44.0.11".parse().unwrap()];
         network.resolv_conf = false;
         done(host.ensure_network(&container, &network));
-        done(host.open_network(&container, &network));
+        done(open(&host, &container, &network));
         host.trim_network(&container, &network).unwrap();
         let inside = ip(&format!("-n {} addr show eth0", network.namespace));
         assert!(inside.contains("10.44.0.11/32") && !inside.contains("10.44.0.10"));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use reconciler::host::Host;
 
-use crate::world::{Tenant, done, ip, make, network, on_a_host};
+use crate::world::{Tenant, done, ip, make, network, on_a_host, open};
 
 /// Runs `ip -batch` inside, whatever becomes of each line.
 fn batch(lines: &str) {
@@ -67,7 +67,7 @@ fn what_cannot_be_done_inside_is_told_and_the_rest_is_done() {
         ip("-n shop.web route del default");
         ip(&format!("link set {} group 7", network.interface));
         let index = done(host.ensure_network(&container, &network));
-        let made = host.open_network(&container, &network).unwrap();
+        let made = open(&host, &container, &network).unwrap();
         assert_eq!(made.ifindex, index);
         let refused = made.refused.unwrap().to_string();
         assert!(refused.contains("the default gateway of eth0"), "{refused}");

@@ -74,9 +74,15 @@ pub(crate) fn done(made: Result<Made, HostError>) -> u32 {
 /// Makes and opens a container's network.
 pub(crate) fn make(host: &Host, container: &str, addresses: &[&str]) -> (FullName, Network) {
     let (name, network) = network(container, addresses);
-    done(host.ensure_network(&name, &network));
-    done(host.open_network(&name, &network));
+    let on = done(host.ensure_network(&name, &network));
+    done(host.open_network(&name, &network, on));
     (name, network)
+}
+
+/// Opens a network on the interface that it has.
+pub(crate) fn open(host: &Host, name: &FullName, network: &Network) -> Result<Made, HostError> {
+    let on = host.read()?.networks[name].ifindex;
+    host.open_network(name, network, on.unwrap())
 }
 
 /// Runs `ip` on the test's host and gives what it printed.
