@@ -51,8 +51,6 @@ pub struct Apply<'a> {
     host: Host,
     /// Interface indices, as found or made.
     interfaces: BTreeMap<FullName, u32>,
-    /// Those that were found.
-    found: BTreeMap<FullName, u32>,
     /// The interfaces that programs were found on.
     attached: BTreeMap<FullName, u32>,
     /// Those that programs stand on.
@@ -101,8 +99,7 @@ impl<'a> Apply<'a> {
             dirs,
             kernel,
             host,
-            interfaces: found.clone(),
-            found,
+            interfaces: found,
             attached: live.attached(),
             stand: live.attached(),
             theirs: live.theirs(),
