@@ -90,9 +90,9 @@ impl Apply<'_> {
     }
 
     /// Whether the interface that was found or made, or the one that its programs stand on, is
-    /// there no more. What the namespace says is no proof: an end can be moved on from there. The host
-    /// gives no index twice that nobody asks for, and who deletes an end inside gets none on the
-    /// host. Where another one was made since, what was attached to the first is attached to
+    /// there no more. What the namespace says is no proof: an end can be moved on from there. The
+    /// host gives no index twice that nobody asks for, and who deletes an end inside gets none on
+    /// the host. Where another one was made since, what was attached to the first is attached to
     /// nothing.
     fn went_away(&self, container: &FullName) -> bool {
         let known = [self.stand.get(container), self.interfaces.get(container)];
