@@ -1,5 +1,5 @@
-//! What of others vanishes in the middle of a run, at any of its system calls: its container is
-//! missing, and the rest of the run is done.
+//! What a container is attached to vanishes in the middle of a run, at any of its system calls. Of
+//! others, its container is missing; of ours, it is left out; and the rest of the run is done.
 
 use std::fs;
 use std::process::{Command, Stdio};

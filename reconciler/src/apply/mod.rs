@@ -53,10 +53,8 @@ pub struct Apply<'a> {
     interfaces: BTreeMap<FullName, u32>,
     /// Those that were found.
     found: BTreeMap<FullName, u32>,
-    /// The interfaces that programs were found on.
+    /// The interfaces that programs stand on: as found, until others are attached.
     attached: BTreeMap<FullName, u32>,
-    /// Those that programs stand on.
-    stand: BTreeMap<FullName, u32>,
     /// Containers that are not managed, and the interface that they are attached to, if it is
     /// somebody else's.
     theirs: BTreeMap<FullName, Option<u32>>,
@@ -101,7 +99,6 @@ impl<'a> Apply<'a> {
             interfaces: found.clone(),
             found,
             attached: live.attached(),
-            stand: live.attached(),
             theirs: live.theirs(),
             processes: &live.host.processes,
             forgotten: BTreeMap::new(),

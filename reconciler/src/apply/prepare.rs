@@ -97,7 +97,7 @@ impl Apply<'_> {
                     guard::remove(left)?;
                 }
                 self.kernel()?.attach(container, ifindex, &build)?;
-                self.stand.insert(container.clone(), ifindex);
+                self.attached.insert(container.clone(), ifindex);
             }
             Operation::Swap { .. } => self.swap(operation)?,
             Operation::Guard { container } => {
@@ -119,7 +119,7 @@ impl Apply<'_> {
             } => (container, self.host.ensure_network(container, network)?),
             Operation::OpenNetwork { container, network } => {
                 // A pair that was made anew since, as its end was deleted inside, stays down.
-                let on = self.stand.get(container).copied();
+                let on = self.attached.get(container).copied();
                 let on = on.ok_or_else(|| HostError::Vanished {
                     interface: network.interface.clone(),
                 })?;

@@ -8,7 +8,6 @@ use std::process::Command;
 use reconciler::host::{Host, HostError, NotOurs};
 use rustix::fs::Mode;
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
-
 use state::target::host::namespace_numbers;
 use state::words::names::FullName;
 
