@@ -15,7 +15,7 @@ use crate::pipeline::{self, Planned, Request, Understood, understood};
 use crate::report::words::Words;
 use crate::run::copy::{self, CopyError};
 use crate::run::dirs::{self, DirsError};
-use crate::source::{self, Source, SourceError, SourceId};
+use crate::source::{Source, SourceError, SourceId};
 
 /// Why the live tree cannot be read again.
 #[derive(Debug, Error)]
@@ -69,7 +69,10 @@ pub fn understand(request: &Request, commit: &str) -> Result<Understood, Applied
             },
             uncommitted: Vec::new(),
         },
-        None => match source::read_commit(&request.source.directory, commit) {
+        None => match request
+            .memory
+            .read_commit(&request.source.directory, commit)
+        {
             Err(cause @ (SourceError::NoSuchCommit { .. } | SourceError::NoRepository { .. })) => {
                 let (cause, state) = (Box::new(cause), request.dirs.state.clone());
                 return Err(AppliedError::Lost { cause, state });
@@ -77,7 +80,7 @@ pub fn understand(request: &Request, commit: &str) -> Result<Understood, Applied
             read => read?,
         },
     };
-    let tree = understood(source, &request.host);
+    let tree = understood(source, request);
     if tree.is_valid() {
         Ok(tree)
     } else {
@@ -138,8 +141,9 @@ fn flows(request: &Request, old: &Understood, planned: &Planned) -> Option<Vec<C
         // The same tree: a run with nothing to do need not compile it twice more.
         return Some(Vec::new());
     }
-    let view = |tree| pipeline::reach(tree, &request.host).ok();
-    Some(changes(Some(&view(old)?), &view(&planned.tree)?))
+    let view = |tree| pipeline::reach(tree, &request.memory).ok();
+    let (old, new) = (view(old)?, view(&planned.tree)?);
+    Some(changes(Some(&*old), &new))
 }
 
 fn owned(tree: &Understood) -> Words {

@@ -6,8 +6,9 @@
 //! kernel --------------------------> live --/
 //! ```
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::{BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bpf::conntrack::{Connection, ReadError, State, Subject};
 use bpf::object::datapath;
@@ -15,7 +16,7 @@ use state::desired::{self, Desired};
 use state::diff::diff;
 use state::documents::tree::Tree;
 use state::documents::{self, Documents};
-use state::live::{Entry, Live};
+use state::live::{Entry, HELD_MOST, Live};
 use state::plan::collisions::{Collision, collisions};
 use state::plan::connections::denied;
 use state::plan::cuts::{Cuts, cuts};
@@ -23,12 +24,14 @@ use state::plan::guards::{self, Allowed, Refusal};
 use state::plan::{Origin, Plan, back, plan};
 use state::reach::View;
 use state::target::{CompileError, Target, compile};
+use state::words::generation::Generation;
 use state::words::names::{FullName, HostName};
 use state::words::problem::{Problem, Severity};
 use thiserror::Error;
 
 use crate::live::{self, Dirs, LiveError, Reading};
-use crate::source::{self, Source, SourceError, SourceRequest};
+use crate::run::journal;
+use crate::source::{self, Known, Source, SourceError, SourceRequest};
 
 /// What a run is asked.
 #[derive(Clone, Debug)]
@@ -39,6 +42,40 @@ pub struct Request {
     pub host: HostName,
     /// Where things are pinned and kept.
     pub dirs: Dirs,
+    /// What trees have said before. Shared by who is asked the same, and changes no answer.
+    pub memory: Memory,
+}
+
+/// What was read and compiled before: whoever reads one tree after the other reads again only what
+/// has changed, and compares a tree that was the new one as the old one.
+#[derive(Clone, Debug, Default)]
+pub struct Memory(Arc<Mutex<Remembered>>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    objects: Known,
+    documents: documents::memory::Memory,
+    /// The last trees that were compared, by their ids.
+    views: VecDeque<(String, Arc<View>)>,
+}
+
+/// How many trees are known as they were compared: the live one and the next.
+const VIEWS_MOST: usize = 2;
+
+impl Memory {
+    fn held(&self) -> MutexGuard<'_, Remembered> {
+        // Whoever broke off left something that was read, or nothing.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads a commit that was applied before.
+    pub(crate) fn read_commit(
+        &self,
+        directory: &Path,
+        commit: &str,
+    ) -> Result<Source, SourceError> {
+        source::read_commit(directory, commit, &mut self.held().objects)
+    }
 }
 
 /// What a plan is for.
@@ -48,6 +85,8 @@ pub enum Errand {
     Apply,
     /// To make one live that was live before.
     GoBack,
+    /// To make live again what was live last, where nothing is.
+    Again,
 }
 
 /// A tree that was read and understood, with whatever was found in it.
@@ -110,20 +149,24 @@ pub enum Failure {
 }
 
 /// Reads a tree and everything that is to be found in it.
-pub fn understand(request: &SourceRequest, host: &HostName) -> Result<Understood, SourceError> {
-    Ok(understood(source::read(request)?, host))
+pub fn understand(request: &Request) -> Result<Understood, SourceError> {
+    let source = source::read(&request.source, &mut request.memory.held().objects)?;
+    Ok(understood(source, request))
 }
 
 /// Everything that is to be found in a tree that was read.
-pub fn understood(mut source: Source, host: &HostName) -> Understood {
-    let (mut documents, mut problems) = documents::parse(&mut source.tree);
+pub fn understood(mut source: Source, request: &Request) -> Understood {
+    let mut memory = request.memory.held();
+    let (mut documents, mut problems) =
+        documents::parse_again(&mut source.tree, &mut memory.documents);
+    drop(memory);
     for problem in source.problems.iter() {
         if !source.tree.is_ignored(&problem.place.file) {
             documents.incomplete |= problem.severity == Severity::Error;
             problems.push(problem.clone());
         }
     }
-    let (desired, of_desired) = desired::resolve(&documents, host);
+    let (desired, of_desired) = desired::resolve(&documents, &request.host);
     problems.extend(of_desired);
     Understood {
         source,
@@ -154,13 +197,31 @@ impl Understood {
 /// # Errors
 ///
 /// As [`compile`].
-pub fn reach(tree: &Understood, host: &HostName) -> Result<View, CompileError> {
-    View::of(&tree.documents, host, &datapath())
+pub fn reach(tree: &Understood, memory: &Memory) -> Result<Arc<View>, CompileError> {
+    let id = tree.source.id.tree();
+    let known = |remembered: &Remembered| {
+        let mut views = remembered.views.iter();
+        views
+            .find(|(of, _)| of == id)
+            .map(|(_, view)| Arc::clone(view))
+    };
+    if let Some(view) = known(&memory.held()) {
+        return Ok(view);
+    }
+    let view = Arc::new(View::of(&tree.documents, &tree.desired, &datapath())?);
+    let mut remembered = memory.held();
+    remembered
+        .views
+        .push_back((id.to_owned(), Arc::clone(&view)));
+    while remembered.views.len() > VIEWS_MOST {
+        remembered.views.pop_front();
+    }
+    Ok(view)
 }
 
 /// From source and kernel to plan. Changes nothing.
 pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure> {
-    let tree = understand(&request.source, &request.host)?;
+    let tree = understand(request)?;
     if !tree.is_valid() {
         return Err(Failure::Invalid(Box::new(tree)));
     }
@@ -202,6 +263,7 @@ pub fn plan_for(
     errand: Errand,
     allowed: Allowed,
 ) -> Result<Planned, Failure> {
+    read.live.held_before = held_before(&request.dirs.state, &read.live);
     let (origin, datapath) = (tree.origin(), datapath());
     let target = compile(&tree.desired, &read.located, &datapath)?;
     let collisions = collisions(&target, &read.live);
@@ -221,6 +283,10 @@ pub fn plan_for(
             let named = request.source.rev.is_some() || request.source.worktree;
             plan.held = back::held_after(&read.live, &origin.commit, named);
             back::check_hold(&read.live, &origin.commit, allowed.held)
+        }
+        Errand::Again => {
+            plan.held = back::held_after(&read.live, &origin.commit, true);
+            Ok(())
         }
         Errand::GoBack => {
             plan = back::go_back(plan, &read.live, &differences);
@@ -247,6 +313,24 @@ pub fn plan_for(
             planned: Box::new(planned),
         }),
     }
+}
+
+/// What was held when nothing was live any more: a boot takes away what the kernel knows of that,
+/// and the journal ends with going back then.
+fn held_before(state: &Path, live: &Live) -> Vec<String> {
+    let base = live.base.as_ref();
+    if base.is_some_and(|base| base.record.generation != Generation(0)) {
+        return Vec::new();
+    }
+    let entries = journal::read(state).map_or_else(|_| Vec::new(), |history| history.entries);
+    let Some(last) = entries.last() else {
+        return Vec::new();
+    };
+    let pairs = entries.windows(2).rev();
+    let backs = pairs.take_while(|pair| pair[1].kind == journal::Kind::Rollback);
+    let left = backs.map(|pair| &pair[0].commit);
+    let left = left.filter(|commit| **commit != last.commit);
+    left.take(HELD_MOST).cloned().collect()
 }
 
 /// The connections of all live containers, and every generation that a record of any container

@@ -36,3 +36,5 @@ mod executed;
 mod rollback;
 mod drift;
 mod told;
+mod watch;
+mod doctor;

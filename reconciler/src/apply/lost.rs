@@ -89,11 +89,13 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Whether the interface that was found or made is there no more. The host gives no index twice
-    /// that nobody asks for, and who deletes an end inside gets none on the host. Where another one
-    /// was made since, what was attached to the first is attached to nothing.
+    /// Whether the interface that was found or made, or the one that its programs stand on, is
+    /// there no more. What the namespace says is no proof: an end can be moved on from there. The
+    /// host gives no index twice that nobody asks for, and who deletes an end inside gets none on
+    /// the host. Where another one was made since, what was attached to the first is attached to
+    /// nothing.
     fn went_away(&self, container: &FullName) -> bool {
-        let known = [self.found.get(container), self.interfaces.get(container)];
+        let known = [self.attached.get(container), self.interfaces.get(container)];
         // What cannot be looked at is not said to have gone.
         let gone = |index: &u32| matches!(self.host.has(*index), Ok(false));
         known.into_iter().flatten().any(gone)

@@ -51,8 +51,6 @@ pub struct Apply<'a> {
     host: Host,
     /// Interface indices, as found or made.
     interfaces: BTreeMap<FullName, u32>,
-    /// Those that were found.
-    found: BTreeMap<FullName, u32>,
     /// The interfaces that programs stand on: as found, until others are attached.
     attached: BTreeMap<FullName, u32>,
     /// Containers that are not managed, and the interface that they are attached to, if it is
@@ -83,7 +81,10 @@ impl<'a> Apply<'a> {
         dirs: &'a Dirs,
         now_s: u64,
     ) -> Result<Self, Stop> {
-        let open = || -> Result<_, LiveError> { Ok((crate::live::open(dirs)?, Host::open()?)) };
+        let open = || -> Result<_, LiveError> {
+            let host = Host::open()?.by_mounts_of(dirs.mounts);
+            Ok((crate::live::open(dirs)?, host))
+        };
         let (kernel, host) = open().map_err(|error| Stop::Before(Box::new(error)))?;
         let found = live.containers.iter();
         let found = found.filter_map(|(name, container)| {
@@ -96,8 +97,7 @@ impl<'a> Apply<'a> {
             dirs,
             kernel,
             host,
-            interfaces: found.clone(),
-            found,
+            interfaces: found,
             attached: live.attached(),
             theirs: live.theirs(),
             processes: &live.host.processes,

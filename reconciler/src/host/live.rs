@@ -117,7 +117,7 @@ impl Host {
     fn named(&self) -> Result<(BTreeMap<FullName, Inside>, BTreeSet<String>), HostError> {
         let mut insides = BTreeMap::new();
         let mut foreign = BTreeSet::new();
-        for name in namespaces::names()? {
+        for name in namespaces::names(self.mounts)? {
             match self.managed(&name)? {
                 Named::Ours(container, inside) => {
                     insides.insert(container, inside);

@@ -87,7 +87,13 @@ impl Host {
                     .ok_or_else(|| vanished(&network.interface))?
             }
         };
-        self.mend_host_end(container, network, &ends.host)?;
+        self.mend_host_end(container, network, &ends.host)
+            .map_err(|error| match error {
+                HostError::Netlink(e) if e.errno() == Some(Errno::NODEV) => {
+                    vanished(&network.interface)
+                }
+                error => error,
+            })?;
         if network.resolv_conf {
             resolver::write(&network.namespace)?;
         }

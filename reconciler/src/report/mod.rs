@@ -10,6 +10,7 @@ pub mod explanation;
 pub mod view;
 pub mod drift;
 pub mod status;
+pub mod doctor;
 mod container;
 mod objects;
 pub mod history;

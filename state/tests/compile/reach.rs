@@ -139,7 +139,10 @@ fn changes_are_what_both_trees_say_pair_by_pair() {
         format!("old:\n{old}\nnew:\n{new}")
     };
     hold(400, pairs(), show, |(old, new, flows)| {
-        let view = |documents| View::of(documents, &random::host(), &datapath()).expect("it fits");
+        let view = |documents| {
+            let (desired, _) = desired::resolve(documents, &random::host());
+            View::of(documents, &desired, &datapath()).expect("it fits")
+        };
         let changes = changes(Some(&view(old)), &view(new));
         let (old, new) = (Asked::of(old), Asked::of(new));
         for flow in flows {

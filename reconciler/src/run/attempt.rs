@@ -1,0 +1,82 @@
+//! The last run that was to change something, and how it ended: a note in the run directory, for
+//! `status`. It may be lost.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::files::{self, WriteError};
+
+/// Name of the file in the run directory.
+const NAME: &str = "attempt.json";
+/// Most bytes that are kept of what was told.
+const BYTES_MOST: usize = 16 << 10;
+
+/// A run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// When it ended: seconds since 1970.
+    pub time_s: u64,
+    /// The commit that it was about; empty where it found none.
+    pub commit: String,
+    /// Its exit code.
+    pub exit: u8,
+    /// What it told of in the end, a line each.
+    pub reasons: Vec<String>,
+}
+
+/// Notes it.
+///
+/// # Errors
+///
+/// The file cannot be written.
+pub fn note(run: &Path, attempt: &Attempt) -> Result<(), WriteError> {
+    let mut attempt = attempt.clone();
+    attempt.reasons = kept(attempt.reasons);
+    let text = serde_json::to_vec(&attempt).unwrap_or_default();
+    files::place(&run.join(NAME), &text, 0o600)
+}
+
+/// What is kept of what was told.
+pub fn kept(mut reasons: Vec<String>) -> Vec<String> {
+    let mut bytes = 0;
+    reasons.retain(|line| {
+        bytes += line.len();
+        bytes <= BYTES_MOST
+    });
+    reasons
+}
+
+/// The last one; `None` where none is known.
+pub fn last(run: &Path) -> Option<Attempt> {
+    serde_json::from_slice(&fs::read(run.join(NAME)).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_one_is_known_and_a_damaged_note_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(last(dir.path()), None);
+        let attempt = Attempt {
+            time_s: 7,
+            commit: "abc".to_owned(),
+            exit: 3,
+            reasons: vec!["the tree is invalid".to_owned()],
+        };
+        note(dir.path(), &attempt).unwrap();
+        assert_eq!(last(dir.path()), Some(attempt.clone()));
+        let long = Attempt {
+            reasons: vec!["short".to_owned(), "x".repeat(BYTES_MOST)],
+            ..attempt
+        };
+        note(dir.path(), &long).unwrap();
+        assert_eq!(last(dir.path()).unwrap().reasons, ["short"]);
+        fs::write(dir.path().join(NAME), "[").unwrap();
+        assert_eq!(last(dir.path()), None);
+    }
+}

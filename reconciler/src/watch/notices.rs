@@ -1,0 +1,171 @@
+//! Notices that something below some directories may have changed, by inotify(7).
+//!
+//! Directories are watched, never files: git and editors put a new file in the place of the old
+//! one. What is not there yet is waited for in the nearest directory above it. A notice says
+//! nothing of what changed, and is given too often rather than not at all.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use notify::event::{AccessKind, AccessMode};
+use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+
+/// A directory, and whether those below it count.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Which.
+    pub directory: PathBuf,
+    /// Whether those below it are watched as well.
+    pub below: bool,
+}
+
+/// What is watched.
+pub struct Notices {
+    watcher: notify::Result<RecommendedWatcher>,
+    /// By directory: whether those below count, and which directory it was then.
+    watched: BTreeMap<PathBuf, (bool, (u64, u64))>,
+}
+
+/// Magic numbers of file systems on which others change files of which this kernel is not told
+/// (statfs(2), linux/magic.h).
+const REMOTE: &[(u32, &str)] = &[
+    (0x0000_6969, "NFS"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB"),
+    (0x0000_517b, "SMB"),
+    (0x6573_5546, "FUSE"),
+    (0x0102_1997, "9P"),
+    (0x00c3_6400, "Ceph"),
+    (0x5346_414f, "AFS"),
+    (0x6b41_4653, "AFS"),
+    (0x7375_7245, "Coda"),
+    (0x7461_636f, "OCFS2"),
+    (0x0116_1970, "GFS2"),
+    (0x0bd0_0bd0, "Lustre"),
+    (0x1983_0326, "BeeGFS"),
+    (0x786f_4256, "VirtualBox shared folders"),
+];
+
+/// What came of watching.
+pub struct Watched {
+    /// Why some places give no notice, if that is so: they are to be looked at now and then.
+    pub deaf: Option<String>,
+    /// Whether some place is watched only from now on: what was seen there before may be old.
+    pub anew: bool,
+}
+
+impl Notices {
+    /// Watches nothing yet. `woken` is told of each notice.
+    pub fn new(woken: Arc<Notify>) -> Self {
+        let tell = move |event: notify::Result<Event>| {
+            if event.map_or(true, |event| counts(event.kind)) {
+                woken.notify_one();
+            }
+        };
+        let config = Config::default().with_follow_symlinks(false);
+        Self {
+            watcher: RecommendedWatcher::new(tell, config),
+            watched: BTreeMap::new(),
+        }
+    }
+
+    /// Watches these places and no others.
+    pub fn watch(&mut self, places: &[Place]) -> Watched {
+        let watcher = match &mut self.watcher {
+            Ok(watcher) => watcher,
+            Err(error) => {
+                return Watched {
+                    deaf: Some(error.to_string()),
+                    anew: false,
+                };
+            }
+        };
+        let (mut deaf, mut anew) = (None, false);
+        let mut wanted: BTreeMap<PathBuf, bool> = BTreeMap::new();
+        for place in places {
+            let there = existing(&place.directory);
+            let below = place.below && there == place.directory;
+            if let Some(kind) = remote(&there) {
+                deaf = Some(format!("{} is on {kind}", there.display()));
+            }
+            *wanted.entry(there).or_default() |= below;
+        }
+        // One that lies below another that is watched with all below it needs none of its own.
+        let deep: Vec<PathBuf> = wanted
+            .iter()
+            .filter(|(_, below)| **below)
+            .map(|(d, _)| d.clone())
+            .collect();
+        wanted.retain(|directory, _| {
+            !deep
+                .iter()
+                .any(|deep| directory != deep && directory.starts_with(deep))
+        });
+        self.watched.retain(|directory, was| {
+            let same = wanted.get(directory) == Some(&was.0) && id(directory) == Some(was.1);
+            if !same {
+                // One that is gone is watched no more.
+                let _ = watcher.unwatch(directory);
+            }
+            same
+        });
+        for (directory, below) in wanted {
+            if self.watched.contains_key(&directory) {
+                continue;
+            }
+            let mode = if below {
+                RecursiveMode::Recursive
+            } else {
+                RecursiveMode::NonRecursive
+            };
+            match (watcher.watch(&directory, mode), id(&directory)) {
+                (Ok(()), Some(id)) => {
+                    anew = true;
+                    self.watched.insert(directory, (below, id));
+                }
+                (Err(error), _) => {
+                    // It would name its places once more.
+                    let error = error.set_paths(Vec::new());
+                    deaf = Some(format!("{}: {error}", directory.display()));
+                }
+                // Gone in between: whoever is told of it looks again.
+                (Ok(()), None) => deaf = Some(format!("{} has gone", directory.display())),
+            }
+        }
+        Watched { deaf, anew }
+    }
+}
+
+/// Whether an event may be a change. Our own looks open files as well.
+fn counts(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
+        _ => true,
+    }
+}
+
+/// A directory, or the nearest one above it that is there.
+fn existing(directory: &Path) -> PathBuf {
+    let mut above = directory.ancestors();
+    let found = above.find(|path| fs::metadata(path).is_ok_and(|m| m.is_dir()));
+    found.unwrap_or(Path::new("/")).to_owned()
+}
+
+fn id(directory: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(directory).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// The kind of file system, where changes that others make there go unnoticed.
+fn remote(directory: &Path) -> Option<&'static str> {
+    let found = rustix::fs::statfs(directory).ok()?;
+    let magic = found.f_type;
+    let known = REMOTE
+        .iter()
+        .find(|(number, _)| i128::from(*number) == i128::from(magic) & 0xffff_ffff);
+    known.map(|(_, name)| *name)
+}

@@ -1,0 +1,131 @@
+//! What cannot be applied, and what happens to it.
+
+use rig::lab::Lab;
+use rig::wait;
+use serde_json::json;
+
+use super::{Watcher, attempt, becomes_live, commit, live};
+
+#[test]
+fn an_invalid_commit_leaves_what_is_live_and_the_next_is_taken_at_once() {
+    Lab::run("watch-invalid", |lab| {
+        let first = commit(lab, 1);
+        let watcher = Watcher::on(lab);
+        becomes_live(lab, &watcher, &first);
+        assert_eq!(attempt(lab)["exit"], json!(0));
+        lab.repository()
+            .write("policies.yaml", "kind: NetworkPolicy\n");
+        let invalid = lab.repository().commit("invalid");
+        watcher.says("the tree is invalid: what is live is unchanged");
+        // Both are shown, with the reason.
+        wait::holds("the attempt", || attempt(lab)["commit"] == json!(invalid));
+        let attempt = attempt(lab);
+        assert_eq!(attempt["exit"], json!(3));
+        let reasons = attempt["reasons"].to_string();
+        assert!(reasons.contains("policies.yaml:1"), "{reasons}");
+        let status = lab.reconcile(&["status"]).ended(0).stdout;
+        assert!(
+            status.contains(&invalid[..12]) && status.contains(&first[..12]),
+            "{status}"
+        );
+        assert_eq!(live(lab), first);
+        // It is tried once, whatever else happens in the repository.
+        lab.repository().git(&["tag", "a"]).succeed();
+        lab.repository().git(&["tag", "b"]).succeed();
+        let next = commit(lab, 2);
+        becomes_live(lab, &watcher, &next);
+        let tries = watcher.said().matches("the tree is invalid").count();
+        assert_eq!(tries, 1, "{}", watcher.said());
+    });
+}
+
+/// The interface that a live container has here.
+fn interface(lab: &Lab, container: &str) -> String {
+    let status = lab.reconcile(&["status", "-o", "json"]).json();
+    let containers = status["containers"].as_array().cloned();
+    let mut all = containers.unwrap_or_default().into_iter();
+    let found = all.find(|one| one["name"] == json!(container));
+    let named = found.and_then(|one| one["interface"].as_str().map(str::to_owned));
+    named.unwrap_or_else(|| panic!("{status:#}"))
+}
+
+/// What may go better the next time is tried again without anybody's help.
+#[test]
+fn what_fails_for_the_host_is_tried_again() {
+    Lab::run("watch-retry", |lab| {
+        let first = commit(lab, 1);
+        // Somebody else's interface stands where ours is to be.
+        lab.reconcile(&[]).succeed();
+        let name = interface(lab, "shop/web");
+        lab.reconcile(&["detach"]).succeed();
+        let net = lab.alpha().net().clone();
+        net.ip(&format!("link add {name} type veth peer name theirs"));
+        let watcher = Watcher::on(lab);
+        watcher.says("error:");
+        assert_eq!(live(lab), "");
+        net.ip(&format!("link delete {name}"));
+        becomes_live(lab, &watcher, &first);
+    });
+}
+
+#[test]
+fn a_suspended_host_is_left_alone_until_it_is_resumed() {
+    Lab::run("watch-suspended", |lab| {
+        let first = commit(lab, 1);
+        let watcher = Watcher::on(lab);
+        becomes_live(lab, &watcher, &first);
+        lab.reconcile(&["suspend", "--reason", "moving house"])
+            .succeed();
+        let next = commit(lab, 2);
+        watcher.says("moving house");
+        let ways: [&[&str]; 6] = [
+            &[],
+            &["--only-changes"],
+            &["--until-at-rest"],
+            &["--or-last"],
+            &["rollback"],
+            &["rollback", "1"],
+        ];
+        for way in ways {
+            let refused = lab.reconcile(way).ended(4);
+            assert!(refused.stderr.contains("moving house"), "{refused}");
+        }
+        lab.reconcile(&["--dry-run"]).succeed();
+        let status = lab.reconcile(&["status"]).ended(0).stdout;
+        assert!(status.contains("moving house"), "{status}");
+        let status = lab.reconcile(&["status", "-o", "json"]).json();
+        assert_eq!(status["suspended"]["reason"], json!("moving house"));
+        assert_eq!(status["commit"], json!(first));
+        lab.reconcile(&["resume"]).succeed();
+        becomes_live(lab, &watcher, &next);
+    });
+}
+
+/// Where nothing is live, as after a boot, what was live comes back for a tree that cannot be
+/// applied, and what was rolled back from stays held.
+#[test]
+fn what_was_live_last_comes_back_and_what_was_held_does_not() {
+    Lab::run("watch-last", |lab| {
+        let first = commit(lab, 1);
+        lab.reconcile(&[]).succeed();
+        let second = commit(lab, 2);
+        lab.reconcile(&[]).succeed();
+        lab.reconcile(&["rollback"]).succeed();
+        // As a boot does: the kernel forgets all of it, and the journal does not.
+        lab.reconcile(&["detach"]).succeed();
+        let held = lab.reconcile(&["--or-last"]).ended(4);
+        assert!(held.stderr.contains(&second[..12]), "{held}");
+        assert_eq!(live(lab), first);
+        drop(lab.reconcile(&[]).ended(4));
+        lab.reconcile(&["detach"]).succeed();
+        lab.repository()
+            .write("policies.yaml", "kind: NetworkPolicy\n");
+        lab.repository().commit("invalid");
+        drop(lab.reconcile(&["--or-last"]).ended(3));
+        assert_eq!(live(lab), first);
+        let watcher = Watcher::on(lab);
+        watcher.says("the tree is invalid");
+        let third = commit(lab, 3);
+        becomes_live(lab, &watcher, &third);
+    });
+}
