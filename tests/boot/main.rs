@@ -16,5 +16,6 @@ mod watch;
 mod reboot;
 mod cron;
 mod package;
+mod readme;
 mod remote;
 mod latency;
