@@ -1,14 +1,13 @@
 //! `reconcile`, without a subcommand: plan, and apply it.
 
 use super::arguments::{ApplyArguments, Global, RunArguments};
-use super::dirs;
 use super::runs::{Carried, Run, Wish};
+use super::{dirs, kept};
 use crate::live;
 use crate::pipeline::Memory;
 use crate::report::exit::Exit;
 use crate::report::out::{Held, Out};
-use crate::run::attempt::{self, Attempt};
-use crate::run::journal;
+use crate::run::{attempt, journal};
 use crate::source;
 
 /// Runs it.
@@ -17,8 +16,9 @@ pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit
     loop {
         let held = Held::default();
         // What failed, and how, has been told.
-        let last = match arguments.run.only_changes {
-            true => attempt::last(&dirs(global).run).filter(|last| last.exit != 0),
+        let only_news = arguments.run.only_changes;
+        let last = match only_news {
+            true => attempt::last(&dirs(global).run).filter(|last| last.told && last.exit != 0),
             false => None,
         };
         let run_out = match last {
@@ -33,7 +33,7 @@ pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit
             run_out,
         );
         let run = match run {
-            Ok(run) => run.remembering(&memory),
+            Ok(run) => run.remembering(&memory).telling_news(only_news),
             Err(exit) => {
                 held.write_to(out);
                 return exit;
@@ -43,24 +43,20 @@ pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit
         let begun = arguments.until_at_rest.then(|| source::current(&source));
         let carried = run.carry_out();
         let exit = carried.exit;
-        if !last.is_some_and(|last| ended_so(carried, &last)) {
+        if !last.is_some_and(|last| kept::ended(&carried, true).ended_as(&last)) {
             held.write_to(out);
         }
         if arguments.or_last {
             last_instead(global, &arguments.run, out);
         }
-        match begun {
+        // What was read may be newer than what it began with, and the tree be back at that since.
+        let read = carried.about.read;
+        match begun.map(|begun| begun.map(|begun| read.map_or(begun, |read| read.tree))) {
             // One that cannot be read may be so for long: what triggers runs begins the next.
-            Some(Ok(begun)) if source::current(&source).is_ok_and(|now| now != begun) => {}
+            Some(Ok(read)) if source::current(&source).is_ok_and(|now| now != read) => {}
             _ => return exit,
         }
     }
-}
-
-fn ended_so(carried: Carried, last: &Attempt) -> bool {
-    carried.exit as u8 == last.exit
-        && carried.about.commit == last.commit
-        && attempt::kept(carried.reasons) == last.reasons
 }
 
 /// Where nothing is live, as after a boot, makes live again what was live last: for who could not

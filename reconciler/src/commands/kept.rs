@@ -1,9 +1,14 @@
-//! What a run keeps in the state directory: the journal, and the copy of an applied directory.
+//! What a run keeps: in the state directory the journal and the copy of an applied directory, in
+//! the run directory how it ended.
 
 use state::plan::Kind;
 
+use super::now_s;
+use super::runs::Carried;
 use crate::applied;
+use crate::live::Dirs;
 use crate::pipeline::{Planned, Request};
+use crate::run::attempt::{self, Attempt};
 use crate::run::dirs;
 use crate::run::journal::{self, Entry};
 
@@ -38,6 +43,31 @@ pub(super) fn keep(
     };
     journal::append(&request.dirs.state, &entry)?;
     Ok(())
+}
+
+/// What is live does not depend on it: history and the diff in words do.
+pub(super) fn unkept(error: &applied::KeepError) -> String {
+    format!("the state directory could not be written: {error}")
+}
+
+/// How a run ended, and whether that is `told` to who hears nothing but news.
+pub(super) fn ended(carried: &Carried, told: bool) -> Attempt {
+    Attempt {
+        time_s: now_s(),
+        commit: carried.about.commit.clone(),
+        exit: carried.exit as u8,
+        reasons: carried.reasons.clone(),
+        told,
+    }
+}
+
+/// Notes how a run ended. What has been told once has been told, whoever finds the same after it.
+pub(super) fn note(dirs: &Dirs, mut attempt: Attempt) {
+    let last = attempt::last(&dirs.run);
+    attempt.told |= last.is_some_and(|last| last.told && last.ended_as(&attempt));
+    if let Err(error) = attempt::note(&dirs.run, &attempt) {
+        tracing::info!("how the run ended was not noted: {error}");
+    }
 }
 
 /// The commit that is live, where the journal does not end with it: its run was killed, or the

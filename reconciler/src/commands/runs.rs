@@ -11,8 +11,7 @@ use state::words::hash::short;
 use state::words::names::FullName;
 
 use super::arguments::{Global, RunArguments};
-use super::kept::keep;
-use super::{failure, lock, now_s, problems, request, suspend};
+use super::{failure, kept, lock, now_s, problems, request, suspend};
 use crate::applied;
 use crate::apply::{Apply, Settled, Stop};
 use crate::back::{self, BackError};
@@ -28,9 +27,9 @@ use crate::report::reach;
 use crate::report::view::{CutsView, View, view};
 use crate::report::words::Words;
 use crate::report::{json, text};
-use crate::run::attempt::{self, Attempt};
 use crate::run::{dirs, journal};
 use crate::source::SourceRequest;
+use crate::watch::schedule::Seen;
 
 /// What became of a run, for whoever makes several.
 #[derive(Debug)]
@@ -48,6 +47,8 @@ pub(crate) struct Carried {
 pub(crate) struct About {
     /// The commit that was to become live; empty where none was found.
     pub(crate) commit: String,
+    /// What it planned for; `None` where it did not read the tree that is named.
+    pub(crate) read: Option<Seen>,
     /// What this host's containers hang on; `None` where that did not become known.
     pub(crate) anchors: Option<Vec<Anchor>>,
     /// Whether there was anything to do.
@@ -72,6 +73,8 @@ pub(crate) struct Run<'a> {
     arguments: &'a RunArguments,
     allowed: Allowed,
     lock_timeout: Duration,
+    tells_news: bool,
+    watched: &'a [Anchor],
     about: RefCell<About>,
     out: Out<'a>,
 }
@@ -102,6 +105,8 @@ impl<'a> Run<'a> {
             arguments,
             allowed,
             lock_timeout: global.lock_timeout,
+            tells_news: false,
+            watched: &[],
             about: RefCell::default(),
             out,
         })
@@ -110,6 +115,18 @@ impl<'a> Run<'a> {
     /// The same, by who has read trees before.
     pub(crate) fn remembering(mut self, memory: &Memory) -> Self {
         self.request.memory = memory.clone();
+        self
+    }
+
+    /// The same, for who hears of it only where it ended otherwise than the one before.
+    pub(crate) fn telling_news(mut self, tells_news: bool) -> Self {
+        self.tells_news = tells_news;
+        self
+    }
+
+    /// The same, by who watches these.
+    pub(crate) fn watching(mut self, anchors: &'a [Anchor]) -> Self {
+        self.watched = anchors;
         self
     }
 
@@ -133,24 +150,16 @@ impl<'a> Run<'a> {
         let (about, exit) = (run.about.take(), done.unwrap_or_else(|exit| exit));
         // What was asked for is what `status` tells of, and why it is not live.
         let noted = !run.arguments.dry_run && !matches!(run.wish, Wish::Last);
-        let dirs = run.request.dirs;
-        let reasons = heard.lines();
-        if noted {
-            let attempt = Attempt {
-                time_s: now_s(),
-                commit: about.commit.clone(),
-                exit: exit as u8,
-                reasons: reasons.clone(),
-            };
-            if let Err(error) = attempt::note(&dirs.run, &attempt) {
-                tracing::info!("how the run ended was not noted: {error}");
-            }
-        }
-        Carried {
+        let (dirs, told) = (run.request.dirs, run.tells_news);
+        let carried = Carried {
             exit,
-            reasons,
+            reasons: heard.lines(),
             about,
+        };
+        if noted {
+            kept::note(&dirs, kept::ended(&carried, told));
         }
+        carried
     }
 
     /// Refuses where applying is suspended.
@@ -193,6 +202,8 @@ impl<'a> Run<'a> {
             true => None,
             false => suspend::read(&request.dirs, self.out)?,
         };
+        let reads = suspended.is_none() && matches!(self.wish, Wish::Tree);
+        let is_about = |tree: &Understood, changes| self.is_about(tree, changes, reads);
         let planned = match (suspended, self.wish) {
             (Some(suspended), _) => back::make_plan_again(request, &suspended.commit, allowed),
             (None, Wish::Tree) => pipeline::make_plan(request, allowed).map_err(BackError::from),
@@ -204,7 +215,7 @@ impl<'a> Run<'a> {
         };
         let failure = match planned {
             Ok(planned) => {
-                self.is_about(&planned.tree, !planned.plan.is_empty());
+                is_about(&planned.tree, !planned.plan.is_empty());
                 return Ok(planned);
             }
             Err(BackError::Plan(failure)) => failure,
@@ -212,18 +223,23 @@ impl<'a> Run<'a> {
         };
         match &failure {
             Failure::Refused { planned, .. } => {
-                self.is_about(&planned.tree, true);
+                is_about(&planned.tree, true);
                 self.show(planned)?;
             }
-            Failure::Invalid(tree) => self.is_about(tree, true),
+            Failure::Invalid(tree) => is_about(tree, true),
             _ => {}
         }
         Err(failure::tell(&failure, self.out))
     }
 
-    fn is_about(&self, tree: &Understood, changes: bool) {
+    fn is_about(&self, tree: &Understood, changes: bool, reads: bool) {
         let mut about = self.about.borrow_mut();
         tree.source.id.commit().clone_into(&mut about.commit);
+        about.read = reads.then(|| Seen {
+            tree: about.commit.clone(),
+            host: anchors::seen(self.watched, self.request.dirs.mounts),
+            suspended: false,
+        });
         about.changes = changes;
         if tree.is_valid() {
             let here = tree.desired.containers_here();
@@ -306,8 +322,8 @@ impl<'a> Run<'a> {
             behind.extend(settled.left);
             behind.extend(settled.undone);
             behind.extend(unforeseen(planned, &settled.forgotten));
-            if let Err(error) = keep(&self.request, planned, now_s) {
-                behind.push(unkept(&error));
+            if let Err(error) = kept::keep(&self.request, planned, now_s) {
+                behind.push(kept::unkept(&error));
             }
         }
         let commits = |plan: &&&Plan| plan.kind == Kind::Commit;
@@ -388,7 +404,7 @@ impl<'a> Run<'a> {
         if self.arguments.only_changes && planned.plan.is_empty() {
             return Ok(Exit::Done);
         }
-        tell_uncommitted(&planned.tree, self.out);
+        problems::tell_uncommitted(&planned.tree, self.out);
         problems::warn(&planned.tree.problems, &planned.tree.source.tree, self.out);
         self.present(planned)
     }
@@ -459,11 +475,6 @@ fn unforeseen(planned: &Planned, forgotten: &BTreeMap<FullName, usize>) -> Vec<S
     .collect()
 }
 
-/// What is live does not depend on it: history and the diff in words do.
-fn unkept(error: &applied::KeepError) -> String {
-    format!("the state directory could not be written: {error}")
-}
-
 fn stopped(stop: &Stop, out: Out) -> Exit {
     out.error(&escape(&stop.to_string()));
     match stop {
@@ -486,15 +497,4 @@ fn view_of(request: &Request, planned: &Planned) -> View {
         ));
     }
     view
-}
-
-/// Names what the commit that is read does not hold.
-pub(crate) fn tell_uncommitted(tree: &Understood, out: Out) {
-    for change in &tree.source.uncommitted {
-        let mark = out.notes.paint(33, "warning:");
-        out.note(&format!(
-            "{mark} {}: ignored; commit it, or read the files with --worktree\n",
-            escape(&change.to_string())
-        ));
-    }
 }

@@ -25,7 +25,7 @@ pub(crate) fn run(global: &Global, out: Out) -> Exit {
         Ok(tree) => tree,
         Err(error) => return failure::source(&error, out),
     };
-    super::runs::tell_uncommitted(&tree, out);
+    problems::tell_uncommitted(&tree, out);
     let mut told = problems::tell(&tree.problems, &tree.source.tree, out);
     if !out.json {
         if global.verbose > 0 {

@@ -103,7 +103,8 @@ impl Watcher {
 
     fn carry_out(&self, global: &Global, out: Out<'_>) -> Result<Carried, Exit> {
         let run = Run::new(global, Wish::Tree, &self.arguments, false, out)?;
-        Ok(run.remembering(&self.memory).carry_out())
+        let run = run.remembering(&self.memory).watching(&self.anchors);
+        Ok(run.carry_out())
     }
 
     /// What others changed on the host is mended also while the tree cannot be applied: by the
@@ -159,7 +160,11 @@ impl Work for Watcher {
                 self.out.note(&format!("{}\n", escape(&status)));
             }
             let ended = Ended::Well;
-            return Ran { ended, status };
+            return Ran {
+                ended,
+                status,
+                read: None,
+            };
         }
         self.said_suspended = false;
         if reason == Reason::Backstop && before != Ended::Well {
@@ -167,6 +172,7 @@ impl Work for Watcher {
             return Ran {
                 ended: before,
                 status: "the tree cannot be applied; what is live was looked after".to_owned(),
+                read: None,
             };
         }
         match self.carry_out(&self.global, self.out) {
@@ -181,11 +187,13 @@ impl Work for Watcher {
                 Ran {
                     ended: ended(carried.exit),
                     status,
+                    read: carried.about.read,
                 }
             }
             Err(_) => Ran {
                 ended: Ended::Failed,
                 status: "a run could not be begun".to_owned(),
+                read: None,
             },
         }
     }

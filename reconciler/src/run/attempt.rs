@@ -25,6 +25,17 @@ pub struct Attempt {
     pub exit: u8,
     /// What it told of in the end, a line each.
     pub reasons: Vec<String>,
+    /// Whether who hears nothing but news has heard that, of this run or the one before.
+    #[serde(default)]
+    pub told: bool,
+}
+
+impl Attempt {
+    /// Whether another one ended in the same way.
+    pub fn ended_as(&self, other: &Self) -> bool {
+        let kept_of = |attempt: &Self| kept(attempt.reasons.clone());
+        (self.exit, &self.commit) == (other.exit, &other.commit) && kept_of(self) == kept_of(other)
+    }
 }
 
 /// Notes it.
@@ -40,7 +51,7 @@ pub fn note(run: &Path, attempt: &Attempt) -> Result<(), WriteError> {
 }
 
 /// What is kept of what was told.
-pub fn kept(mut reasons: Vec<String>) -> Vec<String> {
+fn kept(mut reasons: Vec<String>) -> Vec<String> {
     let mut bytes = 0;
     reasons.retain(|line| {
         bytes += line.len();
@@ -67,15 +78,18 @@ mod tests {
             commit: "abc".to_owned(),
             exit: 3,
             reasons: vec!["the tree is invalid".to_owned()],
+            told: true,
         };
         note(dir.path(), &attempt).unwrap();
         assert_eq!(last(dir.path()), Some(attempt.clone()));
         let long = Attempt {
             reasons: vec!["short".to_owned(), "x".repeat(BYTES_MOST)],
-            ..attempt
+            ..attempt.clone()
         };
         note(dir.path(), &long).unwrap();
-        assert_eq!(last(dir.path()).unwrap().reasons, ["short"]);
+        let short = last(dir.path()).unwrap();
+        assert_eq!(short.reasons, ["short"]);
+        assert!(short.ended_as(&long) && !short.ended_as(&attempt));
         fs::write(dir.path().join(NAME), "[").unwrap();
         assert_eq!(last(dir.path()), None);
     }

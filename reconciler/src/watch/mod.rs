@@ -38,6 +38,8 @@ pub struct Ran {
     pub ended: Ended,
     /// In a line, for whoever asks how things are.
     pub status: String,
+    /// What it found, right after it had read it; `None` where it did not come to that.
+    pub read: Option<Seen>,
 }
 
 /// Looks and runs. Both may block.
@@ -153,7 +155,7 @@ impl<W: Work> Follower<W> {
         let ran = self
             .working(move |work: &mut W| work.run(reason, before))
             .await?;
-        self.schedule.end(self.now(), ran.ended);
+        self.schedule.end(self.now(), ran.ended, ran.read);
         service::status(&ran.status);
         if !self.is_ready {
             service::ready();

@@ -209,7 +209,17 @@ impl Schedule {
     }
 
     /// It ended so. What has changed meanwhile is for [`Self::seen`] to say.
-    pub fn end(&mut self, now: Duration, ended: Ended) {
+    ///
+    /// `read`: what it found, which may be newer than what the look before it found. It is not run
+    /// again for that tree; and where tree or host are back at what the look found, it is run.
+    pub fn end(&mut self, now: Duration, ended: Ended, read: Option<Seen>) {
+        if let (Some(began), Some(read)) = (&mut self.began, read) {
+            began.tree = read.tree;
+            if began.host != read.host {
+                // It changed under the reader: no later look is known to find what was read.
+                began.host.clear();
+            }
+        }
         self.ended = ended;
         self.ended_at = now;
         self.unseen = true;
@@ -267,6 +277,8 @@ mod tests {
         schedule: Schedule,
         seen: Seen,
         runs: Vec<(Duration, Seen, Reason)>,
+        /// What the run found, where it is something else than the look before it found.
+        read: Option<Seen>,
     }
 
     impl World {
@@ -276,6 +288,7 @@ mod tests {
                 schedule: Schedule::new(pace, Duration::ZERO),
                 seen: seen("a", "1"),
                 runs: Vec::new(),
+                read: None,
             }
         }
 
@@ -290,7 +303,7 @@ mod tests {
                         self.runs.push((self.now, began, reason));
                         let ended = run(self);
                         self.now += MS;
-                        self.schedule.end(self.now, ended);
+                        self.schedule.end(self.now, ended, self.read.take());
                     }
                     Next::Wait(until) if until <= end => self.now = until.max(self.now + MS),
                     Next::Wait(_) => break,
@@ -335,6 +348,33 @@ mod tests {
         });
         let trees: Vec<&str> = world.runs.iter().map(|run| run.1.tree.as_str()).collect();
         assert_eq!(trees, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_run_that_read_what_is_newer_was_about_that() {
+        // What it read, what is there in the end, and how many runs there are.
+        for (read, last, runs) in [
+            (seen("b", "1"), seen("b", "1"), 1),
+            (seen("b", "1"), seen("a", "1"), 2),
+            (seen("a", "2"), seen("a", "1"), 2),
+            (seen("a", "2"), seen("a", "2"), 2),
+        ] {
+            let mut world = World::new(Pace::default());
+            let mut first = true;
+            world.until(1_000 * MS, |world| {
+                if std::mem::take(&mut first) {
+                    world.read = Some(read.clone());
+                    world.seen = last.clone();
+                }
+                Ended::Well
+            });
+            assert_eq!(
+                world.runs.len(),
+                runs,
+                "{read:?} {last:?}: {:?}",
+                world.runs
+            );
+        }
     }
 
     #[test]

@@ -78,15 +78,21 @@ fn the_last_commit_at_rest_is_live_however_fast_they_come() {
         let watcher = Watcher::on(lab);
         becomes_live(lab, &watcher, &first);
         let mut memories = Vec::new();
-        for (number, one) in commits.iter().enumerate() {
-            let moved = lab
-                .repository()
-                .git(&["update-ref", "refs/heads/main", one]);
+        let moves = |to: &str| {
+            let moved = lab.repository().git(&["update-ref", "refs/heads/main", to]);
             moved.succeed();
+        };
+        for (number, one) in commits.iter().enumerate() {
+            moves(one);
             // Now at once, now after a pause around the time that runs take.
             if random.below(4) == 0 {
                 let pause = Duration::from_millis(random.below(60) as u64);
                 wait::within(pause, || None::<()>);
+            }
+            // Now away and back, so that a run may read what is not at rest.
+            if random.below(4) == 0 {
+                moves(&first);
+                moves(one);
             }
             if random.below(500) == 0 {
                 lab.repository().git(&["pack-refs", "--all"]).succeed();
