@@ -2,6 +2,7 @@
 //! lines of rules. From the repository's objects, or for a directory from its copy.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use state::desired::{describe, describe_peers};
 use state::live::Base;
@@ -57,8 +58,11 @@ pub enum KeepError {
     Journal(#[from] crate::run::journal::JournalError),
 }
 
-/// Reads and understands the tree of a commit that was applied.
-pub fn understand(request: &Request, commit: &str) -> Result<Understood, AppliedError> {
+/// The tree of a commit that was applied: as it was planned, or read and understood again.
+pub fn understand(request: &Request, commit: &str) -> Result<Arc<Understood>, AppliedError> {
+    if let Some(tree) = request.memory.tree(&request.host, commit) {
+        return Ok(tree);
+    }
     let source = match copy::read(&request.dirs.state, commit)? {
         Some(tree) => Source {
             tree,
@@ -82,7 +86,7 @@ pub fn understand(request: &Request, commit: &str) -> Result<Understood, Applied
     };
     let tree = understood(source, request);
     if tree.is_valid() {
-        Ok(tree)
+        Ok(Arc::new(tree))
     } else {
         let commit = commit.to_owned();
         Err(AppliedError::Invalid { commit })

@@ -23,7 +23,7 @@ use state::plan::cuts::{Cuts, cuts};
 use state::plan::guards::{self, Allowed, Refusal};
 use state::plan::{Origin, Plan, back, plan};
 use state::reach::View;
-use state::target::{CompileError, Target, compile};
+use state::target::{self, CompileError, Target, compile_again};
 use state::words::generation::Generation;
 use state::words::names::{FullName, HostName};
 use state::words::problem::{Problem, Severity};
@@ -55,17 +55,50 @@ pub struct Memory(Arc<Mutex<Remembered>>);
 struct Remembered {
     objects: Known,
     documents: documents::memory::Memory,
+    compiled: target::Memory,
+    /// The last trees that were planned, by host and commit.
+    trees: Last<(HostName, String), Understood>,
     /// The last trees that were compared, by their ids.
-    views: VecDeque<(String, Arc<View>)>,
+    views: Last<String, View>,
 }
 
-/// How many trees are known as they were compared: the live one and the next.
-const VIEWS_MOST: usize = 2;
+/// What the last trees came to: the live one and the next.
+#[derive(Debug)]
+struct Last<K, V>(VecDeque<(K, Arc<V>)>);
+
+/// How many trees are known.
+const TREES_MOST: usize = 2;
+
+impl<K, V> Default for Last<K, V> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<K: PartialEq, V> Last<K, V> {
+    fn get(&self, key: &K) -> Option<Arc<V>> {
+        let found = self.0.iter().find(|(of, _)| of == key)?;
+        Some(Arc::clone(&found.1))
+    }
+
+    fn keep(&mut self, key: K, value: &Arc<V>) {
+        self.0.retain(|(of, _)| *of != key);
+        self.0.push_back((key, Arc::clone(value)));
+        while self.0.len() > TREES_MOST {
+            self.0.pop_front();
+        }
+    }
+}
 
 impl Memory {
     fn held(&self) -> MutexGuard<'_, Remembered> {
         // Whoever broke off left something that was read, or nothing.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A tree that was planned, if it was one of the last.
+    pub(crate) fn tree(&self, host: &HostName, commit: &str) -> Option<Arc<Understood>> {
+        self.held().trees.get(&(host.clone(), commit.to_owned()))
     }
 
     /// Reads a commit that was applied before.
@@ -106,7 +139,7 @@ pub struct Understood {
 #[derive(Debug)]
 pub struct Planned {
     /// The tree.
-    pub tree: Understood,
+    pub tree: Arc<Understood>,
     /// What the kernel is to hold.
     pub target: Target,
     /// What it holds.
@@ -198,24 +231,15 @@ impl Understood {
 ///
 /// As [`compile`].
 pub fn reach(tree: &Understood, memory: &Memory) -> Result<Arc<View>, CompileError> {
-    let id = tree.source.id.tree();
-    let known = |remembered: &Remembered| {
-        let mut views = remembered.views.iter();
-        views
-            .find(|(of, _)| of == id)
-            .map(|(_, view)| Arc::clone(view))
-    };
-    if let Some(view) = known(&memory.held()) {
+    let id = tree.source.id.tree().to_owned();
+    let mut remembered = memory.held();
+    if let Some(view) = remembered.views.get(&id) {
         return Ok(view);
     }
-    let view = Arc::new(View::of(&tree.documents, &tree.desired, &datapath())?);
-    let mut remembered = memory.held();
-    remembered
-        .views
-        .push_back((id.to_owned(), Arc::clone(&view)));
-    while remembered.views.len() > VIEWS_MOST {
-        remembered.views.pop_front();
-    }
+    let (documents, desired) = (&tree.documents, &tree.desired);
+    let view = View::of(documents, desired, &datapath(), &mut remembered.compiled)?;
+    let view = Arc::new(view);
+    remembered.views.keep(id, &view);
     Ok(view)
 }
 
@@ -236,7 +260,7 @@ pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure
         containers = read.live.containers.len(),
         "kernel and host read"
     );
-    plan_for(request, tree, read, Errand::Apply, allowed)
+    plan_for(request, Arc::new(tree), read, Errand::Apply, allowed)
 }
 
 /// The same errand once more, for the very tree that a plan was made for, from what kernel and host
@@ -246,7 +270,7 @@ pub fn plan_again(
     planned: &Planned,
     allowed: Allowed,
 ) -> Result<Planned, Failure> {
-    let tree = planned.tree.clone();
+    let tree = Arc::clone(&planned.tree);
     let errand = match planned.plan.back {
         Some(_) => Errand::GoBack,
         None => Errand::Apply,
@@ -258,14 +282,19 @@ pub fn plan_again(
 /// From a valid tree and what was read of kernel and host to plan.
 pub fn plan_for(
     request: &Request,
-    tree: Understood,
+    tree: Arc<Understood>,
     mut read: Reading,
     errand: Errand,
     allowed: Allowed,
 ) -> Result<Planned, Failure> {
     read.live.held_before = held_before(&request.dirs.state, &read.live);
     let (origin, datapath) = (tree.origin(), datapath());
-    let target = compile(&tree.desired, &read.located, &datapath)?;
+    let mut remembered = request.memory.held();
+    let key = (request.host.clone(), origin.commit.clone());
+    remembered.trees.keep(key, &tree);
+    let memory = &mut remembered.compiled;
+    let target = compile_again(&tree.desired, &read.located, &datapath, memory)?;
+    drop(remembered);
     let collisions = collisions(&target, &read.live);
     if !collisions.is_empty() {
         return Err(Failure::Collisions(collisions));

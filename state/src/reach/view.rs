@@ -8,7 +8,7 @@ use crate::documents::Documents;
 use crate::target::datapath::Datapath;
 use crate::target::judge::lookup;
 use crate::target::tables::{Owner, PolicyKey, Tables};
-use crate::target::{CompileError, Located, compile};
+use crate::target::{CompileError, Located, Memory, compile_again};
 use crate::words::address::Family;
 use crate::words::identity::{IdentityId, RulesetId, SubjectId};
 use crate::words::names::{FullName, HostName};
@@ -52,9 +52,10 @@ impl View {
         documents: &Documents,
         desired: &Desired,
         datapath: &Datapath,
+        memory: &mut Memory,
     ) -> Result<Self, CompileError> {
         let located = Located::default();
-        let mut tables = vec![compile(desired, &located, datapath)?.tables];
+        let mut tables = vec![compile_again(desired, &located, datapath, memory)?.tables];
         let mut homes = BTreeMap::from([(desired.host.clone(), 0)]);
         for name in desired.containers.values().filter_map(|c| c.host.as_ref()) {
             if homes.contains_key(name) {
@@ -62,7 +63,7 @@ impl View {
             }
             let (elsewhere, _) = desired::resolve(documents, name);
             homes.insert(name.clone(), tables.len());
-            tables.push(compile(&elsewhere, &located, datapath)?.tables);
+            tables.push(compile_again(&elsewhere, &located, datapath, memory)?.tables);
         }
         Ok(Self {
             containers: desired.containers.clone(),
