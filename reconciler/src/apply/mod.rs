@@ -51,8 +51,6 @@ pub struct Apply<'a> {
     host: Host,
     /// Interface indices, as found or made.
     interfaces: BTreeMap<FullName, u32>,
-    /// Those that were found.
-    found: BTreeMap<FullName, u32>,
     /// The interfaces that programs stand on: as found, until others are attached.
     attached: BTreeMap<FullName, u32>,
     /// Containers that are not managed, and the interface that they are attached to, if it is
@@ -89,15 +87,13 @@ impl<'a> Apply<'a> {
         let found = found.filter_map(|(name, container)| {
             Some((name.clone(), container.network.as_ref()?.ifindex?))
         });
-        let found: BTreeMap<FullName, u32> = found.collect();
         Ok(Self {
             plan,
             target,
             dirs,
             kernel,
             host,
-            interfaces: found.clone(),
-            found,
+            interfaces: found.collect(),
             attached: live.attached(),
             theirs: live.theirs(),
             processes: &live.host.processes,

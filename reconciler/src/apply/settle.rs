@@ -29,7 +29,8 @@ impl Checked<'_> {
         let mut settled = Settled::default();
         let operations = self.apply.operations(Phase::Settle);
         for batch in batches(&operations) {
-            // Settled means all of it: what failed, the next run takes up.
+            // Settled means all of it: what failed, the next run takes up. What a lost container
+            // lacks is none of that: nothing of the old generation waits for it.
             if !settled.undone.is_empty() && matches!(batch, [Operation::MarkSettled { .. }]) {
                 continue;
             }

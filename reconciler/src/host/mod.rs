@@ -12,7 +12,6 @@
 
 use std::rc::Rc;
 
-use rustix::io::Errno;
 use tokio::runtime::Runtime;
 
 pub mod ownership;
@@ -80,7 +79,6 @@ impl HostError {
     pub fn is_gone(&self) -> bool {
         match self {
             Self::Vanished { .. } => true,
-            Self::Netlink(error) => error.errno() == Some(Errno::NODEV),
             Self::Sysctl(error) => error.is_gone(),
             _ => false,
         }

@@ -87,7 +87,12 @@ impl Host {
                     .ok_or_else(|| vanished(&network.interface))?
             }
         };
-        self.mend_host_end(container, network, &ends.host)?;
+        match self.mend_host_end(container, network, &ends.host) {
+            Err(HostError::Netlink(e)) if e.errno() == Some(Errno::NODEV) => {
+                return Err(vanished(&network.interface));
+            }
+            result => result?,
+        }
         if network.resolv_conf {
             resolver::write(&network.namespace)?;
         }
