@@ -53,38 +53,30 @@ pub struct Live {
 }
 
 impl Live {
-    /// Where the live slot has a container.
+    /// Where the live slot has a container: under the index under which its maps are registered.
+    /// Where these are lost, its row is one that nobody's are registered under, and is known by the
+    /// MAC address that is made from its name, or by the interface of others that it leads to. A
+    /// MAC address alone is no proof: who has such an interface may give it any.
     pub fn endpoint(&self, name: &FullName) -> Option<(EndpointIndex, &Endpoint)> {
-        let mac = container_mac(name);
         let rows = &self.base.as_ref()?.live_slot().tables.endpoints;
-        let mut found = rows.iter().filter(|(_, row)| row.mac == mac);
-        let found = found.next().or_else(|| self.row_of_others(name, rows))?;
-        Some((*found.0, found.1))
-    }
-
-    /// A row whose MAC address is made from no name.
-    fn row_of_others<'a>(
-        &self,
-        name: &FullName,
-        rows: &'a BTreeMap<EndpointIndex, Endpoint>,
-    ) -> Option<(&'a EndpointIndex, &'a Endpoint)> {
-        let found = self.containers.get(name)?;
-        let made = |row: &Endpoint| {
-            let mut names = self.containers.keys();
-            names.any(|name| container_mac(name) == row.mac)
-        };
-        if let Some(index) = found.endpoint {
-            let row = rows.get_key_value(&index);
-            return row.filter(|(_, row)| !made(row));
+        let found = self.containers.get(name);
+        if let Some(index) = found.and_then(|found| found.endpoint) {
+            return rows.get(&index).map(|row| (index, row));
         }
-        let network = found.network.as_ref()?;
-        let theirs = matches!(network.network.attach, Attach::Interface { .. });
-        let ifindex = network.ifindex.filter(|_| theirs)?;
-        let mut others = rows.iter().filter(|(index, row)| {
-            let whose = |c: &LiveContainer| c.endpoint == Some(**index);
-            row.ifindex == Some(ifindex) && !made(row) && !self.containers.values().any(whose)
-        });
-        others.next()
+        let registered = self.containers.values().filter_map(|c| c.endpoint);
+        let registered: BTreeSet<EndpointIndex> = registered.collect();
+        let mut free = rows
+            .iter()
+            .filter(|(index, _)| !registered.contains(index))
+            .map(|(index, row)| (*index, row));
+        let mac = container_mac(name);
+        let made = free.clone().find(|(_, row)| row.mac == mac);
+        made.or_else(|| {
+            let network = found?.network.as_ref()?;
+            let theirs = matches!(network.network.attach, Attach::Interface { .. });
+            let ifindex = network.ifindex.filter(|_| theirs)?;
+            free.find(|(_, row)| row.ifindex == Some(ifindex))
+        })
     }
 
     /// Whether a container is live. Where the base is lost, each that is found may have been.
@@ -235,12 +227,7 @@ impl Live {
         uplinks: BTreeMap<String, Uplink>,
         attachments: BTreeMap<FullName, Attachment>,
     ) -> Located {
-        let registered = self.containers.values().filter_map(|c| c.endpoint);
-        let registered: BTreeSet<EndpointIndex> = registered.collect();
-        let known = |name| {
-            let (index, _) = self.endpoint(name)?;
-            (!registered.contains(&index)).then_some(index)
-        };
+        let known = |name| self.endpoint(name).map(|(index, _)| index);
         let containers = self.containers.iter().map(|(name, found)| {
             let found = Found {
                 ifindex: found.network.as_ref().and_then(|n| n.ifindex),
@@ -434,6 +421,28 @@ mod tests {
         live.containers.insert(other, found(None, Some(5)));
         let located = live.located(BTreeMap::new(), BTreeMap::new());
         assert_eq!(located.containers[&unpinned].endpoint, None);
+    }
+
+    #[test]
+    fn who_takes_the_mac_address_of_another_is_not_taken_for_it() {
+        let rows = [(0, "a/kept"), (1, "a/kept")];
+        let mut live = live(2, [slot(1, &[]), slot(2, &rows)]);
+        let index = |live: &Live, of: &str| live.endpoint(&name(of)).map(|(index, _)| index.0);
+        live.containers
+            .insert(name("a/guest"), found(None, Some(1)));
+        assert_eq!(index(&live, "a/kept"), Some(0));
+        assert_eq!(index(&live, "a/guest"), Some(1));
+        // Whoever is not live is not so by that, and whose maps are lost is known by the rest.
+        live.containers.remove(&name("a/kept"));
+        live.base.as_mut().unwrap().slots[1]
+            .tables
+            .endpoints
+            .pop_first();
+        assert_eq!(index(&live, "a/kept"), None);
+        let base = live.base.as_mut().unwrap();
+        let rows = slot(2, &rows).tables.endpoints;
+        base.slots[1].tables.endpoints = rows;
+        assert_eq!(index(&live, "a/kept"), Some(0));
     }
 
     #[test]
