@@ -13,7 +13,7 @@ use state::words::names::FullName;
 use super::inside::Inside;
 use super::links::{self, Link};
 use super::routes::{self, Route};
-use super::{Host, HostError, NamespaceError, namespaces};
+use super::{Host, HostError, NamespaceError, namespaces, qdiscs};
 
 /// What containers that are not managed are attached to, as the tree says.
 pub type Wanted = BTreeMap<FullName, Attach>;
@@ -85,6 +85,11 @@ impl Host {
                 found.networks.insert(name.clone(), network);
             }
         }
+        let asked = |attach: &Attach| matches!(attach, Attach::Interface { .. });
+        let one_sided = match wanted.values().any(asked) {
+            true => qdiscs::of_one_side(&self.netlink)?,
+            false => BTreeSet::new(),
+        };
         for (name, attach) in wanted {
             let Attach::Interface {
                 name: interface,
@@ -95,6 +100,11 @@ impl Host {
             };
             let attachment = match self.interface(links, routes, interface, *said)? {
                 Err(why) => Attachment::Missing(why),
+                Ok((link, _)) if one_sided.contains(&link.index) => Attachment::Missing(format!(
+                    "{interface} has a qdisc of kind ingress, beside which nothing can keep its \
+                     other side closed: put its filters on one of kind clsact (tc qdisc replace \
+                     dev {interface} clsact)"
+                )),
                 Ok((link, mac)) => {
                     let network = network(link, Some(mac));
                     found.networks.insert(name.clone(), network);
