@@ -219,6 +219,26 @@ fn a_filter_of_others_in_the_guards_place_refuses_the_run_and_stays() {
 }
 
 /// It does something else than our guard: it is somebody else's, wherever it stands.
+/// What leaves by it would pass a filter on neither side.
+#[test]
+fn an_interface_with_a_qdisc_for_one_side_alone_is_refused() {
+    Lab::run("one-sided", |lab| {
+        let vm = Netns::new("vm");
+        make_theirs(lab, &vm);
+        let net = lab.alpha().net().clone();
+        tc(&net, "qdisc del dev theirs0 clsact");
+        tc(&net, "qdisc add dev theirs0 ingress");
+        lab.repository().hold(&tree(&VM, theirs()));
+        lab.apply("a tree");
+        is_missing_for(lab, "theirs0 has a qdisc of kind ingress");
+        tc(&net, "qdisc del dev theirs0 ingress");
+        tc(&net, "qdisc add dev theirs0 clsact");
+        lab.reconcile(&[]).succeed();
+        assert_eq!(missing(lab), json!([]));
+        is_judged(lab, &vm);
+    });
+}
+
 #[test]
 fn a_program_of_others_that_bears_the_guards_name_is_no_guard() {
     Lab::run("namesake", |lab| {

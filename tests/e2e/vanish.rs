@@ -8,6 +8,7 @@ use rig::lab::{Lab, binary};
 use rig::program::Program;
 use rig::stepper::{Stepped, stepped};
 use rig::tree::{Container, Policy, Tree};
+use rig::wait;
 use serde_json::{Value, json};
 use state::target::host::interface_name;
 
@@ -350,4 +351,34 @@ fn an_interface_of_others_vanishes_while_another_commit_is_made() {
         true,
         [interface, without_interface],
     );
+}
+
+/// The kernel takes a namespace down in its own time, and tells less and less of it meanwhile.
+#[test]
+fn a_namespace_that_is_being_taken_down_keeps_no_run_from_the_rest() {
+    Lab::run("vanish-slowly", |lab| {
+        let delete = || drop(lab.alpha().net().ip("netns delete vm"));
+        let mut calls = 0;
+        for number in 0..4 * POINTS {
+            interface(lab);
+            let wanted = commit(lab, &theirs(), number);
+            let at = if number == 0 {
+                usize::MAX
+            } else {
+                calls * number / (4 * POINTS)
+            };
+            let (code, made, said) = meanwhile(lab, at, &delete);
+            assert_eq!(code, 0, "call {at} of {calls}: {said}");
+            calls = if number == 0 {
+                made
+            } else {
+                within(calls, made, at)
+            };
+            assert_eq!(lab.status(&lab.alpha())["commit"], json!(wanted), "{said}");
+            wait::holds("the interface to go with it", || {
+                !lab.alpha().net().ip("-o link").contains("theirs0")
+            });
+            lab.reconcile(&["--max-prune", "3"]).succeed();
+        }
+    });
 }

@@ -349,7 +349,7 @@ fn a_namespace_is_not_taken_for_that_of_a_container_whose_number_it_has() {
         // Nor where the other one has no name, nor this one a namespace.
         let (other_s, name) = (is(&first).ino(), first.dotted());
         ip(&format!("netns delete {}", second.dotted()));
-        unmount(&format!("/run/netns/{name}"), UnmountFlags::DETACH).unwrap();
+        unmount(format!("/run/netns/{name}"), UnmountFlags::DETACH).unwrap();
         make(&host, &second.to_string(), &["10.44.0.11"]);
         assert_ne!(is(&second).ino(), other_s);
         let found = host.read().unwrap().networks;
