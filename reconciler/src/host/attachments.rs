@@ -102,8 +102,8 @@ impl Host {
                 Err(why) => Attachment::Missing(why),
                 Ok((link, _)) if one_sided.contains(&link.index) => Attachment::Missing(format!(
                     "{interface} has a qdisc of kind ingress, beside which nothing can keep its \
-                     other side closed: put its filters on one of kind clsact (tc qdisc replace \
-                     dev {interface} clsact)"
+                     other side closed: delete it, with its filters (tc qdisc delete dev \
+                     {interface} ingress), and put them on one of kind clsact"
                 )),
                 Ok((link, mac)) => {
                     let network = network(link, Some(mac));

@@ -54,9 +54,9 @@ pub struct Live {
 
 impl Live {
     /// Where the live slot has a container: under the index under which its maps are registered.
-    /// Where these are lost, its row is one that nobody's are registered under, and is known by the
-    /// MAC address that is made from its name, or by the interface of others that it leads to. A
-    /// MAC address alone is no proof: who has such an interface may give it any.
+    /// Where these are lost, its row is one that nobody's are registered under, and is known by its
+    /// interface, or where that was made anew by the MAC address that is made from its name. A MAC
+    /// address alone is no proof: who has an interface of others may give it any.
     pub fn endpoint(&self, name: &FullName) -> Option<(EndpointIndex, &Endpoint)> {
         let rows = &self.base.as_ref()?.live_slot().tables.endpoints;
         let found = self.containers.get(name);
@@ -69,14 +69,15 @@ impl Live {
             .iter()
             .filter(|(index, _)| !registered.contains(index))
             .map(|(index, row)| (*index, row));
+        let interface = |found: &LiveContainer| found.network.as_ref()?.ifindex;
+        if let Some(own) = found.and_then(interface)
+            && let Some(row) = free.clone().find(|(_, row)| row.ifindex == Some(own))
+        {
+            return Some(row);
+        }
+        let others: BTreeSet<u32> = self.containers.values().filter_map(interface).collect();
         let mac = container_mac(name);
-        let made = free.clone().find(|(_, row)| row.mac == mac);
-        made.or_else(|| {
-            let network = found?.network.as_ref()?;
-            let theirs = matches!(network.network.attach, Attach::Interface { .. });
-            let ifindex = network.ifindex.filter(|_| theirs)?;
-            free.find(|(_, row)| row.ifindex == Some(ifindex))
-        })
+        free.find(|(_, row)| row.mac == mac && row.ifindex.is_none_or(|at| !others.contains(&at)))
     }
 
     /// Whether a container is live. Where the base is lost, each that is found may have been.
@@ -443,6 +444,20 @@ mod tests {
         let rows = slot(2, &rows).tables.endpoints;
         base.slots[1].tables.endpoints = rows;
         assert_eq!(index(&live, "a/kept"), Some(0));
+        // Where both have lost theirs, by their interfaces.
+        let rows = &mut live.base.as_mut().unwrap().slots[1].tables.endpoints;
+        rows.get_mut(&EndpointIndex(0)).unwrap().ifindex = Some(8);
+        rows.get_mut(&EndpointIndex(1)).unwrap().ifindex = Some(7);
+        for (name_of, at) in [("a/kept", 7), ("a/guest", 8)] {
+            live.containers.insert(name(name_of), found(Some(at), None));
+        }
+        assert_eq!(index(&live, "a/kept"), Some(1));
+        assert_eq!(index(&live, "a/guest"), Some(0));
+        live.containers.remove(&name("a/kept"));
+        assert_eq!(index(&live, "a/kept"), Some(1));
+        live.containers
+            .insert(name("a/other"), found(Some(7), None));
+        assert_eq!(index(&live, "a/kept"), None);
     }
 
     #[test]
