@@ -128,6 +128,9 @@ impl Apply<'_> {
                 if known.is_some_and(|known| *known != done.ifindex) {
                     return Err(vanished(network));
                 }
+                // What stood on one before has gone with it.
+                self.attached
+                    .retain(|of, on| of != container || *on == done.ifindex);
                 (container, done)
             }
             Operation::OpenNetwork { container, network } => {

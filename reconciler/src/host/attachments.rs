@@ -86,9 +86,9 @@ impl Host {
             }
         }
         let asked = |attach: &Attach| matches!(attach, Attach::Interface { .. });
-        let one_sided = match wanted.values().any(asked) {
-            true => qdiscs::of_one_side(&self.netlink)?,
-            false => BTreeSet::new(),
+        let qdiscs = match wanted.values().any(asked) {
+            true => qdiscs::in_the_way(&self.netlink)?,
+            false => BTreeMap::new(),
         };
         for (name, attach) in wanted {
             let Attach::Interface {
@@ -100,10 +100,10 @@ impl Host {
             };
             let attachment = match self.interface(links, routes, interface, *said)? {
                 Err(why) => Attachment::Missing(why),
-                Ok((link, _)) if one_sided.contains(&link.index) => Attachment::Missing(format!(
-                    "{interface} has a qdisc of kind ingress, beside which nothing can keep its \
-                     other side closed: delete it, with its filters (tc qdisc delete dev \
-                     {interface} ingress), and put them on one of kind clsact"
+                Ok((link, _)) if qdiscs.contains_key(&link.index) => Attachment::Missing(format!(
+                    "{interface} has {}: delete it, with its filters, and put them on one of kind \
+                     clsact that is its own (tc qdisc)",
+                    qdiscs[&link.index]
                 )),
                 Ok((link, mac)) => {
                     let network = network(link, Some(mac));

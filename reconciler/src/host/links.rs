@@ -121,8 +121,7 @@ pub(super) fn without_name(link: &Link, name: &str) -> Change {
     Change::new(request, RouteNetlinkMessage::DelLinkProp(message), 0)
 }
 
-/// The other end of a pair, in another namespace. None where the kernel does not tell, as while
-/// that namespace is taken down.
+/// The other end of a pair, in another namespace. None while that is taken down.
 pub(super) fn peer(netlink: &Netlink, link: &Link) -> Result<Option<Link>, NetlinkError> {
     let (Some(index), Some(namespace)) = (link.peer, link.peer_namespace) else {
         return Ok(None);
@@ -132,7 +131,7 @@ pub(super) fn peer(netlink: &Netlink, link: &Link) -> Result<Option<Link>, Netli
     message.attributes = vec![LinkAttribute::IfNetnsId(namespace)];
     let request = format!("look at the other end of {}", link.name);
     match get(netlink, &request, message) {
-        Err(e) if e.errno().is_some() => Ok(None),
+        Err(e) if e.errno() == Some(Errno::INVAL) => Ok(None),
         found => found,
     }
 }

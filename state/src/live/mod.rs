@@ -1,11 +1,8 @@
 //! What the kernel holds, read back: the same shape as a target, and what only a kernel has.
 //!
 //! `reconciler` reads it (`bpf` for maps, programs and links, netlink for the rest) and hands it in
-//! as a value. A container is *live* where the live slot has a row for it, whatever else of it is
-//! there: what a run that died has made for one is none yet. A row knows its container by its MAC
-//! address, which is made from the container's name, so it is known also where its pins are lost;
-//! on an interface of others, whose MAC address is theirs, by the index of its connection maps, and
-//! where these have lost their pins, by that interface.
+//! as a value. A container is *live* where the live slot has a row for it ([`row`]), whatever else of
+//! it is there: what a run that died has made for one is none yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,7 +11,7 @@ use crate::target::Target;
 use crate::target::constants::Constants;
 use crate::target::host::{Attach, GATEWAY_MAC, container_mac};
 use crate::target::located::{Attachment, Found, Located, Uplink};
-use crate::target::tables::{Endpoint, EndpointIndex, Owner, Tables};
+use crate::target::tables::{EndpointIndex, Owner, Tables};
 use crate::words::generation::Generation;
 use crate::words::names::FullName;
 use crate::words::verdict::Direction;
@@ -24,6 +21,7 @@ pub mod network;
 pub mod attached;
 pub mod entry;
 pub mod host;
+pub mod row;
 
 pub use attached::{Broken, Guarded, Instead, LinkFault, LivePrograms, Stranger};
 pub use base::{Base, HELD_MOST, LiveSlot, LostPin, LostTable, SlotMark};
@@ -53,33 +51,6 @@ pub struct Live {
 }
 
 impl Live {
-    /// Where the live slot has a container: under the index under which its maps are registered.
-    /// Where these are lost, its row is one that nobody's are registered under, and is known by its
-    /// interface, or where that was made anew by the MAC address that is made from its name. A MAC
-    /// address alone is no proof: who has an interface of others may give it any.
-    pub fn endpoint(&self, name: &FullName) -> Option<(EndpointIndex, &Endpoint)> {
-        let rows = &self.base.as_ref()?.live_slot().tables.endpoints;
-        let found = self.containers.get(name);
-        if let Some(index) = found.and_then(|found| found.endpoint) {
-            return rows.get(&index).map(|row| (index, row));
-        }
-        let registered = self.containers.values().filter_map(|c| c.endpoint);
-        let registered: BTreeSet<EndpointIndex> = registered.collect();
-        let mut free = rows
-            .iter()
-            .filter(|(index, _)| !registered.contains(index))
-            .map(|(index, row)| (*index, row));
-        let interface = |found: &LiveContainer| found.network.as_ref()?.ifindex;
-        if let Some(own) = found.and_then(interface)
-            && let Some(row) = free.clone().find(|(_, row)| row.ifindex == Some(own))
-        {
-            return Some(row);
-        }
-        let others: BTreeSet<u32> = self.containers.values().filter_map(interface).collect();
-        let mac = container_mac(name);
-        free.find(|(_, row)| row.mac == mac && row.ifindex.is_none_or(|at| !others.contains(&at)))
-    }
-
     /// Whether a container is live. Where the base is lost, each that is found may have been.
     pub fn is_live(&self, name: &FullName) -> bool {
         match self.base {
@@ -292,15 +263,16 @@ mod tests {
     use super::*;
     use crate::target::host::Network;
     use crate::target::programs::BuildHash;
+    use crate::target::tables::Endpoint;
     use crate::words::address::Mac;
     use crate::words::generation::{CommitRecord, Slot};
     use crate::words::identity::{IdentityId, SubjectId};
 
-    fn name(text: &str) -> FullName {
+    pub(super) fn name(text: &str) -> FullName {
         FullName::from_slashed(text).unwrap()
     }
 
-    fn found(ifindex: Option<u32>, endpoint: Option<u16>) -> LiveContainer {
+    pub(super) fn found(ifindex: Option<u32>, endpoint: Option<u16>) -> LiveContainer {
         let network = Network {
             attach: Attach::Managed,
             namespace: String::new(),
@@ -323,7 +295,7 @@ mod tests {
         }
     }
 
-    fn slot(generation: u64, rows: &[(u16, &str)]) -> LiveSlot {
+    pub(super) fn slot(generation: u64, rows: &[(u16, &str)]) -> LiveSlot {
         let mut slot = LiveSlot {
             mark: SlotMark::Settled,
             generation: Generation(generation),
@@ -342,7 +314,7 @@ mod tests {
     }
 
     /// Slot B is live, with `generation` in the record.
-    fn live(generation: u64, slots: [LiveSlot; 2]) -> Live {
+    pub(super) fn live(generation: u64, slots: [LiveSlot; 2]) -> Live {
         let record = CommitRecord {
             generation: Generation(generation),
             slot: Slot::B,
@@ -422,42 +394,6 @@ mod tests {
         live.containers.insert(other, found(None, Some(5)));
         let located = live.located(BTreeMap::new(), BTreeMap::new());
         assert_eq!(located.containers[&unpinned].endpoint, None);
-    }
-
-    #[test]
-    fn who_takes_the_mac_address_of_another_is_not_taken_for_it() {
-        let rows = [(0, "a/kept"), (1, "a/kept")];
-        let mut live = live(2, [slot(1, &[]), slot(2, &rows)]);
-        let index = |live: &Live, of: &str| live.endpoint(&name(of)).map(|(index, _)| index.0);
-        live.containers
-            .insert(name("a/guest"), found(None, Some(1)));
-        assert_eq!(index(&live, "a/kept"), Some(0));
-        assert_eq!(index(&live, "a/guest"), Some(1));
-        // Whoever is not live is not so by that, and whose maps are lost is known by the rest.
-        live.containers.remove(&name("a/kept"));
-        live.base.as_mut().unwrap().slots[1]
-            .tables
-            .endpoints
-            .pop_first();
-        assert_eq!(index(&live, "a/kept"), None);
-        let base = live.base.as_mut().unwrap();
-        let rows = slot(2, &rows).tables.endpoints;
-        base.slots[1].tables.endpoints = rows;
-        assert_eq!(index(&live, "a/kept"), Some(0));
-        // Where both have lost theirs, by their interfaces.
-        let rows = &mut live.base.as_mut().unwrap().slots[1].tables.endpoints;
-        rows.get_mut(&EndpointIndex(0)).unwrap().ifindex = Some(8);
-        rows.get_mut(&EndpointIndex(1)).unwrap().ifindex = Some(7);
-        for (name_of, at) in [("a/kept", 7), ("a/guest", 8)] {
-            live.containers.insert(name(name_of), found(Some(at), None));
-        }
-        assert_eq!(index(&live, "a/kept"), Some(1));
-        assert_eq!(index(&live, "a/guest"), Some(0));
-        live.containers.remove(&name("a/kept"));
-        assert_eq!(index(&live, "a/kept"), Some(1));
-        live.containers
-            .insert(name("a/other"), found(Some(7), None));
-        assert_eq!(index(&live, "a/kept"), None);
     }
 
     #[test]
