@@ -1,8 +1,8 @@
 //! What the kernel holds, read back: the same shape as a target, and what only a kernel has.
 //!
 //! `reconciler` reads it (`bpf` for maps, programs and links, netlink for the rest) and hands it in
-//! as a value. A container is *live* where the live slot has a row for it ([`row`]), whatever else of
-//! it is there: what a run that died has made for one is none yet.
+//! as a value. A container is *live* where the live slot has a row for it ([`row`]), whatever else
+//! of it is there: what a run that died has made for one is none yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
