@@ -226,8 +226,15 @@ fn filter(ifindex: u32, hook: Hook) -> Result<Option<Filter>, Fault> {
     let id = place(ifindex, hook, any.as_fd()).and_then(|mut filter| filter.query());
     let id = match id {
         Ok(id) => id,
-        // No filter, or no place for any, or one of another kind.
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => 0,
+        // No filter, or no place for any, or one of another kind, or a block that others share.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::InvalidInput | ErrorKind::Unsupported
+            ) =>
+        {
+            0
+        }
         Err(error) => {
             let all = sys::interfaces().of("read", || Object::Interfaces)?;
             if all.iter().any(|(index, _)| *index == ifindex) {

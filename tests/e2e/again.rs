@@ -13,6 +13,7 @@ use rig::tree::Container;
 use serde_json::{Value, json};
 
 use crate::attach::{VM, address, serve, theirs, tree};
+use crate::kernel::pins;
 use crate::vanish::{interface, without_interface};
 
 /// How a run ended.
@@ -164,7 +165,11 @@ fn what_was_committed_is_told_and_kept_where_the_second_plan_stops() {
         lab.reconcile(&[]).succeed();
         let wanted = commit([&VM[..1], &zed[..1]], "second");
         let zed_goes = || drop(net.ip("link del zed0"));
-        let web_goes = || without_interface(lab);
+        // Both are to be swapped then: one has gone, and of the other something is left to do.
+        let web_goes = || {
+            without_interface(lab);
+            fs::remove_file(pins().join("containers/shop/zed/from_container")).unwrap();
+        };
         let ended = run_while(lab, &[], &[("settle", &web_goes), ("prepare", &zed_goes)]);
         assert_eq!(ended.code, 6, "{}", ended.said);
         let printed = &ended.printed;

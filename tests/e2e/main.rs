@@ -21,6 +21,7 @@ mod moves;
 mod tenants;
 mod tap;
 mod theirs;
+mod beside;
 mod carried;
 mod vanish;
 mod again;

@@ -8,8 +8,9 @@ use rig::ids::Held;
 use rig::lab::{Lab, binary};
 use rig::program::{Program, Run};
 use rig::tree::{Container, Policy, Rule, Tree};
+use state::target::host::interface_name;
 
-use crate::kernel::{BASE, changes_nothing, everything, kernel};
+use crate::kernel::{BASE, changes_nothing, everything, kernel, named};
 
 fn container(name: &str, number: u16) -> Container {
     Container::numbered(&format!("shop/{name}"), number).label("app", name)
@@ -87,6 +88,28 @@ fn what_belongs_to_others_in_the_way() {
         net.ip("-6 route delete fd44::5/128 dev lo");
 
         lab.reconcile(&[]).succeed();
+
+        // What the host answers itself does not reach the container, whatever routes there are.
+        let own = interface_name(&named("shop/e"));
+        for (done, undone) in [
+            (
+                format!("address add 10.44.0.5/32 dev {own}"),
+                format!("address delete 10.44.0.5/32 dev {own}"),
+            ),
+            (
+                "route add local 10.44.0.5 dev lo".to_owned(),
+                "route delete local 10.44.0.5 dev lo".to_owned(),
+            ),
+        ] {
+            net.ip(&done);
+            says(&changes_nothing(lab, &[], 4), &["shop/e", "10.44.0.5"]);
+            let drift = lab.reconcile(&["drift"]).ended(6).to_string();
+            assert!(drift.contains("10.44.0.5"), "{drift}");
+            net.ip(&undone);
+        }
+        // With an address the kernel takes away the routes to it.
+        lab.reconcile(&[]).succeed();
+        drop(lab.reconcile(&["drift"]).ended(0));
     });
 }
 

@@ -3,12 +3,9 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
 
-use libbpf_rs::{TC_EGRESS, TcHook};
-use rig::foreign;
 use rig::lab::{Lab, binary};
 use rig::netns::Netns;
 use rig::program::Program;
@@ -25,13 +22,13 @@ use crate::attach::{
 /// Where the last of a container's programs is pinned.
 const PIN: &str = "/sys/fs/bpf/plumbline/v1/containers/shop/web/to_container";
 
-fn tc(net: &Netns, arguments: &str) -> String {
+pub(super) fn tc(net: &Netns, arguments: &str) -> String {
     let program = Program::new("tc").args(arguments.split_whitespace());
     net.program(&program).ended(0).stdout
 }
 
 /// Datagrams between the machine and the host, in both families.
-struct Carried {
+pub(super) struct Carried {
     exchanges: Vec<Exchange>,
     /// What was sent again while neighbours were asked for.
     before: u64,
@@ -39,7 +36,7 @@ struct Carried {
 }
 
 impl Carried {
-    fn begin(lab: &Lab, vm: &Netns) -> Self {
+    pub(super) fn begin(lab: &Lab, vm: &Netns) -> Self {
         let listens = HOST.map(|host| Listen::on(Protocol::Udp, address(host), 53));
         let service = Service::start(lab.alpha().net(), &listens);
         let to = HOST.map(|host| SocketAddr::new(address(host), 53));
@@ -60,7 +57,7 @@ impl Carried {
     }
 
     #[track_caller]
-    fn goes_on(&self) {
+    pub(super) fn goes_on(&self) {
         self.exchanges.iter().for_each(|e| e.advance(20));
     }
 
@@ -173,95 +170,6 @@ fn reconcile(lab: &Lab) -> Command {
     let tree = lab.repository().path();
     command.arg("-C").arg(tree).args(["--host", "alpha"]);
     command
-}
-
-#[test]
-fn a_filter_of_others_in_the_guards_place_refuses_the_run_and_stays() {
-    Lab::run("filter", |lab| {
-        let vm = Netns::new("vm");
-        make_theirs(lab, &vm);
-        let net = lab.alpha().net().clone();
-        lab.repository().hold(&tree(&VM, theirs()));
-        lab.repository().commit("theirs");
-        let filter = "dev theirs0 egress prio 1 handle 1 protocol all bpf da bytecode";
-        let bytecode = "1,6 0 0 4294967295,";
-        let add = Program::new("tc").args(["filter", "add"]);
-        let add = add.args(filter.split_whitespace()).args([bytecode]);
-        net.program(&add).succeed();
-        let shown = tc(&net, "filter show dev theirs0 egress");
-        let carried = Carried::begin(lab, &vm);
-        let refused = lab.reconcile(&[]).ended(1).to_string();
-        assert!(
-            refused.contains("a filter of others stands on egress"),
-            "{refused}"
-        );
-        assert_eq!(tc(&net, "filter show dev theirs0 egress"), shown);
-        let status = lab.reconcile(&["status"]).ended(0).stdout;
-        assert!(status.contains("nothing is live"), "{status}");
-        carried.goes_on();
-        // At another place it stays, and does not run while our programs do.
-        tc(&net, "filter del dev theirs0 egress");
-        let again = filter.replace("prio 1 handle 1", "prio 2 handle 2");
-        let add = Program::new("tc").args(["filter", "add"]);
-        let add = add.args(again.split_whitespace()).args(["1,6 0 0 2,"]);
-        net.program(&add).succeed();
-        lab.reconcile(&[]).succeed();
-        carried.goes_on();
-        is_judged(lab, &vm);
-        is_reached(lab, &vm, VM);
-        lab.reconcile(&["detach"]).succeed();
-        let left = tc(&net, "filter show dev theirs0 egress");
-        assert!(
-            left.contains("pref 2") && !left.contains("pref 1 "),
-            "{left}"
-        );
-    });
-}
-
-/// It does something else than our guard: it is somebody else's, wherever it stands.
-#[test]
-fn a_program_of_others_that_bears_the_guards_name_is_no_guard() {
-    Lab::run("namesake", |lab| {
-        let vm = Netns::new("vm");
-        make_theirs(lab, &vm);
-        let net = lab.alpha().net().clone();
-        net.ip("link add never0 type veth peer name never1");
-        let object = foreign::load(foreign::NAMESAKE);
-        let program = object.progs().next().unwrap();
-        let put = |device: &str| {
-            let mut hook = TcHook::new(program.as_fd());
-            hook.ifindex(net.interface(device).index.cast_signed())
-                .handle(1)
-                .priority(1)
-                .attach_point(TC_EGRESS);
-            hook.create().and_then(|mut hook| hook.attach()).unwrap();
-            tc(&net, &format!("filter show dev {device} egress"))
-        };
-        let [never, other] = ["never0", "theirs0"].map(put);
-        assert!(other.contains("plumbline_guard"), "{other}");
-        let left = |device: &str| tc(&net, &format!("filter show dev {device} egress"));
-        lab.repository().hold(&tree(&VM, theirs()));
-        lab.repository().commit("theirs");
-        let refused = lab.reconcile(&[]).ended(1).to_string();
-        let why = "a filter of others stands on egress";
-        assert!(refused.contains(why), "{refused}");
-        assert_eq!(left("theirs0"), other);
-        tc(&net, "filter del dev theirs0 egress");
-        lab.reconcile(&[]).succeed();
-        is_judged(lab, &vm);
-        let found = lab.reconcile(&["drift"]).ended(0).to_string();
-        assert_eq!(left("never0"), never, "{found}");
-        // Nor does it stand for ours once that is gone.
-        tc(&net, "filter del dev theirs0 egress");
-        put("theirs0");
-        let found = lab.reconcile(&["drift"]).ended(6).to_string();
-        assert!(found.contains("guard"), "{found}");
-        let refused = lab.reconcile(&[]).ended(1).to_string();
-        assert!(refused.contains(why), "{refused}");
-        let other = left("theirs0");
-        lab.reconcile(&["detach"]).succeed();
-        assert_eq!([left("never0"), left("theirs0")], [never, other]);
-    });
 }
 
 /// A machine behind a bridge of its own, at the other end of the pair.

@@ -3,7 +3,7 @@
 
 use bpf::trial::Outcome;
 use state::diff::ContainerDifference;
-use state::live::Live;
+use state::live::{Live, LiveContainer};
 use state::plan::{Operation, Phase};
 use state::words::generation::CommitRecord;
 use state::words::names::FullName;
@@ -93,7 +93,11 @@ impl<'a> Committed<'a> {
         let Some(target) = self.apply.target.containers.get(name) else {
             return Ok(None);
         };
-        let found = live.containers.get(name);
+        let mut found = live.containers.get(name).cloned();
+        if let Some(found) = &mut found {
+            self.as_seen_outside(name, found);
+        }
+        let found = found.as_ref();
         let mut target = target.clone();
         // A transition build is there until settle.
         let transition = self.apply.plan.phase(Phase::Settle).any(
@@ -127,6 +131,18 @@ impl<'a> Committed<'a> {
             }
         }
         Ok(inside)
+    }
+
+    /// A pair whose other end is not in its namespace any more is none to be read, and is one still
+    /// for the programs that stand on the host's end.
+    fn as_seen_outside(&self, name: &FullName, found: &mut LiveContainer) {
+        let Some(network) = &mut found.network else {
+            return;
+        };
+        if network.ifindex.is_none() && network.faults.iter().any(|fault| fault.inside) {
+            let on = self.apply.attached.get(name).copied();
+            network.ifindex = on.filter(|index| matches!(self.apply.host.has(*index), Ok(true)));
+        }
     }
 
     /// One store back to the old slot, under a generation of its own: entries that the failed one

@@ -77,7 +77,8 @@ impl Apply<'_> {
             // Of one that is somebody else's the plan is made anew without its container.
             !matches!(target.network.attach, Attach::Interface { .. })
         });
-        if !ours || !(error.is_gone() || self.went_away(container)) {
+        let gone = self.went_away(container) || (error.is_gone() && !self.stands(container));
+        if !ours || !gone {
             return Err(error);
         }
         let what = match error.is_gone() {
@@ -90,14 +91,21 @@ impl Apply<'_> {
     }
 
     /// Whether the interface that was found or made, or the one that its programs stand on, is
-    /// there no more. What the namespace says is no proof: an end can be moved on from there. The
-    /// host gives no index twice that nobody asks for, and who deletes an end inside gets none on
-    /// the host. Where another one was made since, what was attached to the first is attached to
-    /// nothing.
+    /// there no more. The host gives no index twice that nobody asks for, and who deletes an end
+    /// inside gets none on the host. Where another one was made since, what was attached to the
+    /// first is attached to nothing.
     fn went_away(&self, container: &FullName) -> bool {
         let known = [self.attached.get(container), self.interfaces.get(container)];
         // What cannot be looked at is not said to have gone.
         let gone = |index: &u32| matches!(self.host.has(*index), Ok(false));
         known.into_iter().flatten().any(gone)
+    }
+
+    /// Whether its programs may stand on an interface still. What a namespace says is no proof that
+    /// they do not: whoever is root there may move its end on, and what passes the host's is judged
+    /// by programs that are to be swapped.
+    fn stands(&self, container: &FullName) -> bool {
+        let on = self.attached.get(container);
+        on.is_some_and(|index| !matches!(self.host.has(*index), Ok(false)))
     }
 }

@@ -90,14 +90,13 @@ impl<'a> Apply<'a> {
         let found = found.filter_map(|(name, container)| {
             Some((name.clone(), container.network.as_ref()?.ifindex?))
         });
-        let found: BTreeMap<FullName, u32> = found.collect();
         Ok(Self {
             plan,
             target,
             dirs,
             kernel,
             host,
-            interfaces: found,
+            interfaces: found.collect(),
             attached: live.attached(),
             theirs: live.theirs(),
             processes: &live.host.processes,

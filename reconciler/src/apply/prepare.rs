@@ -5,6 +5,7 @@ use bpf::guard;
 use bpf::kernel::Kernel;
 use bpf::programs::NewConnections;
 use state::plan::{Operation, Phase};
+use state::target::host::Network;
 use state::words::names::FullName;
 
 use super::error::PrepareError;
@@ -113,16 +114,28 @@ impl Apply<'_> {
 
     /// Makes, completes or opens a container's network.
     pub(super) fn network(&mut self, operation: &Operation) -> Result<(), HostError> {
+        let vanished = |network: &Network| HostError::Vanished {
+            interface: network.interface.clone(),
+        };
         let (container, done) = match operation {
             Operation::EnsureNetwork {
                 container, network, ..
-            } => (container, self.host.ensure_network(container, network)?),
+            } => {
+                let done = self.host.ensure_network(container, network)?;
+                // Made anew since, which the plan does not know: its rows name the one before. It
+                // stays down, and the next run attaches and opens it.
+                let known = self.interfaces.get(container);
+                if known.is_some_and(|known| *known != done.ifindex) {
+                    return Err(vanished(network));
+                }
+                // What stood on one before has gone with it.
+                self.attached
+                    .retain(|of, on| of != container || *on == done.ifindex);
+                (container, done)
+            }
             Operation::OpenNetwork { container, network } => {
-                // A pair that was made anew since, as its end was deleted inside, stays down.
                 let on = self.attached.get(container).copied();
-                let on = on.ok_or_else(|| HostError::Vanished {
-                    interface: network.interface.clone(),
-                })?;
+                let on = on.ok_or_else(|| vanished(network))?;
                 (container, self.host.open_network(container, network, on)?)
             }
             _ => return Ok(()),

@@ -29,13 +29,21 @@ impl Checked<'_> {
         let mut settled = Settled::default();
         let operations = self.apply.operations(Phase::Settle);
         for batch in batches(&operations) {
-            // Settled means all of it: what failed, the next run takes up.
+            // Settled means all of it: what failed, the next run takes up. What a lost container
+            // lacks is none of that: nothing of the old generation waits for it.
             if !settled.undone.is_empty() && matches!(batch, [Operation::MarkSettled { .. }]) {
                 continue;
             }
-            match self.apply.settle_batch(batch) {
-                Ok(left) => settled.left.extend(left),
-                Err(error) => settled.undone.push(error.to_string()),
+            let before = settled.undone.len();
+            for result in self.apply.settle_batch(batch) {
+                match result {
+                    Ok(left) => settled.left.extend(left),
+                    Err(error) => settled.undone.push(error.to_string()),
+                }
+            }
+            // Packets may be in what would be taken down.
+            if settled.undone.len() > before && matches!(batch, [Operation::Barrier]) {
+                break;
             }
         }
         settled.forgotten = self.apply.forgotten;
@@ -46,20 +54,16 @@ impl Checked<'_> {
 }
 
 impl Apply<'_> {
-    fn settle_batch(&mut self, batch: &[&Operation]) -> Result<Vec<String>, SettleError> {
-        match batch {
-            [Operation::Remove { .. }, ..] => {
-                let containers: Vec<FullName> = batch
-                    .iter()
-                    .filter_map(|o| o.container().cloned())
-                    .collect();
-                self.remove(&containers)
-            }
-            _ => batch
-                .iter()
-                .try_for_each(|operation| self.unless_lost(operation, Self::settle_one))
-                .map(|()| Vec::new()),
+    fn settle_batch(&mut self, batch: &[&Operation]) -> Vec<Result<Vec<String>, SettleError>> {
+        if let [Operation::Remove { .. }, ..] = batch {
+            let containers = batch.iter().filter_map(|o| o.container().cloned());
+            return vec![self.remove(&containers.collect::<Vec<_>>())];
         }
+        let done = batch.iter().map(|operation| {
+            let done = self.unless_lost(operation, Self::settle_one);
+            done.map(|()| Vec::new())
+        });
+        done.collect()
     }
 
     fn settle_one(&mut self, operation: &Operation) -> Result<(), SettleError> {
@@ -73,7 +77,9 @@ impl Apply<'_> {
             Operation::TrimNetwork {
                 container, network, ..
             } => {
-                self.host.trim_network(container, network)?;
+                if let Some(refused) = self.host.trim_network(container, network)? {
+                    self.of_inside(container, &refused);
+                }
             }
             Operation::RemoveGuard { ifindex, .. } => {
                 guard::remove(*ifindex)?;

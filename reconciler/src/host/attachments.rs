@@ -13,7 +13,7 @@ use state::words::names::FullName;
 use super::inside::Inside;
 use super::links::{self, Link};
 use super::routes::{self, Route};
-use super::{Host, HostError, NamespaceError, namespaces};
+use super::{Host, HostError, NamespaceError, namespaces, qdiscs};
 
 /// What containers that are not managed are attached to, as the tree says.
 pub type Wanted = BTreeMap<FullName, Attach>;
@@ -85,6 +85,11 @@ impl Host {
                 found.networks.insert(name.clone(), network);
             }
         }
+        let asked = |attach: &Attach| matches!(attach, Attach::Interface { .. });
+        let qdiscs = match wanted.values().any(asked) {
+            true => qdiscs::in_the_way(&self.netlink)?,
+            false => BTreeMap::new(),
+        };
         for (name, attach) in wanted {
             let Attach::Interface {
                 name: interface,
@@ -95,6 +100,11 @@ impl Host {
             };
             let attachment = match self.interface(links, routes, interface, *said)? {
                 Err(why) => Attachment::Missing(why),
+                Ok((link, _)) if qdiscs.contains_key(&link.index) => Attachment::Missing(format!(
+                    "{interface} has {}: delete it, with its filters, and put them on one of kind \
+                     clsact that is its own (tc qdisc)",
+                    qdiscs[&link.index]
+                )),
                 Ok((link, mac)) => {
                     let network = network(link, Some(mac));
                     found.networks.insert(name.clone(), network);

@@ -146,8 +146,7 @@ impl Host {
             let numbers = namespace_numbers(name);
             let numbered = |link: &&Link| {
                 let number = link.peer_namespace;
-                number.is_some_and(|number| numbers.contains(&number))
-                    && !self.is_named_as_another_s(link, name)
+                number.is_some_and(|number| numbers.contains(&number) && !is_another_s(link, name))
             };
             let marked = |link: &&Link| {
                 let other = link.peer_namespace.is_none_or(is_namespace_number);
@@ -179,20 +178,6 @@ impl Host {
         Ok(found)
     }
 
-    /// Whether a pair leads where its alias says that it does, to another container than this one,
-    /// and that has its name still: two names may have a number in common.
-    fn is_named_as_another_s(&self, link: &Link, name: &FullName) -> bool {
-        let whose = link.alias.as_deref().and_then(from_alias);
-        let Some((whose, Attach::Managed)) = whose.filter(|(whose, _)| whose != name) else {
-            return false;
-        };
-        let Ok(Some(descriptor)) = namespaces::open(&whose.dotted(), self.mounts) else {
-            return false;
-        };
-        let number = links::number_of(&self.netlink, descriptor.as_fd());
-        number.is_ok_and(|number| number == link.peer_namespace)
-    }
-
     fn create_namespace(&self, container: &FullName, name: &str) -> Result<Inside, HostError> {
         let descriptor = namespaces::create(name)?;
         let netlink = Netlink::inside(&self.runtime, descriptor.as_fd())?;
@@ -210,6 +195,17 @@ impl Host {
         namespaces::bind(name, descriptor.as_fd(), self.mounts)?;
         Ok(self.look_inside(descriptor)?)
     }
+}
+
+/// Whether a pair's alias says another container than this one, and where it leads does not say
+/// otherwise: two names may have a number in common.
+fn is_another_s(link: &Link, name: &FullName) -> bool {
+    let whose = link.alias.as_deref().and_then(from_alias);
+    let Some((whose, Attach::Managed)) = whose.filter(|(whose, _)| whose != name) else {
+        return false;
+    };
+    let number = link.peer_namespace;
+    number.is_some_and(|number| namespace_numbers(&whose).contains(&number))
 }
 
 /// Marks a namespace of ours, which somebody inside may have undone.

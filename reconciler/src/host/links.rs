@@ -6,9 +6,10 @@ use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
-    LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, Prop,
+    LinkExtentMask, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, Prop,
 };
 use rtnetlink::packet_route::nsid::{NsidAttribute, NsidMessage};
+use rustix::io::Errno;
 use state::words::address::Mac;
 
 use super::netlink::{Change, Netlink, NetlinkError};
@@ -69,7 +70,11 @@ pub(super) struct Pair<'a> {
 
 /// All interfaces of the socket's namespace.
 pub(super) fn list(netlink: &Netlink) -> Result<Vec<Link>, NetlinkError> {
-    let message = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    let mut message = LinkMessage::default();
+    // Where something is asked for, the kernel makes room for the longest entry, and without room
+    // the listing ends there (rtnl_calcit() of net/core/rtnetlink.c).
+    message.attributes = vec![LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
+    let message = RouteNetlinkMessage::GetLink(message);
     let found = netlink.list("list the interfaces", &message)?;
     Ok(found
         .into_iter()
@@ -116,7 +121,7 @@ pub(super) fn without_name(link: &Link, name: &str) -> Change {
     Change::new(request, RouteNetlinkMessage::DelLinkProp(message), 0)
 }
 
-/// The other end of a pair, in another namespace.
+/// The other end of a pair, in another namespace. None while that is taken down.
 pub(super) fn peer(netlink: &Netlink, link: &Link) -> Result<Option<Link>, NetlinkError> {
     let (Some(index), Some(namespace)) = (link.peer, link.peer_namespace) else {
         return Ok(None);
@@ -125,7 +130,10 @@ pub(super) fn peer(netlink: &Netlink, link: &Link) -> Result<Option<Link>, Netli
     message.header.index = index;
     message.attributes = vec![LinkAttribute::IfNetnsId(namespace)];
     let request = format!("look at the other end of {}", link.name);
-    get(netlink, &request, message)
+    match get(netlink, &request, message) {
+        Err(e) if e.errno() == Some(Errno::INVAL) => Ok(None),
+        found => found,
+    }
 }
 
 /// The number that the socket's namespace has for another one, if it has one.
@@ -163,7 +171,7 @@ pub(super) fn give_number(
         RouteNetlinkMessage::NewNsId(message),
         0,
     )) {
-        Err(e) if e.errno() == Some(rustix::io::Errno::EXIST) => Ok(false),
+        Err(e) if e.errno() == Some(Errno::EXIST) => Ok(false),
         result => result.map(|()| true),
     }
 }

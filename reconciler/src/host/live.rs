@@ -98,7 +98,7 @@ impl Host {
                 guards: BTreeMap::new(),
                 foreign_namespaces,
                 foreign_interfaces: foreign_interfaces(&listing, &own),
-                addresses: host_addresses(&listing, &own),
+                addresses: host_addresses(&listing),
                 subnet_addresses: subnet_addresses(&listing, &own),
                 foreign_routes: foreign_routes(&listing, &own),
                 foreign_resolvers: resolver::foreign()?,
@@ -358,9 +358,10 @@ fn foreign_interfaces(listing: &Listing, own: &BTreeSet<u32>) -> BTreeMap<String
     others.map(|link| (link.name.clone(), link.index)).collect()
 }
 
-fn host_addresses(listing: &Listing, own: &BTreeSet<u32>) -> BTreeSet<IpAddr> {
-    let others = listing.addresses.iter().filter(|a| !own.contains(&a.index));
-    others.map(|address| address.address).collect()
+/// Those on interfaces of ours, too, which are to have none: the host answers there itself.
+fn host_addresses(listing: &Listing) -> BTreeSet<IpAddr> {
+    let all = listing.addresses.iter();
+    all.map(|address| address.address).collect()
 }
 
 /// What the subnets of others' interfaces keep for themselves: the IPv4 broadcast address (RFC 919;
@@ -379,11 +380,12 @@ fn subnet_addresses(listing: &Listing, own: &BTreeSet<u32>) -> BTreeSet<IpAddr> 
     reserved.collect()
 }
 
-/// Routes of others to a single address. The local table holds the host's own addresses.
+/// Routes of others to a single address. In the local table the kernel has the host's own.
 fn foreign_routes(listing: &Listing, own: &BTreeSet<u32>) -> BTreeSet<IpAddr> {
     let ours = |route: &Route| route.ours && route.out.is_some_and(|out| own.contains(&out));
     let others = listing.routes.iter().filter(|route| {
-        route.prefix == route.family.bits() && route.table != routes::LOCAL_TABLE && !ours(route)
+        let of_address = route.table == routes::LOCAL_TABLE && route.of_kernel;
+        route.prefix == route.family.bits() && !of_address && !ours(route)
     });
     others.filter_map(|route| route.destination).collect()
 }

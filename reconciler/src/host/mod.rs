@@ -15,12 +15,14 @@ use std::rc::Rc;
 use tokio::runtime::Runtime;
 
 pub mod ownership;
+mod answers;
 mod netlink;
 pub mod mounts;
 pub mod namespaces;
 mod links;
 mod addresses;
 mod routes;
+mod qdiscs;
 pub mod sysctls;
 pub mod resolver;
 mod processes;

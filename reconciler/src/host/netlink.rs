@@ -15,16 +15,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use rtnetlink::Handle;
 use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
     NlasIterator,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::sys::{AsyncSocket, TokioSocket};
+use rtnetlink::proto::{self, ConnectionHandle};
+use rtnetlink::sys::protocols::NETLINK_ROUTE;
+use rtnetlink::sys::{AsyncSocket, SocketAddr};
 use rustix::io::Errno;
 use tokio::runtime::Runtime;
 
+use super::answers::{Readable, Roomy};
 use super::namespaces;
 
 /// How often a listing is made again because something changed meanwhile.
@@ -114,7 +116,7 @@ impl Change {
 /// does until its answer has come.
 pub(super) struct Netlink {
     runtime: Rc<Runtime>,
-    handle: Handle,
+    handle: ConnectionHandle<Readable>,
     task: tokio::task::JoinHandle<()>,
     /// Whether it is in the namespace of a container.
     inside: bool,
@@ -166,10 +168,9 @@ impl Netlink {
     pub(super) fn changes(&self, changes: Vec<Change>) -> Result<(), NetlinkError> {
         let mut pending = Vec::new();
         for change in changes {
-            let mut message = NetlinkMessage::from(change.message);
-            message.header.flags = NLM_F_REQUEST | NLM_F_ACK | change.flags;
-            let answers = self.handle.clone().request(message);
-            match answers {
+            let flags = NLM_F_REQUEST | NLM_F_ACK | change.flags;
+            let request = Readable::request(change.message, flags);
+            match self.handle.request(request, kernel()) {
                 Ok(answers) => pending.push((change.request, answers)),
                 Err(_) => {
                     return Err(NetlinkError::NoAnswer {
@@ -196,14 +197,13 @@ impl Netlink {
         let no_answer = || NetlinkError::NoAnswer {
             request: request.to_owned(),
         };
-        let mut message = NetlinkMessage::from(message);
-        message.header.flags = NLM_F_REQUEST;
-        let answers = self.handle.clone().request(message);
+        let message = Readable::request(message, NLM_F_REQUEST);
+        let answers = self.handle.request(message, kernel());
         let mut answers = answers.map_err(|_| no_answer())?;
         let answer = async { tokio::time::timeout(ANSWER_TIME, answers.next()).await };
         let answer = self.runtime.block_on(answer).ok().flatten();
         match answer.ok_or_else(no_answer)?.payload {
-            NetlinkPayload::InnerMessage(message) => Ok(Some(message)),
+            NetlinkPayload::InnerMessage(message) => Ok(Some(message.0)),
             payload => match refused(request.to_owned(), &payload) {
                 e if e.errno() == Some(Errno::NODEV) => Ok(None),
                 e => Err(e),
@@ -242,13 +242,9 @@ impl Netlink {
         let no_answer = || NetlinkError::NoAnswer {
             request: request.to_owned(),
         };
-        let mut message = NetlinkMessage::from(message);
-        message.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-        let mut answers = self
-            .handle
-            .clone()
-            .request(message)
-            .map_err(|_| no_answer())?;
+        let message = Readable::request(message, NLM_F_REQUEST | NLM_F_DUMP);
+        let answers = self.handle.request(message, kernel());
+        let mut answers = answers.map_err(|_| no_answer())?;
         let mut found = Vec::new();
         let mut whole = true;
         loop {
@@ -256,8 +252,17 @@ impl Netlink {
             let answer = answer.ok().flatten().ok_or_else(no_answer)?;
             whole &= answer.header.flags & NLM_F_DUMP_INTR == 0;
             match answer.payload {
-                NetlinkPayload::InnerMessage(message) => found.push(message),
-                NetlinkPayload::Done(_) => return Ok((found, whole)),
+                NetlinkPayload::InnerMessage(message) => found.push(message.0),
+                NetlinkPayload::Done(done) if done.code == 0 || self.inside => {
+                    return Ok((found, whole));
+                }
+                NetlinkPayload::Done(done) => {
+                    return Err(NetlinkError::Refused {
+                        request: request.to_owned(),
+                        errno: Errno::from_raw_os_error(done.code.saturating_neg()),
+                        words: None,
+                    });
+                }
                 payload => return Err(refused(request.to_owned(), &payload)),
             }
         }
@@ -265,14 +270,20 @@ impl Netlink {
 }
 
 type Connected = (
-    rtnetlink::proto::Connection<RouteNetlinkMessage, TokioSocket>,
-    Handle,
+    proto::Connection<Readable, Roomy>,
+    ConnectionHandle<Readable>,
 );
+
+/// The kernel's address on a netlink socket (netlink(7)).
+fn kernel() -> SocketAddr {
+    SocketAddr::new(0, 0)
+}
 
 /// Opens a socket in the network namespace of this thread.
 fn connect(runtime: &Runtime) -> std::io::Result<Connected> {
     let _context = runtime.enter();
-    let (mut connection, handle, _unsolicited) = rtnetlink::new_connection()?;
+    let (mut connection, handle, _unsolicited) =
+        proto::new_connection_with_socket::<_, Roomy>(NETLINK_ROUTE)?;
     connection.set_forward_ack(true);
     connection.set_forward_done(true);
     let socket = connection.socket_mut().socket_mut();
@@ -283,7 +294,7 @@ fn connect(runtime: &Runtime) -> std::io::Result<Connected> {
 
 fn acknowledged(
     request: String,
-    answer: Option<NetlinkMessage<RouteNetlinkMessage>>,
+    answer: Option<NetlinkMessage<Readable>>,
 ) -> Result<(), NetlinkError> {
     match answer.map(|message| message.payload) {
         Some(NetlinkPayload::Error(error)) if error.code.is_none() => Ok(()),
@@ -292,7 +303,7 @@ fn acknowledged(
     }
 }
 
-fn refused(request: String, payload: &NetlinkPayload<RouteNetlinkMessage>) -> NetlinkError {
+fn refused(request: String, payload: &NetlinkPayload<Readable>) -> NetlinkError {
     let NetlinkPayload::Error(error) = payload else {
         return NetlinkError::NoAnswer { request };
     };

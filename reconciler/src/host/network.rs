@@ -87,13 +87,12 @@ impl Host {
                     .ok_or_else(|| vanished(&network.interface))?
             }
         };
-        self.mend_host_end(container, network, &ends.host)
-            .map_err(|error| match error {
-                HostError::Netlink(e) if e.errno() == Some(Errno::NODEV) => {
-                    vanished(&network.interface)
-                }
-                error => error,
-            })?;
+        match self.mend_host_end(container, network, &ends.host) {
+            Err(HostError::Netlink(e)) if e.errno() == Some(Errno::NODEV) => {
+                return Err(vanished(&network.interface));
+            }
+            result => result?,
+        }
         if network.resolv_conf {
             resolver::write(&network.namespace)?;
         }

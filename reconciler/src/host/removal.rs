@@ -18,31 +18,26 @@ use super::{Host, HostError, addresses, links, namespaces, processes, resolver, 
 
 impl Host {
     /// Takes from a container's network what is ours and is not in `network`: addresses inside,
-    /// routes and neighbours on both sides, and its `resolv.conf`.
-    pub fn trim_network(&self, container: &FullName, network: &Network) -> Result<(), HostError> {
+    /// routes and neighbours on both sides, and its `resolv.conf`. What could not be taken away
+    /// inside, where somebody else may be root, is no error, and is given.
+    pub fn trim_network(
+        &self,
+        container: &FullName,
+        network: &Network,
+    ) -> Result<Option<HostError>, HostError> {
         if !network.resolv_conf && network.attach == Attach::Managed {
             resolver::remove(&network.namespace)?;
         }
         let Some(inside) = self.inside_of(container, network)? else {
-            return Ok(());
+            return Ok(None);
         };
         let Some(ends) = self.ends(container, network, &inside)? else {
-            return Ok(());
+            return Ok(None);
         };
         let wanted = |address: &IpAddr| network.addresses.contains(address);
         trim_routes(&self.netlink, ends.host.index, &network.interface, wanted)?;
-        let eth = ends.inside.index;
-        let gateways: Vec<_> = families(network).map(gateway).collect();
-        trim_routes(&inside.netlink, eth, INSIDE_NAME, |gateway| {
-            gateways.contains(gateway)
-        })?;
-        for found in addresses::list(&inside.netlink)? {
-            if found.index == eth && found.ours && !wanted(&found.address) {
-                let delete = addresses::delete(eth, INSIDE_NAME, found.address, found.prefix);
-                inside.netlink.change(delete)?;
-            }
-        }
-        Ok(())
+        let refused = trim_inside(&inside.netlink, ends.inside.index, network).err();
+        Ok(refused.map(HostError::from))
     }
 
     /// Removes a container's interface, and with it the other end, its addresses and routes. From
@@ -154,6 +149,21 @@ impl Host {
         let found = found.map_err(HostError::Processes)?;
         Ok(found.into_iter().map(|(_, process)| process).collect())
     }
+}
+
+/// Takes away what is ours inside and is not in a network.
+fn trim_inside(netlink: &Netlink, eth: u32, network: &Network) -> Result<(), NetlinkError> {
+    let gateways: Vec<_> = families(network).map(gateway).collect();
+    trim_routes(netlink, eth, INSIDE_NAME, |gateway| {
+        gateways.contains(gateway)
+    })?;
+    for found in addresses::list(netlink)? {
+        if found.index == eth && found.ours && !network.addresses.contains(&found.address) {
+            let delete = addresses::delete(eth, INSIDE_NAME, found.address, found.prefix);
+            netlink.change(delete)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes routes and neighbours of ours on an interface, whose address or gateway is not wanted.

@@ -28,9 +28,12 @@ pub(super) struct Route {
     /// Index of the interface it leads out of, where it names one.
     pub(super) out: Option<u32>,
     pub(super) gateway: Option<IpAddr>,
+    /// Whether it is as ours are: of our protocol, in the main table.
     pub(super) ours: bool,
     /// Whether it was learnt from a router advertisement.
     pub(super) advertised: bool,
+    /// Whether the kernel made it, as it does for each address.
+    pub(super) of_kernel: bool,
 }
 
 /// A neighbour as the kernel lists it.
@@ -230,6 +233,7 @@ fn read_route(family: Family, message: &RouteMessage) -> Option<Route> {
         gateway: None,
         ours: ownership::is_ours(protocol),
         advertised: message.header.protocol == RouteProtocol::Ra,
+        of_kernel: message.header.protocol == RouteProtocol::Kernel,
     };
     for attribute in &message.attributes {
         match attribute {
@@ -240,6 +244,7 @@ fn read_route(family: Family, message: &RouteMessage) -> Option<Route> {
             _ => {}
         }
     }
+    route.ours &= route.table == u32::from(RouteHeader::RT_TABLE_MAIN);
     Some(route)
 }
 

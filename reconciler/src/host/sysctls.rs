@@ -49,8 +49,10 @@ impl SysctlError {
     /// Whether there is no such sysctl any more: the interface that it was of has gone.
     pub fn is_gone(&self) -> bool {
         match self {
-            Self::Write { cause, .. } => cause.kind() == io::ErrorKind::NotFound,
-            Self::Unchanged { found, .. } => found.is_empty(),
+            Self::Write { cause, path, .. } => {
+                cause.kind() == io::ErrorKind::NotFound && is_of_one_interface(path)
+            }
+            Self::Unchanged { found, path, .. } => found.is_empty() && is_of_one_interface(path),
             _ => false,
         }
     }
@@ -68,6 +70,12 @@ pub(super) fn of_interface(interface: &str, family: Family) -> Vec<(String, &'st
             (format!("net/ipv6/conf/{interface}/accept_ra"), "0"),
         ],
     }
+}
+
+/// Whether a sysctl comes and goes with an interface.
+fn is_of_one_interface(path: &str) -> bool {
+    let of = path.split('/').skip_while(|part| *part != "conf").nth(1);
+    of.is_some_and(|name| !["all", "default"].contains(&name))
 }
 
 /// The value of a sysctl, such as `net/ipv4/conf/eth0/forwarding`; `None` where there is none.

@@ -28,6 +28,9 @@ use super::{dirs, files};
 const HOLDER: &str = "holder.json";
 /// How often the directory may be replaced while its lock is taken.
 const TRIES: usize = 8;
+/// How often who finds it taken by nobody that is noted tries again, and how long it waits before.
+const LOOKS: usize = 20;
+const LOOK: Duration = Duration::from_millis(1);
 /// How long who waits for the lock sleeps before it tries again.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -131,7 +134,8 @@ impl Lock {
         }
     }
 
-    /// Takes the lock on a directory that exists, or says who has it. Never waits.
+    /// Takes the lock on a directory that exists, or says who has it. It waits no longer than
+    /// whoever only looks whether it is free ([`wait_until_free`]) has it, which is a moment.
     ///
     /// The holder is noted in `run_directory`; where that cannot be done, the lock is held all the
     /// same.
@@ -142,7 +146,9 @@ impl Lock {
         };
         let note = run_directory.join(HOLDER);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        for _ in 0..TRIES {
+        let mut looks = LOOKS;
+        let mut tries = TRIES;
+        while tries > 0 {
             let file = match rustix::fs::open(directory, flags, Mode::empty()) {
                 Ok(opened) => File::from(opened),
                 Err(Errno::NOENT) => {
@@ -154,14 +160,21 @@ impl Lock {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => {
+                    let holder = read_holder(&note);
+                    if holder.is_none() && looks > 0 {
+                        looks -= 1;
+                        pause(LOOK);
+                        continue;
+                    }
                     return Err(LockError::Busy {
                         directory: directory.to_owned(),
-                        holder: read_holder(&note),
+                        holder,
                         waited: Duration::ZERO,
                     });
                 }
                 Err(e) => return Err(failed(e.into())),
             }
+            tries -= 1;
             // A holder that took everything away removed the directory that we have locked now.
             if is_at(&file, directory).map_err(failed)? {
                 // Through a link, or where others can write, the note would be anybody's.
@@ -354,7 +367,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     let mut taken = 0;
-                    while taken < 50 {
+                    while taken < 10 {
                         if let Ok(_lock) = Lock::take(dir.path(), dir.path()) {
                             let _alone = held.try_lock().unwrap();
                             taken += 1;
@@ -364,6 +377,23 @@ mod tests {
                     }
                 });
             }
+        });
+    }
+
+    #[test]
+    fn who_only_looks_keeps_nobody_from_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Acquire) {
+                    let _ = wait_until_free(path, path, Duration::ZERO);
+                }
+            });
+            let taken: Vec<_> = (0..50).map(|_| Lock::take(path, path).map(drop)).collect();
+            done.store(true, std::sync::atomic::Ordering::Release);
+            assert!(taken.iter().all(Result::is_ok), "{taken:?}");
         });
     }
 

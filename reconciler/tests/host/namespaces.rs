@@ -342,9 +342,20 @@ fn a_namespace_is_not_taken_for_that_of_a_container_whose_number_it_has() {
         let is = |name: &FullName| fs::metadata(format!("/run/netns/{}", name.dotted())).unwrap();
         assert_ne!(is(&first).ino(), is(&second).ino());
         let found = host.read().unwrap().networks;
-        for (name, network) in [(first, network), (second, other)] {
-            assert_eq!(found[&name].network, network);
-            assert!(found[&name].faults.is_empty(), "{:?}", found[&name].faults);
+        for (name, network) in [(&first, network), (&second, other)] {
+            assert_eq!(found[name].network, network);
+            assert!(found[name].faults.is_empty(), "{:?}", found[name].faults);
         }
+        // Nor where the other one has no name, nor this one a namespace.
+        let (other_s, name) = (is(&first).ino(), first.dotted());
+        ip(&format!("netns delete {}", second.dotted()));
+        unmount(format!("/run/netns/{name}"), UnmountFlags::DETACH).unwrap();
+        make(&host, &second.to_string(), &["10.44.0.11"]);
+        assert_ne!(is(&second).ino(), other_s);
+        let found = host.read().unwrap().networks;
+        let words = format!("its network namespace has lost its name {name}");
+        assert_eq!(found[&first].faults[0].words, words);
+        let faults = &found[&second].faults;
+        assert!(faults.is_empty(), "{faults:?}");
     });
 }

@@ -1,11 +1,8 @@
 //! What the kernel holds, read back: the same shape as a target, and what only a kernel has.
 //!
 //! `reconciler` reads it (`bpf` for maps, programs and links, netlink for the rest) and hands it in
-//! as a value. A container is *live* where the live slot has a row for it, whatever else of it is
-//! there: what a run that died has made for one is none yet. A row knows its container by its MAC
-//! address, which is made from the container's name, so it is known also where its pins are lost;
-//! on an interface of others, whose MAC address is theirs, by the index of its connection maps, and
-//! where these have lost their pins, by that interface.
+//! as a value. A container is *live* where the live slot has a row for it ([`row`]), whatever else
+//! of it is there: what a run that died has made for one is none yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,7 +11,7 @@ use crate::target::Target;
 use crate::target::constants::Constants;
 use crate::target::host::{Attach, GATEWAY_MAC, container_mac};
 use crate::target::located::{Attachment, Found, Located, Uplink};
-use crate::target::tables::{Endpoint, EndpointIndex, Owner, Tables};
+use crate::target::tables::{EndpointIndex, Owner, Tables};
 use crate::words::generation::Generation;
 use crate::words::names::FullName;
 use crate::words::verdict::Direction;
@@ -24,6 +21,7 @@ pub mod network;
 pub mod attached;
 pub mod entry;
 pub mod host;
+pub mod row;
 
 pub use attached::{Broken, Guarded, Instead, LinkFault, LivePrograms, Stranger};
 pub use base::{Base, HELD_MOST, LiveSlot, LostPin, LostTable, SlotMark};
@@ -55,40 +53,6 @@ pub struct Live {
 }
 
 impl Live {
-    /// Where the live slot has a container.
-    pub fn endpoint(&self, name: &FullName) -> Option<(EndpointIndex, &Endpoint)> {
-        let mac = container_mac(name);
-        let rows = &self.base.as_ref()?.live_slot().tables.endpoints;
-        let mut found = rows.iter().filter(|(_, row)| row.mac == mac);
-        let found = found.next().or_else(|| self.row_of_others(name, rows))?;
-        Some((*found.0, found.1))
-    }
-
-    /// A row whose MAC address is made from no name.
-    fn row_of_others<'a>(
-        &self,
-        name: &FullName,
-        rows: &'a BTreeMap<EndpointIndex, Endpoint>,
-    ) -> Option<(&'a EndpointIndex, &'a Endpoint)> {
-        let found = self.containers.get(name)?;
-        let made = |row: &Endpoint| {
-            let mut names = self.containers.keys();
-            names.any(|name| container_mac(name) == row.mac)
-        };
-        if let Some(index) = found.endpoint {
-            let row = rows.get_key_value(&index);
-            return row.filter(|(_, row)| !made(row));
-        }
-        let network = found.network.as_ref()?;
-        let theirs = matches!(network.network.attach, Attach::Interface { .. });
-        let ifindex = network.ifindex.filter(|_| theirs)?;
-        let mut others = rows.iter().filter(|(index, row)| {
-            let whose = |c: &LiveContainer| c.endpoint == Some(**index);
-            row.ifindex == Some(ifindex) && !made(row) && !self.containers.values().any(whose)
-        });
-        others.next()
-    }
-
     /// Whether a container is live. Where the base is lost, each that is found may have been.
     pub fn is_live(&self, name: &FullName) -> bool {
         match self.base {
@@ -237,12 +201,7 @@ impl Live {
         uplinks: BTreeMap<String, Uplink>,
         attachments: BTreeMap<FullName, Attachment>,
     ) -> Located {
-        let registered = self.containers.values().filter_map(|c| c.endpoint);
-        let registered: BTreeSet<EndpointIndex> = registered.collect();
-        let known = |name| {
-            let (index, _) = self.endpoint(name)?;
-            (!registered.contains(&index)).then_some(index)
-        };
+        let known = |name| self.endpoint(name).map(|(index, _)| index);
         let containers = self.containers.iter().map(|(name, found)| {
             let found = Found {
                 ifindex: found.network.as_ref().and_then(|n| n.ifindex),
@@ -306,15 +265,16 @@ mod tests {
     use super::*;
     use crate::target::host::Network;
     use crate::target::programs::BuildHash;
+    use crate::target::tables::Endpoint;
     use crate::words::address::Mac;
     use crate::words::generation::{CommitRecord, Slot};
     use crate::words::identity::{IdentityId, SubjectId};
 
-    fn name(text: &str) -> FullName {
+    pub(super) fn name(text: &str) -> FullName {
         FullName::from_slashed(text).unwrap()
     }
 
-    fn found(ifindex: Option<u32>, endpoint: Option<u16>) -> LiveContainer {
+    pub(super) fn found(ifindex: Option<u32>, endpoint: Option<u16>) -> LiveContainer {
         let network = Network {
             attach: Attach::Managed,
             namespace: String::new(),
@@ -337,7 +297,7 @@ mod tests {
         }
     }
 
-    fn slot(generation: u64, rows: &[(u16, &str)]) -> LiveSlot {
+    pub(super) fn slot(generation: u64, rows: &[(u16, &str)]) -> LiveSlot {
         let mut slot = LiveSlot {
             mark: SlotMark::Settled,
             generation: Generation(generation),
@@ -356,7 +316,7 @@ mod tests {
     }
 
     /// Slot B is live, with `generation` in the record.
-    fn live(generation: u64, slots: [LiveSlot; 2]) -> Live {
+    pub(super) fn live(generation: u64, slots: [LiveSlot; 2]) -> Live {
         let record = CommitRecord {
             generation: Generation(generation),
             slot: Slot::B,
