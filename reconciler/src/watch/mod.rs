@@ -78,8 +78,8 @@ pub async fn follow<W: Work>(
 ) -> Result<(), FollowError> {
     let stop = stop(&woken).map_err(FollowError::Signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(FollowError::Signals)?;
-    let mut pulse = Pulse::new();
     let mut follower = Follower {
+        pulse: Pulse::new(),
         start: Instant::now(),
         schedule: Schedule::new(pace, Duration::ZERO),
         notices: Notices::new(Arc::clone(&woken)),
@@ -100,7 +100,7 @@ pub async fn follow<W: Work>(
                 tokio::select! {
                     () = woken.notified() => follower.schedule.notice(follower.now()),
                     () = sleep_until(until) => {}
-                    () = pulse.wait() => pulse.beat(),
+                    () = follower.pulse.wait() => follower.pulse.beat(),
                     _ = hangup.recv() => follower.schedule.ask(follower.now()),
                 }
             }
@@ -110,7 +110,12 @@ pub async fn follow<W: Work>(
     Ok(())
 }
 
+/// For how long something is worked on before it is taken for stuck: a service manager that is told
+/// nothing more ends it then, which takes nothing away.
+const WORK_MOST: Duration = Duration::from_secs(3600);
+
 struct Follower<W> {
+    pulse: Pulse,
     start: Instant,
     schedule: Schedule,
     notices: Notices,
@@ -173,11 +178,17 @@ impl<W: Work> Follower<W> {
             // Each call puts it back, or has ended in an error, which ends all.
             unreachable!("it works on one thing at a time");
         };
-        let (work, done) = spawn_blocking(move || {
+        let mut working = spawn_blocking(move || {
             let done = what(&mut work);
             (work, done)
-        })
-        .await?;
+        });
+        let begun = Instant::now();
+        let (work, done) = loop {
+            tokio::select! {
+                worked = &mut working => break worked?,
+                () = self.pulse.wait(), if begun.elapsed() < WORK_MOST => self.pulse.beat(),
+            }
+        };
         self.work = Some(work);
         Ok(done)
     }

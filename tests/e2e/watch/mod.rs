@@ -11,6 +11,7 @@ use serde_json::Value;
 
 mod commits;
 mod signals;
+mod service;
 mod failures;
 mod host;
 mod places;
@@ -25,12 +26,20 @@ struct Watcher {
 impl Watcher {
     /// Starts one on a tree.
     fn start(lab: &Lab, tree: &str, arguments: &[&str]) -> Self {
+        Self::told(lab, tree, arguments, &[])
+    }
+
+    /// The same, where the environment says this besides.
+    fn told(lab: &Lab, tree: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let log = lab.repository().path().with_extension("log");
         // A pipe that nobody reads would stop it in the end.
         let script = "exec \"$0\" watch -C \"$@\" >>\"$LOG\" 2>&1";
         let program = Program::new("sh").args(["-c", script]).env("LOG", &log);
         let program = program.args([binary().unwrap()]).args([tree]);
-        let program = program.args(["--host", "alpha"]).args(arguments);
+        let mut program = program.args(["--host", "alpha"]).args(arguments);
+        for (name, value) in environment {
+            program = program.env(name, value);
+        }
         Self {
             running: program.start(),
             log,
