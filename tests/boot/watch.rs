@@ -45,6 +45,10 @@ fn the_watcher_follows_and_says_how_things_are() {
     guest.sh("journalctl --no-pager -o cat -u plumbline-watch | grep -q ' is live'");
     guest.sh("! journalctl --no-pager -a -o cat -u plumbline-watch | \
          grep -P '\\x1b|\\d\\d:\\d\\d:\\d\\d'");
+    // What is grave is marked so, and nothing else.
+    let grave = "journalctl --no-pager -o cat -p err -u plumbline-watch";
+    guest.sh(&format!("{grave} | grep -q 'the tree is invalid'"));
+    guest.sh(&format!("! {grave} | grep ' is live'"));
     // What others do to the host is mended when asked for, and by itself where it is noticed.
     guest.sh("ip -n shop.web address flush dev eth0; systemctl reload plumbline-watch");
     guest.until(

@@ -16,5 +16,6 @@ mod objects;
 pub mod history;
 pub mod reach;
 pub mod text;
+mod journal;
 pub mod json;
 pub mod problem;

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
 use super::exit::Exit;
+use super::journal;
 use super::style::Style;
 
 /// Errors that were told, a line each, for whoever notes how a run ended.
@@ -61,6 +62,8 @@ pub struct Out<'a> {
     pub data: Style,
     /// How to write diagnostics.
     pub notes: Style,
+    /// Whether diagnostics go to systemd's journal.
+    pub journal: bool,
     /// Who else hears of errors.
     pub heard: Option<&'a Heard>,
     /// Who holds back what is to be written.
@@ -83,6 +86,7 @@ impl<'a> Out<'a> {
             quiet,
             data: on(data),
             notes: on(notes),
+            journal: journal::takes(io::stderr()),
             heard: None,
             held: None,
         }
@@ -136,6 +140,8 @@ impl<'a> Out<'a> {
         if let Some(held) = self.held {
             return held.hold(Stream::Notes, text);
         }
+        let marked = self.journal.then(|| journal::with_priorities(text));
+        let text = marked.as_deref().unwrap_or(text);
         // There is nobody left to tell.
         let _ = write(&mut io::stderr().lock(), text);
     }
