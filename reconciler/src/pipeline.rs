@@ -148,6 +148,8 @@ pub struct Planned {
     pub plan: Plan,
     /// Which live connections that would cut.
     pub cuts: Cuts,
+    /// What it is for.
+    pub errand: Errand,
 }
 
 /// Why there is no plan.
@@ -271,12 +273,8 @@ pub fn plan_again(
     allowed: Allowed,
 ) -> Result<Planned, Failure> {
     let tree = Arc::clone(&planned.tree);
-    let errand = match planned.plan.back {
-        Some(_) => Errand::GoBack,
-        None => Errand::Apply,
-    };
     let read = live::read(&request.dirs, &tree.desired.attachments())?;
-    plan_for(request, tree, read, errand, allowed)
+    plan_for(request, tree, read, planned.errand, allowed)
 }
 
 /// From a valid tree and what was read of kernel and host to plan.
@@ -334,6 +332,7 @@ pub fn plan_for(
         live: read.live,
         plan,
         cuts,
+        errand,
     };
     match refusal {
         None => Ok(planned),

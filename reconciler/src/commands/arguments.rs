@@ -9,6 +9,8 @@ use state::documents::schema::KINDS;
 use state::plan::guards::MaxPrune;
 use state::words::names::HostName;
 
+use super::durations::{duration, pause};
+
 /// Puts container networking and network policy on this host under git.
 ///
 /// Without a command: reads one commit of the tree, compiles it, compares it with what the kernel
@@ -351,10 +353,10 @@ pub struct SchemaArguments {
 pub struct WatchArguments {
     /// How long after a run another one is made though nothing was noticed: it mends what others
     /// changed on the host.
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = pause)]
     pub interval: Duration,
     /// How often to look where changes give no notice, as on network file systems.
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = pause)]
     pub poll: Duration,
     /// As of applying.
     #[command(flatten)]
@@ -455,44 +457,4 @@ fn reason(text: &str) -> Result<String, String> {
 
 fn host_name(text: &str) -> Result<HostName, String> {
     HostName::new(text).map_err(|e| e.to_string())
-}
-
-/// A number and its unit; a number alone counts seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    let refused = || format!("'{text}' is no duration such as 30s, 5m, 1h or 500ms");
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| refused())?;
-    let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "" | "s" => seconds(1).ok_or_else(refused),
-        "m" => seconds(60).ok_or_else(refused),
-        "h" => seconds(3600).ok_or_else(refused),
-        _ => Err(refused()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_duration_is_a_number_and_a_unit() {
-        let expected = [
-            ("0", 0),
-            ("30", 30_000),
-            ("30s", 30_000),
-            ("5m", 300_000),
-            ("1h", 3_600_000),
-            ("500ms", 500),
-        ];
-        for (text, ms) in expected {
-            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for text in ["", "s", "-1s", "1.5s", "5 m", "5d", "99999999999999999999s"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-        assert!(duration("18446744073709551615h").is_err());
-    }
 }

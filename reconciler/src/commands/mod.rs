@@ -22,6 +22,8 @@ mod lock;
 mod problems;
 mod runs;
 mod kept;
+mod about;
+mod durations;
 mod apply;
 mod init;
 mod schema;

@@ -10,12 +10,13 @@ use state::words::generation::Generation;
 use state::words::hash::short;
 use state::words::names::FullName;
 
+use super::about::About;
 use super::arguments::{Global, RunArguments};
 use super::{failure, kept, lock, now_s, problems, request, suspend};
 use crate::applied;
 use crate::apply::{Apply, Settled, Stop};
 use crate::back::{self, BackError};
-use crate::host::anchors::{self, Anchor};
+use crate::host::anchors::Anchor;
 use crate::host::{MountError, mount};
 use crate::live;
 use crate::pipeline::{self, Failure, Memory, Planned, Request, Understood};
@@ -29,7 +30,6 @@ use crate::report::words::Words;
 use crate::report::{json, text};
 use crate::run::{dirs, journal};
 use crate::source::SourceRequest;
-use crate::watch::schedule::Seen;
 
 /// What became of a run, for whoever makes several.
 #[derive(Debug)]
@@ -40,19 +40,6 @@ pub(crate) struct Carried {
     pub(crate) reasons: Vec<String>,
     /// What it was about.
     pub(crate) about: About,
-}
-
-/// What a run was about, as far as it came.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct About {
-    /// The commit that was to become live; empty where none was found.
-    pub(crate) commit: String,
-    /// What it planned for; `None` where it did not read the tree that is named.
-    pub(crate) read: Option<Seen>,
-    /// What this host's containers hang on; `None` where that did not become known.
-    pub(crate) anchors: Option<Vec<Anchor>>,
-    /// Whether there was anything to do.
-    pub(crate) changes: bool,
 }
 
 /// What a run is to make live.
@@ -74,6 +61,8 @@ pub(crate) struct Run<'a> {
     allowed: Allowed,
     lock_timeout: Duration,
     tells_news: bool,
+    /// Whether it is what `status` tells of.
+    noted: bool,
     watched: &'a [Anchor],
     about: RefCell<About>,
     out: Out<'a>,
@@ -106,6 +95,7 @@ impl<'a> Run<'a> {
             allowed,
             lock_timeout: global.lock_timeout,
             tells_news: false,
+            noted: true,
             watched: &[],
             about: RefCell::default(),
             out,
@@ -121,6 +111,12 @@ impl<'a> Run<'a> {
     /// The same, for who hears of it only where it ended otherwise than the one before.
     pub(crate) fn telling_news(mut self, tells_news: bool) -> Self {
         self.tells_news = tells_news;
+        self
+    }
+
+    /// The same, which is not what was asked for: `status` goes on telling of that.
+    pub(crate) fn unnoted(mut self) -> Self {
+        self.noted = false;
         self
     }
 
@@ -149,7 +145,7 @@ impl<'a> Run<'a> {
         };
         let (about, exit) = (run.about.take(), done.unwrap_or_else(|exit| exit));
         // What was asked for is what `status` tells of, and why it is not live.
-        let noted = !run.arguments.dry_run && !matches!(run.wish, Wish::Last);
+        let noted = run.noted && !run.arguments.dry_run && !matches!(run.wish, Wish::Last);
         let (dirs, told) = (run.request.dirs, run.tells_news);
         let carried = Carried {
             exit,
@@ -191,7 +187,10 @@ impl<'a> Run<'a> {
         let mut mounted = false;
         let make = || self.make_base().map(|made| mounted |= made);
         let _lock = lock::take(&self.request.dirs, self.lock_timeout, self.out, make)?;
-        self.locked(mounted)
+        let ended = self.locked(mounted);
+        // Whoever suspended meanwhile waits for this one, and notes what was live before it.
+        suspend::note_again(&self.request.dirs);
+        ended
     }
 
     /// The plan. Why there is none is told; one that a guard refuses is shown all the same: it says
@@ -203,7 +202,7 @@ impl<'a> Run<'a> {
             false => suspend::read(&request.dirs, self.out)?,
         };
         let reads = suspended.is_none() && matches!(self.wish, Wish::Tree);
-        let is_about = |tree: &Understood, changes| self.is_about(tree, changes, reads);
+        let is_about = |tree: &Understood, plan| self.is_about(tree, plan, reads);
         let planned = match (suspended, self.wish) {
             (Some(suspended), _) => back::make_plan_again(request, &suspended.commit, allowed),
             (None, Wish::Tree) => pipeline::make_plan(request, allowed).map_err(BackError::from),
@@ -215,7 +214,7 @@ impl<'a> Run<'a> {
         };
         let failure = match planned {
             Ok(planned) => {
-                is_about(&planned.tree, !planned.plan.is_empty());
+                is_about(&planned.tree, Some(&planned.plan));
                 return Ok(planned);
             }
             Err(BackError::Plan(failure)) => failure,
@@ -223,29 +222,19 @@ impl<'a> Run<'a> {
         };
         match &failure {
             Failure::Refused { planned, .. } => {
-                is_about(&planned.tree, true);
+                is_about(&planned.tree, Some(&planned.plan));
                 self.show(planned)?;
             }
-            Failure::Invalid(tree) => is_about(tree, true),
+            Failure::Invalid(tree) => is_about(tree, None),
             _ => {}
         }
         Err(failure::tell(&failure, self.out))
     }
 
-    fn is_about(&self, tree: &Understood, changes: bool, reads: bool) {
-        let mut about = self.about.borrow_mut();
-        tree.source.id.commit().clone_into(&mut about.commit);
-        about.read = reads.then(|| Seen {
-            tree: about.commit.clone(),
-            host: anchors::seen(self.watched, self.request.dirs.mounts),
-            suspended: false,
-        });
-        about.changes = changes;
-        if tree.is_valid() {
-            let here = tree.desired.containers_here();
-            let anchors = anchors::of(here.map(|container| (&container.name, &container.attach)));
-            about.anchors = Some(anchors);
-        }
+    fn is_about(&self, tree: &Understood, plan: Option<&Plan>, reads: bool) {
+        let about = About::of(tree, plan, self.watched, self.request.dirs.mounts);
+        let read = about.read.filter(|_| reads);
+        *self.about.borrow_mut() = About { read, ..about };
     }
 
     /// The lock is on the base directory, which is made once a plan says that there is something to

@@ -36,15 +36,34 @@ pub(crate) fn suspend(global: &Global, arguments: &SuspendArguments, out: Out) -
     if let Err(error) = suspended::write(&dirs.state, &suspended) {
         return failed(&error, out);
     }
-    match wait_until_free(&dirs.pin, &dirs.run, global.lock_timeout) {
-        Ok(()) => out.say(&said(&suspended)),
+    let waited = wait_until_free(&dirs.pin, &dirs.run, global.lock_timeout);
+    note_again(&dirs);
+    match waited {
+        Ok(()) => match read(&dirs, out) {
+            Ok(now) => out.say(&said(&now.unwrap_or(suspended))),
+            Err(exit) => exit,
+        },
         Err(error) => {
+            let holder = error.holder().map(ToString::to_string).unwrap_or_default();
             out.error(&format!(
-                "suspended, but one run is under way still: {}",
-                escape(&error.to_string())
+                "suspended, but one run is under way still{holder}; it ends by itself, and no \
+                 other begins"
             ));
             Exit::Refused
         }
+    }
+}
+
+/// Notes what is live now, where the note was written while a run was under way: after a reboot
+/// that is what comes back.
+pub(super) fn note_again(dirs: &Dirs) {
+    let Ok(Some(noted)) = suspended::read(&dirs.state) else {
+        return;
+    };
+    let commit = commit(dirs).unwrap_or_default();
+    if !commit.is_empty() && noted.commit != commit {
+        // The former one says that it is suspended as well.
+        let _ = suspended::write(&dirs.state, &Suspended { commit, ..noted });
     }
 }
 

@@ -19,10 +19,10 @@ use crate::live;
 use crate::pipeline::Memory;
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
-use crate::report::out::Out;
+use crate::report::out::{Held, Out};
 use crate::run::suspended;
 use crate::source::{self, SourceRequest};
-use crate::watch::notices::Place;
+use crate::watch::notices::{Counts, Place};
 use crate::watch::schedule::{Ended, Pace, Reason, Seen};
 use crate::watch::{Look, Ran, Work, follow};
 
@@ -49,11 +49,16 @@ pub(crate) fn run(global: &Global, arguments: &WatchArguments, out: Out) -> Exit
     let woken = Arc::new(Notify::new());
     let done = runtime.block_on(async {
         let wakes = Arc::clone(&woken);
+        let notes = Out {
+            heard: None,
+            held: None,
+            ..out
+        };
         tokio::spawn(async move {
             let told = events::of_interfaces(move || wakes.notify_one()).await;
-            if let Err(error) = told {
-                tracing::warn!("changes of interfaces give no notice: {error}");
-            }
+            let why = told.map_or_else(|error| error.to_string(), |()| "its socket closed".into());
+            let told = format!("changes of interfaces give no notice: {why}\n");
+            notes.note(&escape(&told));
         });
         follow(pace, arguments.poll, watcher, woken).await
     });
@@ -71,6 +76,8 @@ struct Watcher {
     memory: Memory,
     out: Out<'static>,
     anchors: Vec<Anchor>,
+    /// The tree that the last look found.
+    looked_at: String,
     /// Whether it has been said that applying is suspended.
     said_suspended: bool,
 }
@@ -97,53 +104,78 @@ impl Watcher {
                 ..out
             },
             anchors: Vec::new(),
+            looked_at: String::new(),
             said_suspended: false,
         })
     }
 
-    fn carry_out(&self, global: &Global, out: Out<'_>) -> Result<Carried, Exit> {
+    fn run_of<'a>(&'a self, global: &Global, out: Out<'a>) -> Result<Run<'a>, Exit> {
         let run = Run::new(global, Wish::Tree, &self.arguments, false, out)?;
-        let run = run.remembering(&self.memory).watching(&self.anchors);
-        Ok(run.carry_out())
+        Ok(run.remembering(&self.memory).watching(&self.anchors))
     }
 
     /// What others changed on the host is mended also while the tree cannot be applied: by the
-    /// commit that is live, or was before a boot.
-    fn mend(&self) {
+    /// commit that is live, or was before a boot. What keeps it from that has been told of the
+    /// tree. What it found of the host.
+    fn mend(&mut self) -> Option<String> {
         if apply::last_instead(&self.global, &self.arguments, self.out).is_some() {
-            return;
+            return None;
         }
-        let read = live::read(&dirs(&self.global), &Wanted::new());
-        let live = read.ok().and_then(|read| read.live.base);
-        let Some(commit) = live.map(|base| base.live_slot().commit.clone()) else {
-            return;
-        };
+        let live = live::read(&dirs(&self.global), &Wanted::new()).ok()?;
+        let commit = live.live.base?.live_slot().commit.clone();
         if self.global.worktree || commit.is_empty() {
-            return;
+            return None;
         }
         let global = Global {
             rev: Some(commit),
             ..self.global.clone()
         };
-        drop(self.carry_out(&global, self.out));
+        let held = Held::default();
+        let run = self.run_of(&global, self.out.held_by(&held)).ok()?;
+        let carried = run.unnoted().carry_out();
+        if ended(carried.exit) == Ended::Well {
+            held.write_to(self.out);
+            self.anchors = carried.about.anchors.unwrap_or_default();
+        }
+        carried.about.read.map(|read| read.host)
+    }
+
+    /// The same instead of a run, which would end as the one before.
+    fn mends(&mut self, before: Ended) -> Ran {
+        let tree = self.looked_at.clone();
+        let seen = |host| Seen {
+            tree,
+            host,
+            suspended: false,
+        };
+        Ran {
+            read: self.mend().map(seen),
+            ended: before,
+            status: "the tree cannot be applied; what is live was looked after".to_owned(),
+        }
     }
 }
 
 impl Work for Watcher {
     fn look(&mut self) -> Look {
         let tree = source::current(&self.source).unwrap_or_else(|error| error.to_string());
+        self.looked_at.clone_from(&tree);
         let state = &self.global.state_dir;
         let seen = Seen {
             tree,
             host: anchors::seen(&self.anchors, Mounts::of(self.global.mounts_of)),
             suspended: !matches!(suspended::read(state), Ok(None)),
         };
-        let place = |(directory, below)| Place { directory, below };
-        let flat = |directory| place((directory, false));
-        let mut places: Vec<Place> = source::places(&self.source)
-            .into_iter()
-            .map(place)
-            .collect();
+        let place = |directory, counts| Place { directory, counts };
+        let flat = |directory| place(directory, Counts::Entries);
+        let named = source::way(&self.source).into_iter();
+        let named = named.map(|(directory, name)| place(directory, Counts::Entry(name)));
+        let read = source::places(&self.source).into_iter();
+        let read = read.map(|(directory, below)| match below {
+            true => place(directory, Counts::Below),
+            false => flat(directory),
+        });
+        let mut places: Vec<Place> = named.chain(read).collect();
         places.extend(
             anchors::folders(&self.anchors, Mounts::of(self.global.mounts_of))
                 .into_iter()
@@ -167,27 +199,36 @@ impl Work for Watcher {
             };
         }
         self.said_suspended = false;
-        if reason == Reason::Backstop && before != Ended::Well {
-            self.mend();
-            return Ran {
-                ended: before,
-                status: "the tree cannot be applied; what is live was looked after".to_owned(),
-                read: None,
-            };
+        let as_before = match reason {
+            Reason::Backstop => before != Ended::Well,
+            Reason::Host => before == Ended::Invalid,
+            Reason::Asked | Reason::Changed | Reason::Again => false,
+        };
+        if as_before {
+            return self.mends(before);
         }
-        match self.carry_out(&self.global, self.out) {
+        match self.run_of(&self.global, self.out).map(Run::carry_out) {
             Ok(carried) => {
                 let status = status(&carried);
-                if ended(carried.exit) != Ended::Well {
-                    apply::last_instead(&self.global, &self.arguments, self.out);
+                let mut ended = ended(carried.exit);
+                let mut read = carried.about.read;
+                if ended == Ended::Invalid && read.is_none() {
+                    // It could not be read whole, as while it is still being written.
+                    ended = Ended::Failed;
                 }
-                if let Some(anchors) = carried.about.anchors {
+                if ended != Ended::Well {
+                    let host = self.mend();
+                    read = read.map(|read| Seen {
+                        host: host.unwrap_or(read.host),
+                        ..read
+                    });
+                } else if let Some(anchors) = carried.about.anchors {
                     self.anchors = anchors;
                 }
                 Ran {
-                    ended: ended(carried.exit),
+                    ended,
                     status,
-                    read: carried.about.read,
+                    read,
                 }
             }
             Err(_) => Ran {

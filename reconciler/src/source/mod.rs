@@ -13,6 +13,7 @@
 //! are not filtered by the `ignore` globs of `plumbline.yaml`, which only the documents know:
 //! a finding of a path that a glob ignores is to be dropped with it.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use state::documents::tree::Tree;
@@ -23,6 +24,7 @@ pub mod repository;
 pub mod owner;
 pub mod directory;
 mod reference;
+mod way;
 pub mod git;
 pub mod known;
 mod ignored;
@@ -226,6 +228,16 @@ pub fn places(request: &SourceRequest) -> Vec<(PathBuf, bool)> {
         }
         _ => vec![(request.directory.clone(), true)],
     }
+}
+
+/// The entries of directories that lead to these places: links, and names that others may be given.
+pub fn way(request: &SourceRequest) -> Vec<(PathBuf, OsString)> {
+    let mut way = way::entries(&request.directory);
+    if let Ok(Found::Repository(place)) = repository::find(&request.directory) {
+        way.extend(way::entry(&place.git_dir));
+        way.extend(way::entry(&place.common_dir));
+    }
+    way
 }
 
 fn read_as(

@@ -155,7 +155,7 @@ impl<W: Work> Follower<W> {
 
     async fn run(&mut self, reason: Reason) -> Result<(), JoinError> {
         let (at, seen) = self.look().await?;
-        self.schedule.begin(at, seen);
+        let reason = self.schedule.begin(at, seen, reason);
         let before = self.schedule.ended();
         let ran = self
             .working(move |work: &mut W| work.run(reason, before))

@@ -4,23 +4,35 @@
 //! one. What is not there yet is waited for in the nearest directory above it. A notice says
 //! nothing of what changed, and is given too often rather than not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use notify::event::{AccessKind, AccessMode};
+use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
-/// A directory, and whether those below it count.
+/// A directory, and what counts of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// Which.
     pub directory: PathBuf,
-    /// Whether those below it are watched as well.
-    pub below: bool,
+    /// What counts.
+    pub counts: Counts,
+}
+
+/// What of a directory counts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Counts {
+    /// What this is the name of: a link, or a directory that may be put elsewhere.
+    Entry(OsString),
+    /// Everything in it.
+    Entries,
+    /// Those below it as well.
+    Below,
 }
 
 /// What is watched.
@@ -28,6 +40,47 @@ pub struct Notices {
     watcher: notify::Result<RecommendedWatcher>,
     /// By directory: whether those below count, and which directory it was then.
     watched: BTreeMap<PathBuf, (bool, (u64, u64))>,
+    filter: Arc<Mutex<Filter>>,
+}
+
+/// The names that alone count in a directory; `None` where all do.
+type Names = Option<BTreeSet<OsString>>;
+
+/// What whoever receives events knows of what is watched.
+#[derive(Default)]
+struct Filter {
+    /// Directories, and the names that alone count there, if not all do.
+    watched: BTreeMap<PathBuf, Names>,
+    /// Those that were removed or renamed since: one in their place is another, whatever number it
+    /// has.
+    gone: BTreeSet<PathBuf>,
+}
+
+impl Filter {
+    /// Whether an event may be a change. Our own looks open files as well.
+    fn counts(&mut self, event: &Event) -> bool {
+        if let EventKind::Access(kind) = event.kind
+            && kind != AccessKind::Close(AccessMode::Write)
+        {
+            return false;
+        }
+        let mut counts = event.paths.is_empty();
+        for path in &event.paths {
+            if self.watched.contains_key(path) {
+                let moved = matches!(event.kind, EventKind::Modify(ModifyKind::Name(_)));
+                if moved || matches!(event.kind, EventKind::Remove(_)) {
+                    self.gone.insert(path.clone());
+                }
+                counts = true;
+            }
+            let around = path.parent().and_then(|parent| self.watched.get(parent));
+            counts |= match (around, path.file_name()) {
+                (Some(Some(names)), Some(name)) => names.contains(name),
+                _ => true,
+            };
+        }
+        counts
+    }
 }
 
 /// Magic numbers of file systems on which others change files of which this kernel is not told
@@ -61,8 +114,11 @@ pub struct Watched {
 impl Notices {
     /// Watches nothing yet. `woken` is told of each notice.
     pub fn new(woken: Arc<Notify>) -> Self {
+        let filter = Arc::new(Mutex::new(Filter::default()));
+        let told = Arc::clone(&filter);
         let tell = move |event: notify::Result<Event>| {
-            if event.map_or(true, |event| counts(event.kind)) {
+            let mut filter = told.lock().unwrap_or_else(PoisonError::into_inner);
+            if event.map_or(true, |event| filter.counts(&event)) {
                 woken.notify_one();
             }
         };
@@ -70,6 +126,7 @@ impl Notices {
         Self {
             watcher: RecommendedWatcher::new(tell, config),
             watched: BTreeMap::new(),
+            filter,
         }
     }
 
@@ -85,14 +142,13 @@ impl Notices {
             }
         };
         let (mut deaf, mut anew) = (None, false);
-        let mut wanted: BTreeMap<PathBuf, bool> = BTreeMap::new();
+        let (mut wanted, mut named) = (BTreeMap::new(), BTreeMap::new());
         for place in places {
             let there = existing(&place.directory);
-            let below = place.below && there == place.directory;
             if let Some(kind) = remote(&there) {
                 deaf = Some(format!("{} is on {kind}", there.display()));
             }
-            *wanted.entry(there).or_default() |= below;
+            want(place, there, &mut wanted, &mut named);
         }
         // One that lies below another that is watched with all below it needs none of its own.
         let deep: Vec<PathBuf> = wanted
@@ -105,8 +161,17 @@ impl Notices {
                 .iter()
                 .any(|deep| directory != deep && directory.starts_with(deep))
         });
+        // Before anything is watched anew: what comes from now on counts as what is wanted says.
+        let gone = {
+            let mut filter = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
+            named.retain(|directory, _| wanted.contains_key(directory));
+            filter.watched = named;
+            std::mem::take(&mut filter.gone)
+        };
         self.watched.retain(|directory, was| {
-            let same = wanted.get(directory) == Some(&was.0) && id(directory) == Some(was.1);
+            let same = wanted.get(directory) == Some(&was.0)
+                && id(directory) == Some(was.1)
+                && !gone.contains(directory);
             if !same {
                 // One that is gone is watched no more.
                 let _ = watcher.unwatch(directory);
@@ -140,12 +205,20 @@ impl Notices {
     }
 }
 
-/// Whether an event may be a change. Our own looks open files as well.
-fn counts(kind: EventKind) -> bool {
-    match kind {
-        EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
-        _ => true,
+/// Wants a place, or the nearest directory above it that is there.
+fn want(
+    place: &Place,
+    there: PathBuf,
+    wanted: &mut BTreeMap<PathBuf, bool>,
+    named: &mut BTreeMap<PathBuf, Names>,
+) {
+    let itself = there == place.directory;
+    let names = named.entry(there.clone()).or_insert(Some(BTreeSet::new()));
+    match (&place.counts, names.as_mut()) {
+        (Counts::Entry(name), Some(names)) if itself => drop(names.insert(name.clone())),
+        _ => *names = None,
     }
+    *wanted.entry(there).or_default() |= itself && place.counts == Counts::Below;
 }
 
 /// A directory, or the nearest one above it that is there.

@@ -67,8 +67,10 @@ pub enum Ended {
 pub enum Reason {
     /// It is the first, or somebody asked for it.
     Asked,
-    /// The tree or the host is another one.
+    /// The tree is another one, or applying is not suspended any more.
     Changed,
+    /// What containers are attached to is another.
+    Host,
     /// The one before failed.
     Again,
     /// It has been long since the last.
@@ -178,34 +180,35 @@ impl Schedule {
         let asked = began.tree != seen.tree || began.suspended != seen.suspended;
         if asked || (began.host != seen.host && !first) {
             self.in_vain = 0;
-            self.due = Some((Reason::Changed, now));
+            let reason = if asked { Reason::Changed } else { Reason::Host };
+            self.due = Some((reason, now));
         } else if began.host == seen.host {
-            if self.ended == Ended::Well {
+            if self.ended != Ended::Failed {
                 self.in_vain = 0;
             }
-        } else if self.ended == Ended::Well {
+        } else if self.ended != Ended::Failed {
             // The run did that, or somebody else while it went on: the next one finds all as it
             // should be. Who does it again and again is not raced.
-            self.due = Some((Reason::Changed, now + self.pause()));
+            self.due = Some((Reason::Host, now + self.pause()));
             self.in_vain = (self.in_vain + 1).min(TRIES);
         } else {
             began.host = seen.host;
         }
     }
 
-    /// A run begins with this.
-    pub fn begin(&mut self, now: Duration, seen: Seen) {
+    /// A run begins with this. Gives why it is made: for another tree, whatever made it due.
+    pub fn begin(&mut self, now: Duration, seen: Seen, reason: Reason) -> Reason {
         self.looked_at = now;
         self.noticed = None;
-        if self
-            .began
-            .as_ref()
-            .is_some_and(|began| began.tree != seen.tree)
-        {
-            self.in_vain = 0;
-        }
-        self.began = Some(seen);
         self.due = None;
+        let known = self.began.as_ref().map(|began| &began.tree);
+        let another = known.is_some_and(|known| *known != seen.tree);
+        self.began = Some(seen);
+        if another {
+            self.in_vain = 0;
+            return Reason::Changed;
+        }
+        reason
     }
 
     /// It ended so. What has changed meanwhile is for [`Self::seen`] to say.
@@ -299,7 +302,7 @@ mod tests {
                     Next::Look => self.schedule.seen(self.now, self.seen.clone()),
                     Next::Run(reason) => {
                         let began = self.seen.clone();
-                        self.schedule.begin(self.now, began.clone());
+                        let reason = self.schedule.begin(self.now, began.clone(), reason);
                         self.runs.push((self.now, began, reason));
                         let ended = run(self);
                         self.now += MS;
@@ -375,6 +378,20 @@ mod tests {
                 world.runs
             );
         }
+    }
+
+    #[test]
+    fn another_tree_is_run_as_that_whatever_made_the_run_due() {
+        let mut world = World::new(Pace::default());
+        world.until(1_000 * MS, |_| Ended::Invalid);
+        world.seen.tree = "b".to_owned();
+        world.until(Duration::from_secs(400), |_| Ended::Invalid);
+        let reasons: Vec<_> = world.runs.iter().map(|run| run.2).collect();
+        assert_eq!(reasons, [Reason::Asked, Reason::Changed]);
+        world.seen.host = "2".to_owned();
+        world.schedule.notice(world.now);
+        world.until(Duration::from_secs(410), |_| Ended::Invalid);
+        assert_eq!(world.runs.last().unwrap().2, Reason::Host);
     }
 
     #[test]

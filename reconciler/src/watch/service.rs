@@ -14,9 +14,10 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// What `systemctl status` shows.
+/// What `systemctl status` shows: one line, for a second one would be another message.
 pub(super) fn status(text: &str) {
-    tell(&[NotifyState::Status(text)]);
+    let line = text.replace(char::is_control, " ");
+    tell(&[NotifyState::Status(&line)]);
 }
 
 /// We are alive.

@@ -5,6 +5,7 @@ use rig::wait;
 use serde_json::json;
 
 use super::{Watcher, attempt, becomes_live, commit, live};
+use crate::again::run_while;
 
 #[test]
 fn an_invalid_commit_leaves_what_is_live_and_the_next_is_taken_at_once() {
@@ -36,6 +37,75 @@ fn an_invalid_commit_leaves_what_is_live_and_the_next_is_taken_at_once() {
         becomes_live(lab, &watcher, &next);
         let tries = watcher.said().matches("the tree is invalid").count();
         assert_eq!(tries, 1, "{}", watcher.said());
+    });
+}
+
+/// What others do to the host is mended at once, by the live commit, and `status` goes on telling
+/// of what was asked for.
+#[test]
+fn what_is_live_is_looked_after_while_head_is_invalid() {
+    Lab::run("watch-looks-after", |lab| {
+        let first = commit(lab, 1);
+        let watcher = Watcher::on(lab);
+        becomes_live(lab, &watcher, &first);
+        lab.repository()
+            .write("policies.yaml", "kind: NetworkPolicy\n");
+        let invalid = lab.repository().commit("invalid");
+        watcher.says("the tree is invalid: what is live is unchanged");
+        let names = || lab.alpha().netns_names();
+        for _ in 0..2 {
+            lab.alpha().net().ip("netns delete shop.web");
+            wait::holds("the container to be back", || {
+                names().iter().any(|name| name == "shop.web")
+            });
+        }
+        wait::holds("it to be as it was", || lab.reconcile(&["drift"]).code == 0);
+        assert_eq!(attempt(lab)["commit"], json!(invalid));
+        assert_eq!(live(lab), first);
+        let tries = watcher.said().matches("the tree is invalid").count();
+        assert_eq!(tries, 1, "{}", watcher.said());
+        // One that begins then does the same.
+        drop(watcher);
+        let watcher = Watcher::on(lab);
+        watcher.says("the tree is invalid");
+        lab.alpha().net().ip("netns delete shop.web");
+        wait::holds("the container to be back once more", || {
+            names().iter().any(|name| name == "shop.web")
+        });
+        let next = commit(lab, 2);
+        becomes_live(lab, &watcher, &next);
+    });
+}
+
+/// A commit whose objects come after its reference, as where somebody copies a repository.
+#[test]
+fn a_commit_that_cannot_be_read_yet_is_tried_again() {
+    Lab::run("watch-unread", |lab| {
+        let first = commit(lab, 1);
+        let watcher = Watcher::on(lab);
+        becomes_live(lab, &watcher, &first);
+        let next = commit(lab, 2);
+        becomes_live(lab, &watcher, &next);
+        let back = lab
+            .repository()
+            .git(&["rev-parse", "HEAD:policies.yaml"])
+            .stdout;
+        let git = |arguments: &[&str]| lab.repository().git(arguments).succeed();
+        git(&["reset", "--quiet", "--hard", &first]);
+        becomes_live(lab, &watcher, &first);
+        drop(watcher);
+        let object = back.trim();
+        let object = format!("objects/{}/{}", &object[..2], &object[2..]);
+        let object = lab.repository().path().join(".git").join(object);
+        let away = object.with_extension("away");
+        std::fs::rename(&object, &away).unwrap();
+        let watcher = Watcher::on(lab);
+        wait::holds("it to have looked", || attempt(lab)["exit"] == json!(0));
+        git(&["update-ref", "refs/heads/main", &next]);
+        watcher.says("error:");
+        assert_eq!(live(lab), first);
+        std::fs::rename(&away, &object).unwrap();
+        becomes_live(lab, &watcher, &next);
     });
 }
 
@@ -98,6 +168,27 @@ fn a_suspended_host_is_left_alone_until_it_is_resumed() {
         assert_eq!(status["commit"], json!(first));
         lab.reconcile(&["resume"]).succeed();
         becomes_live(lab, &watcher, &next);
+    });
+}
+
+/// What a run that was under way came to is what stays, and what comes back after a boot.
+#[test]
+fn who_suspends_during_a_run_keeps_what_it_comes_to() {
+    Lab::run("watch-suspends", |lab| {
+        let first = commit(lab, 1);
+        let suspend = || {
+            let suspended = lab.reconcile(&["suspend", "--reason", "moving house"]);
+            let said = suspended.ended(4).stderr;
+            assert!(said.contains("one run is under way"), "{said}");
+        };
+        let run = run_while(lab, &[], &[("prepare", &suspend)]);
+        assert_eq!(run.code, 0);
+        assert_eq!(live(lab), first);
+        // As a boot does.
+        lab.reconcile(&["detach"]).succeed();
+        drop(commit(lab, 2));
+        lab.reconcile(&[]).succeed();
+        assert_eq!(live(lab), first);
     });
 }
 

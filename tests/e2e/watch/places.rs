@@ -1,5 +1,7 @@
 //! Where a tree may be.
 
+use std::os::unix::fs::symlink;
+
 use nix::libc;
 use rig::lab::Lab;
 use rig::refused::Refused;
@@ -127,5 +129,42 @@ fn where_nothing_is_noticed_it_looks_now_and_then_and_says_so() {
             assert_eq!(said.matches("changes give no notice").count(), 1, "{said}");
             assert!(said.contains("looking every 200ms"), "{said}");
         });
+    });
+}
+
+/// A repository that is taken away and put back, whatever number its directory has then; a link
+/// that leads to another one, as those do that put releases side by side; a clone in its place.
+#[test]
+fn what_is_put_in_the_place_of_a_tree_is_followed() {
+    Lab::run("watch-put", |lab| {
+        let first = commit(lab, 1);
+        let own = lab.repository().path();
+        let [kept, link] = ["kept", "link"].map(|name| own.with_extension(name));
+        symlink(own, &link).unwrap();
+        let watcher = Watcher::start(lab, link.to_str().unwrap(), &[]);
+        becomes_live(lab, &watcher, &first);
+        let sh = |script: &str| lab.shell(&lab.alpha(), script).succeed();
+        let [own, kept, link] = [own, &kept, &link].map(|path| path.to_str().unwrap());
+        for port in 2..6 {
+            sh(&format!(
+                "cp -a {own}/.git {kept}; rm -rf {own}/.git; mv {kept} {own}/.git"
+            ));
+            let next = commit(lab, port);
+            becomes_live(lab, &watcher, &next);
+        }
+        let other = format!("{kept}-clone");
+        sh(&format!("git clone --quiet {own} {other}"));
+        let next = commit(lab, 6);
+        becomes_live(lab, &watcher, &next);
+        sh(&format!("git -C {other} pull --quiet"));
+        let last = commit(lab, 7);
+        becomes_live(lab, &watcher, &last);
+        // Back by one commit, by the link alone.
+        sh(&format!(
+            "ln -s {other} {link}.new; mv -T {link}.new {link}"
+        ));
+        becomes_live(lab, &watcher, &next);
+        sh(&format!("git -C {other} pull --quiet"));
+        becomes_live(lab, &watcher, &last);
     });
 }
