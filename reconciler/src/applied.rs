@@ -60,7 +60,7 @@ pub enum KeepError {
 
 /// The tree of a commit that was applied: as it was planned, or read and understood again.
 pub fn understand(request: &Request, commit: &str) -> Result<Arc<Understood>, AppliedError> {
-    if let Some(tree) = request.memory.tree(&request.host, commit) {
+    if let Some(tree) = request.memory.tree(request, commit) {
         return Ok(tree);
     }
     let source = match copy::read(&request.dirs.state, commit)? {

@@ -56,8 +56,8 @@ struct Remembered {
     objects: Known,
     documents: documents::memory::Memory,
     compiled: target::Memory,
-    /// The last trees that were planned, by host and commit.
-    trees: Last<(HostName, String), Understood>,
+    /// The last trees that were planned, by host, folder and commit.
+    trees: Last<(HostName, PathBuf, String), Understood>,
     /// The last trees that were compared, by their ids.
     views: Last<String, View>,
 }
@@ -97,8 +97,8 @@ impl Memory {
     }
 
     /// A tree that was planned, if it was one of the last.
-    pub(crate) fn tree(&self, host: &HostName, commit: &str) -> Option<Arc<Understood>> {
-        self.held().trees.get(&(host.clone(), commit.to_owned()))
+    pub(crate) fn tree(&self, request: &Request, commit: &str) -> Option<Arc<Understood>> {
+        self.held().trees.get(&key(request, commit))
     }
 
     /// Reads a commit that was applied before.
@@ -109,6 +109,13 @@ impl Memory {
     ) -> Result<Source, SourceError> {
         source::read_commit(directory, commit, &mut self.held().objects)
     }
+}
+
+/// What a planned tree is known by: a link may lead to another folder of the same commit.
+fn key(request: &Request, commit: &str) -> (HostName, PathBuf, String) {
+    let named = &request.source.directory;
+    let folder = named.canonicalize().unwrap_or_else(|_| named.clone());
+    (request.host.clone(), folder, commit.to_owned())
 }
 
 /// What a plan is for.
@@ -288,7 +295,7 @@ pub fn plan_for(
     read.live.held_before = held_before(&request.dirs.state, &read.live);
     let (origin, datapath) = (tree.origin(), datapath());
     let mut remembered = request.memory.held();
-    let key = (request.host.clone(), origin.commit.clone());
+    let key = key(request, &origin.commit);
     remembered.trees.keep(key, &tree);
     let memory = &mut remembered.compiled;
     let target = compile_again(&tree.desired, &read.located, &datapath, memory)?;

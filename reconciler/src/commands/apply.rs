@@ -1,5 +1,7 @@
 //! `reconcile`, without a subcommand: plan, and apply it.
 
+use std::time::{Duration, Instant};
+
 use super::arguments::{ApplyArguments, Global, RunArguments};
 use super::runs::{Carried, Run, Wish};
 use super::{dirs, kept};
@@ -10,9 +12,13 @@ use crate::report::out::{Held, Out};
 use crate::run::{attempt, journal};
 use crate::source;
 
+/// For how long a tree that never is at rest is followed. Units end what takes 10 minutes.
+const UNTIL_AT_REST_MOST: Duration = Duration::from_secs(300);
+
 /// Runs it.
 pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit {
     let memory = Memory::default();
+    let began = Instant::now();
     loop {
         let held = Held::default();
         // What failed, and how, has been told.
@@ -53,7 +59,9 @@ pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit
         let read = carried.about.read;
         match begun.map(|begun| begun.map(|begun| read.map_or(begun, |read| read.tree))) {
             // One that cannot be read may be so for long: what triggers runs begins the next.
-            Some(Ok(read)) if source::current(&source).is_ok_and(|now| now != read) => {}
+            Some(Ok(read))
+                if began.elapsed() < UNTIL_AT_REST_MOST
+                    && source::current(&source).is_ok_and(|now| now != read) => {}
             _ => return exit,
         }
     }

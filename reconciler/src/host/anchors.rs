@@ -83,8 +83,12 @@ fn addresses() -> String {
         .filter_map(|one| {
             let address = one.address?;
             let v4 = address.as_sockaddr_in().map(|a| a.ip().to_string());
-            let v6 = address.as_sockaddr_in6().map(|a| a.ip().to_string());
-            v4.or(v6)
+            // Each interface that somebody makes has a link-local one, which is told by itself.
+            let v6 = address
+                .as_sockaddr_in6()
+                .map(nix::sys::socket::SockaddrIn6::ip);
+            let v6 = v6.filter(|ip| !ip.is_unicast_link_local());
+            v4.or(v6.map(|ip| ip.to_string()))
         })
         .collect();
     let all: Vec<String> = all.into_iter().collect();
