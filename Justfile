@@ -29,7 +29,21 @@ e2e *arguments:
 # clippy and shellcheck, every warning an error
 lint:
     cargo clippy --workspace --all-targets --quiet -- -D warnings
-    shellcheck dev .ci/as-root .ci/run .ci/stages .ci/test
+    shellcheck dev .ci/as-root .ci/image .ci/package .ci/run .ci/stages .ci/tarball .ci/test \
+        .ci/test-boot
+    shellcheck dist/deb/postinst dist/deb/prerm dist/deb/postrm
+
+# units, cron and the package, in guests with a systemd of their own (arguments go to nextest)
+test-boot *arguments:
+    .ci/test-boot "$@"
+
+# the Debian package, into target/package
+package:
+    .ci/package
+
+# the same as a tarball, with a binary that needs no library of the host's, into target/tarball
+tarball:
+    .ci/tarball
 
 # kill a run after everything it does that may leave a trace, in each scenario: an hour
 faults *arguments:
@@ -60,7 +74,7 @@ deny:
 
 # everything that must hold before a change lands, with the time of each stage
 ci:
-    .ci/stages fmt-check lint doc deny tidy
+    .ci/stages fmt-check lint doc deny tidy test-boot
 
 # the main job in seconds, once it is built: a commit becomes policy on real traffic, in namespaces of its own
 demo:

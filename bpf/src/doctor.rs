@@ -8,8 +8,14 @@ use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 
+use state::target::constants::Constants;
+use state::target::programs::BuildHash;
+use state::target::tables::EndpointIndex;
+use state::words::address::Mac;
+
 use crate::blocks::{SWEEP, start_sweep};
-use crate::object::{self, BlockPrograms, LoadError};
+use crate::guard::{self, GuardError};
+use crate::object::{self, BlockPrograms, Build, LoadError};
 use crate::sys::{self, Hook};
 
 /// Something that the kernel must have.
@@ -17,21 +23,35 @@ use crate::sys::{self, Hook};
 pub enum Feature {
     /// The bpf system call, for this caller.
     Bpf,
-    /// Types of programs and maps (BTF), and every helper that the shared blocks call.
+    /// Types of programs and maps (BTF), and every helper that our programs call.
     Programs,
     /// Timers that reclaim expired connections.
     Timers,
     /// tcx links.
     Tcx,
+    /// Filters behind them, for the guard.
+    Filters,
+}
+
+impl Feature {
+    /// All of them. Each takes those before it.
+    pub const ALL: [Self; 5] = [
+        Self::Bpf,
+        Self::Programs,
+        Self::Timers,
+        Self::Tcx,
+        Self::Filters,
+    ];
 }
 
 impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Bpf => "the bpf system call",
-            Self::Programs => "the shared programs",
+            Self::Programs => "our programs",
             Self::Timers => "timers in maps",
             Self::Tcx => "tcx links",
+            Self::Filters => "eBPF filters",
         })
     }
 }
@@ -68,6 +88,15 @@ pub enum Lack {
     /// No network namespace could be made to try in.
     #[error("no network namespace can be made to try tcx links in: {0}")]
     Namespace(io::Error),
+    /// The guard is not taken.
+    #[error(
+        "{0}: a kernel with CONFIG_NET_CLS_BPF and CONFIG_NET_SCH_INGRESS, or their modules \
+         cls_bpf and sch_ingress, takes it"
+    )]
+    Filters(GuardError),
+    /// Trying ended early.
+    #[error("a trial ended early")]
+    Early,
 }
 
 impl Lack {
@@ -77,13 +106,18 @@ impl Lack {
             Self::Bpf(_) => Feature::Bpf,
             Self::Programs(_) => Feature::Programs,
             Self::Timers(_) => Feature::Timers,
-            Self::Tcx { .. } | Self::Namespace(_) => Feature::Tcx,
+            Self::Tcx { .. } | Self::Namespace(_) | Self::Early => Feature::Tcx,
+            Self::Filters(_) => Feature::Filters,
         }
     }
 }
 
-/// Tries everything, in order; the first lack ends it. What it found, if it found all.
-pub fn probe() -> Result<Vec<Feature>, Lack> {
+/// Tries each, in the order of [`Feature::ALL`], until one is lacking.
+///
+/// # Errors
+///
+/// What is lacking.
+pub fn probe() -> Result<(), Lack> {
     object::quiet();
     sys::jiffies()
         .and_then(|clock| clock.now())
@@ -91,19 +125,34 @@ pub fn probe() -> Result<Vec<Feature>, Lack> {
     let jiffies_per_second = sys::jiffies_per_second().map_err(Lack::Bpf)?;
     let blocks = object::load_blocks(&BTreeMap::new(), jiffies_per_second);
     let blocks = blocks.map_err(Lack::Programs)?;
+    load_aside(&blocks, jiffies_per_second).map_err(Lack::Programs)?;
     let sweep = blocks.programs.get(SWEEP);
     let sweep = sweep.ok_or_else(|| Lack::Timers(io::ErrorKind::NotFound.into()))?;
     start_sweep(sweep.as_fd()).map_err(Lack::Timers)?;
-    attach_aside(&blocks)?;
-    Ok(vec![
-        Feature::Bpf,
-        Feature::Programs,
-        Feature::Timers,
-        Feature::Tcx,
-    ])
+    attach_aside(&blocks)
 }
 
-/// Attaches a program to the loopback interface of a new network namespace.
+/// Loads programs of a container that nobody has.
+fn load_aside(blocks: &BlockPrograms, jiffies_per_second: u32) -> Result<(), LoadError> {
+    let nobody = Constants {
+        endpoint: EndpointIndex(0),
+        v4: None,
+        v6: None,
+        mac: Mac([2; 6]),
+        gateway_mac: Mac([2; 6]),
+        theirs: false,
+        passes: false,
+        tap: false,
+    };
+    let mut over: BTreeMap<&str, _> = BTreeMap::new();
+    for (name, map) in &blocks.made {
+        over.insert(name, map.as_fd());
+    }
+    let build = Build::Plain(nobody, BuildHash([0; 32]));
+    object::load_container(&build, &over, jiffies_per_second).map(drop)
+}
+
+/// Attaches programs to the loopback interface of a new network namespace.
 fn attach_aside(blocks: &BlockPrograms) -> Result<(), Lack> {
     /// The index of `lo` in every network namespace (net/core/dev.c).
     const LOOPBACK: u32 = 1;
@@ -112,14 +161,13 @@ fn attach_aside(blocks: &BlockPrograms) -> Result<(), Lack> {
         let aside = scope.spawn(|| {
             sys::leave_network().map_err(Lack::Namespace)?;
             let guard = guard.ok_or_else(|| tcx(io::ErrorKind::NotFound.into()))?;
-            sys::attach_first(guard.as_fd(), LOOPBACK, Hook::Ingress).map_err(tcx)
+            let link = sys::attach_first(guard.as_fd(), LOOPBACK, Hook::Ingress);
+            let _link = link.map_err(tcx)?;
+            guard::put(LOOPBACK, guard.as_fd()).map_err(Lack::Filters)
         });
         aside.join()
     });
-    match tried {
-        Ok(tried) => tried.map(drop),
-        Err(_) => Err(tcx(io::Error::other("the trial ended early"))),
-    }
+    tried.unwrap_or(Err(Lack::Early))
 }
 
 fn tcx(source: io::Error) -> Lack {

@@ -2,6 +2,7 @@
 //! lines of rules. From the repository's objects, or for a directory from its copy.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use state::desired::{describe, describe_peers};
 use state::live::Base;
@@ -15,7 +16,7 @@ use crate::pipeline::{self, Planned, Request, Understood, understood};
 use crate::report::words::Words;
 use crate::run::copy::{self, CopyError};
 use crate::run::dirs::{self, DirsError};
-use crate::source::{self, Source, SourceError, SourceId};
+use crate::source::{Source, SourceError, SourceId};
 
 /// Why the live tree cannot be read again.
 #[derive(Debug, Error)]
@@ -57,8 +58,11 @@ pub enum KeepError {
     Journal(#[from] crate::run::journal::JournalError),
 }
 
-/// Reads and understands the tree of a commit that was applied.
-pub fn understand(request: &Request, commit: &str) -> Result<Understood, AppliedError> {
+/// The tree of a commit that was applied: as it was planned, or read and understood again.
+pub fn understand(request: &Request, commit: &str) -> Result<Arc<Understood>, AppliedError> {
+    if let Some(tree) = request.memory.tree(request, commit) {
+        return Ok(tree);
+    }
     let source = match copy::read(&request.dirs.state, commit)? {
         Some(tree) => Source {
             tree,
@@ -69,7 +73,10 @@ pub fn understand(request: &Request, commit: &str) -> Result<Understood, Applied
             },
             uncommitted: Vec::new(),
         },
-        None => match source::read_commit(&request.source.directory, commit) {
+        None => match request
+            .memory
+            .read_commit(&request.source.directory, commit)
+        {
             Err(cause @ (SourceError::NoSuchCommit { .. } | SourceError::NoRepository { .. })) => {
                 let (cause, state) = (Box::new(cause), request.dirs.state.clone());
                 return Err(AppliedError::Lost { cause, state });
@@ -77,9 +84,9 @@ pub fn understand(request: &Request, commit: &str) -> Result<Understood, Applied
             read => read?,
         },
     };
-    let tree = understood(source, &request.host);
+    let tree = understood(source, request);
     if tree.is_valid() {
-        Ok(tree)
+        Ok(Arc::new(tree))
     } else {
         let commit = commit.to_owned();
         Err(AppliedError::Invalid { commit })
@@ -138,8 +145,9 @@ fn flows(request: &Request, old: &Understood, planned: &Planned) -> Option<Vec<C
         // The same tree: a run with nothing to do need not compile it twice more.
         return Some(Vec::new());
     }
-    let view = |tree| pipeline::reach(tree, &request.host).ok();
-    Some(changes(Some(&view(old)?), &view(&planned.tree)?))
+    let view = |tree| pipeline::reach(tree, &request.memory).ok();
+    let (old, new) = (view(old)?, view(&planned.tree)?);
+    Some(changes(Some(&*old), &new))
 }
 
 fn owned(tree: &Understood) -> Words {

@@ -101,6 +101,26 @@ pub fn make_plan(
     )?)
 }
 
+/// The plan that makes a commit live again where nothing is, as after a reboot.
+pub fn make_plan_again(
+    request: &Request,
+    commit: &str,
+    allowed: Allowed,
+) -> Result<Planned, BackError> {
+    let tree = applied::understand(request, commit).map_err(|cause| BackError::Lost {
+        commit: short(commit).to_owned(),
+        cause: Box::new(cause),
+    })?;
+    let read = live::read(&request.dirs, &tree.desired.attachments()).map_err(Failure::from)?;
+    Ok(pipeline::plan_for(
+        request,
+        tree,
+        read,
+        Errand::Again,
+        allowed,
+    )?)
+}
+
 /// The commit that was live before the one that is.
 fn before(request: &Request, base: &Base) -> Result<String, BackError> {
     let commit = match previous(base) {

@@ -2,6 +2,7 @@
 //! for what was found on the host.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bpf::object::datapath;
 use state::drift::{Finding, drift, misnamed};
@@ -98,7 +99,7 @@ fn tree(
     request: Option<&Request>,
     live: &Live,
     noted: Option<&Entry>,
-) -> Result<Option<Understood>, String> {
+) -> Result<Option<Arc<Understood>>, String> {
     let Some(base) = &live.base else {
         let lost = "nothing is left that says which commit was live".to_owned();
         return live.containers.is_empty().then_some(None).ok_or(lost);

@@ -7,10 +7,12 @@ use bpf::guard;
 use bpf::kernel::{Kernel, OpenError};
 use state::live::{Guarded, Instead, Live};
 use state::target::Located;
+use state::words::generation::Generation;
 use state::words::verdict::Direction;
 use thiserror::Error;
 
 use crate::host::attachments::Wanted;
+use crate::host::mounts::Mounts;
 use crate::host::{Host, HostError, MountError, mount};
 
 /// Where things are pinned and kept.
@@ -22,6 +24,8 @@ pub struct Dirs {
     pub run: PathBuf,
     /// The journal, and copies of applied directories.
     pub state: PathBuf,
+    /// Whose mounts count, of names of namespaces and of the bpffs.
+    pub mounts: Mounts,
 }
 
 /// Why live cannot be read.
@@ -73,6 +77,16 @@ pub fn open(dirs: &Dirs) -> Result<Option<Kernel>, LiveError> {
     Ok(Kernel::open(&dirs.pin)?)
 }
 
+/// Whether a commit is live.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn is_live(dirs: &Dirs) -> Result<bool, LiveError> {
+    let kernel = open(dirs)?;
+    Ok(kernel.is_some_and(|kernel| kernel.record().generation != Generation(0)))
+}
+
 /// Reads for a tree that is known only since the host was read: once more, where containers of it
 /// are attached to something of others.
 pub(crate) fn read_again(
@@ -105,7 +119,9 @@ pub fn read(dirs: &Dirs, wanted: &Wanted) -> Result<Reading, LiveError> {
         live.begins_at = remains.begins_at;
         live.leftovers = remains.pinned;
     }
-    let host = Host::open()?.read_for(wanted, &live.attached())?;
+    let host = Host::open()?
+        .by_mounts_of(dirs.mounts)
+        .read_for(wanted, &live.attached())?;
     live.host = host.host;
     for (name, network) in host.networks {
         live.containers.entry(name).or_default().network = Some(network);

@@ -6,8 +6,9 @@
 //! kernel --------------------------> live --/
 //! ```
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::{BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bpf::conntrack::{Connection, ReadError, State, Subject};
 use bpf::object::datapath;
@@ -15,20 +16,22 @@ use state::desired::{self, Desired};
 use state::diff::diff;
 use state::documents::tree::Tree;
 use state::documents::{self, Documents};
-use state::live::{Entry, Live};
+use state::live::{Entry, HELD_MOST, Live};
 use state::plan::collisions::{Collision, collisions};
 use state::plan::connections::denied;
 use state::plan::cuts::{Cuts, cuts};
 use state::plan::guards::{self, Allowed, Refusal};
 use state::plan::{Origin, Plan, back, plan};
 use state::reach::View;
-use state::target::{CompileError, Target, compile};
+use state::target::{self, CompileError, Target, compile_again};
+use state::words::generation::Generation;
 use state::words::names::{FullName, HostName};
 use state::words::problem::{Problem, Severity};
 use thiserror::Error;
 
 use crate::live::{self, Dirs, LiveError, Reading};
-use crate::source::{self, Source, SourceError, SourceRequest};
+use crate::run::journal;
+use crate::source::{self, Known, Source, SourceError, SourceRequest};
 
 /// What a run is asked.
 #[derive(Clone, Debug)]
@@ -39,6 +42,80 @@ pub struct Request {
     pub host: HostName,
     /// Where things are pinned and kept.
     pub dirs: Dirs,
+    /// What trees have said before. Shared by who is asked the same, and changes no answer.
+    pub memory: Memory,
+}
+
+/// What was read and compiled before: whoever reads one tree after the other reads again only what
+/// has changed, and compares a tree that was the new one as the old one.
+#[derive(Clone, Debug, Default)]
+pub struct Memory(Arc<Mutex<Remembered>>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    objects: Known,
+    documents: documents::memory::Memory,
+    compiled: target::Memory,
+    /// The last trees that were planned, by host, folder and commit.
+    trees: Last<(HostName, PathBuf, String), Understood>,
+    /// The last trees that were compared, by their ids.
+    views: Last<String, View>,
+}
+
+/// What the last trees came to: the live one and the next.
+#[derive(Debug)]
+struct Last<K, V>(VecDeque<(K, Arc<V>)>);
+
+/// How many trees are known.
+const TREES_MOST: usize = 2;
+
+impl<K, V> Default for Last<K, V> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<K: PartialEq, V> Last<K, V> {
+    fn get(&self, key: &K) -> Option<Arc<V>> {
+        let found = self.0.iter().find(|(of, _)| of == key)?;
+        Some(Arc::clone(&found.1))
+    }
+
+    fn keep(&mut self, key: K, value: &Arc<V>) {
+        self.0.retain(|(of, _)| *of != key);
+        self.0.push_back((key, Arc::clone(value)));
+        while self.0.len() > TREES_MOST {
+            self.0.pop_front();
+        }
+    }
+}
+
+impl Memory {
+    fn held(&self) -> MutexGuard<'_, Remembered> {
+        // Whoever broke off left something that was read, or nothing.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A tree that was planned, if it was one of the last.
+    pub(crate) fn tree(&self, request: &Request, commit: &str) -> Option<Arc<Understood>> {
+        self.held().trees.get(&key(request, commit))
+    }
+
+    /// Reads a commit that was applied before.
+    pub(crate) fn read_commit(
+        &self,
+        directory: &Path,
+        commit: &str,
+    ) -> Result<Source, SourceError> {
+        source::read_commit(directory, commit, &mut self.held().objects)
+    }
+}
+
+/// What a planned tree is known by: a link may lead to another folder of the same commit.
+fn key(request: &Request, commit: &str) -> (HostName, PathBuf, String) {
+    let named = &request.source.directory;
+    let folder = named.canonicalize().unwrap_or_else(|_| named.clone());
+    (request.host.clone(), folder, commit.to_owned())
 }
 
 /// What a plan is for.
@@ -48,6 +125,8 @@ pub enum Errand {
     Apply,
     /// To make one live that was live before.
     GoBack,
+    /// To make live again what was live last, where nothing is.
+    Again,
 }
 
 /// A tree that was read and understood, with whatever was found in it.
@@ -67,7 +146,7 @@ pub struct Understood {
 #[derive(Debug)]
 pub struct Planned {
     /// The tree.
-    pub tree: Understood,
+    pub tree: Arc<Understood>,
     /// What the kernel is to hold.
     pub target: Target,
     /// What it holds.
@@ -76,6 +155,8 @@ pub struct Planned {
     pub plan: Plan,
     /// Which live connections that would cut.
     pub cuts: Cuts,
+    /// What it is for.
+    pub errand: Errand,
 }
 
 /// Why there is no plan.
@@ -110,20 +191,24 @@ pub enum Failure {
 }
 
 /// Reads a tree and everything that is to be found in it.
-pub fn understand(request: &SourceRequest, host: &HostName) -> Result<Understood, SourceError> {
-    Ok(understood(source::read(request)?, host))
+pub fn understand(request: &Request) -> Result<Understood, SourceError> {
+    let source = source::read(&request.source, &mut request.memory.held().objects)?;
+    Ok(understood(source, request))
 }
 
 /// Everything that is to be found in a tree that was read.
-pub fn understood(mut source: Source, host: &HostName) -> Understood {
-    let (mut documents, mut problems) = documents::parse(&mut source.tree);
+pub fn understood(mut source: Source, request: &Request) -> Understood {
+    let mut memory = request.memory.held();
+    let (mut documents, mut problems) =
+        documents::parse_again(&mut source.tree, &mut memory.documents);
+    drop(memory);
     for problem in source.problems.iter() {
         if !source.tree.is_ignored(&problem.place.file) {
             documents.incomplete |= problem.severity == Severity::Error;
             problems.push(problem.clone());
         }
     }
-    let (desired, of_desired) = desired::resolve(&documents, host);
+    let (desired, of_desired) = desired::resolve(&documents, &request.host);
     problems.extend(of_desired);
     Understood {
         source,
@@ -154,13 +239,22 @@ impl Understood {
 /// # Errors
 ///
 /// As [`compile`].
-pub fn reach(tree: &Understood, host: &HostName) -> Result<View, CompileError> {
-    View::of(&tree.documents, host, &datapath())
+pub fn reach(tree: &Understood, memory: &Memory) -> Result<Arc<View>, CompileError> {
+    let id = tree.source.id.tree().to_owned();
+    let mut remembered = memory.held();
+    if let Some(view) = remembered.views.get(&id) {
+        return Ok(view);
+    }
+    let (documents, desired) = (&tree.documents, &tree.desired);
+    let view = View::of(documents, desired, &datapath(), &mut remembered.compiled)?;
+    let view = Arc::new(view);
+    remembered.views.keep(id, &view);
+    Ok(view)
 }
 
 /// From source and kernel to plan. Changes nothing.
 pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure> {
-    let tree = understand(&request.source, &request.host)?;
+    let tree = understand(request)?;
     if !tree.is_valid() {
         return Err(Failure::Invalid(Box::new(tree)));
     }
@@ -175,7 +269,7 @@ pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure
         containers = read.live.containers.len(),
         "kernel and host read"
     );
-    plan_for(request, tree, read, Errand::Apply, allowed)
+    plan_for(request, Arc::new(tree), read, Errand::Apply, allowed)
 }
 
 /// The same errand once more, for the very tree that a plan was made for, from what kernel and host
@@ -185,25 +279,27 @@ pub fn plan_again(
     planned: &Planned,
     allowed: Allowed,
 ) -> Result<Planned, Failure> {
-    let tree = planned.tree.clone();
-    let errand = match planned.plan.back {
-        Some(_) => Errand::GoBack,
-        None => Errand::Apply,
-    };
+    let tree = Arc::clone(&planned.tree);
     let read = live::read(&request.dirs, &tree.desired.attachments())?;
-    plan_for(request, tree, read, errand, allowed)
+    plan_for(request, tree, read, planned.errand, allowed)
 }
 
 /// From a valid tree and what was read of kernel and host to plan.
 pub fn plan_for(
     request: &Request,
-    tree: Understood,
+    tree: Arc<Understood>,
     mut read: Reading,
     errand: Errand,
     allowed: Allowed,
 ) -> Result<Planned, Failure> {
+    read.live.held_before = held_before(&request.dirs.state, &read.live);
     let (origin, datapath) = (tree.origin(), datapath());
-    let target = compile(&tree.desired, &read.located, &datapath)?;
+    let mut remembered = request.memory.held();
+    let key = key(request, &origin.commit);
+    remembered.trees.keep(key, &tree);
+    let memory = &mut remembered.compiled;
+    let target = compile_again(&tree.desired, &read.located, &datapath, memory)?;
+    drop(remembered);
     let collisions = collisions(&target, &read.live);
     if !collisions.is_empty() {
         return Err(Failure::Collisions(collisions));
@@ -222,6 +318,10 @@ pub fn plan_for(
             plan.held = back::held_after(&read.live, &origin.commit, named);
             back::check_hold(&read.live, &origin.commit, allowed.held)
         }
+        Errand::Again => {
+            plan.held = back::held_after(&read.live, &origin.commit, true);
+            Ok(())
+        }
         Errand::GoBack => {
             plan = back::go_back(plan, &read.live, &differences);
             Ok(())
@@ -239,6 +339,7 @@ pub fn plan_for(
         live: read.live,
         plan,
         cuts,
+        errand,
     };
     match refusal {
         None => Ok(planned),
@@ -247,6 +348,24 @@ pub fn plan_for(
             planned: Box::new(planned),
         }),
     }
+}
+
+/// What was held when nothing was live any more: a boot takes away what the kernel knows of that,
+/// and the journal ends with going back then.
+fn held_before(state: &Path, live: &Live) -> Vec<String> {
+    let base = live.base.as_ref();
+    if base.is_some_and(|base| base.record.generation != Generation(0)) {
+        return Vec::new();
+    }
+    let entries = journal::read(state).map_or_else(|_| Vec::new(), |history| history.entries);
+    let Some(last) = entries.last() else {
+        return Vec::new();
+    };
+    let pairs = entries.windows(2).rev();
+    let backs = pairs.take_while(|pair| pair[1].kind == journal::Kind::Rollback);
+    let left = backs.map(|pair| &pair[0].commit);
+    let left = left.filter(|commit| **commit != last.commit);
+    left.take(HELD_MOST).cloned().collect()
 }
 
 /// The connections of all live containers, and every generation that a record of any container

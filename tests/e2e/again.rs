@@ -17,14 +17,14 @@ use crate::kernel::pins;
 use crate::vanish::{interface, without_interface};
 
 /// How a run ended.
-struct Ended {
-    code: i32,
+pub(super) struct Ended {
+    pub(super) code: i32,
     printed: String,
     said: String,
 }
 
 /// A run, and what happens each time that it says which phase begins, one after the other.
-fn run_while(lab: &Lab, arguments: &[&str], happens: &[(&str, &dyn Fn())]) -> Ended {
+pub(super) fn run_while(lab: &Lab, arguments: &[&str], happens: &[(&str, &dyn Fn())]) -> Ended {
     let folder = lab.repository().path();
     let [printed, said] = ["printed", "said"].map(|name| folder.with_extension(name));
     let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();

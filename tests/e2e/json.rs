@@ -133,12 +133,23 @@ fn smaller_quota(lab: &Lab) -> Run {
     lab.reconcile(&["-n", "-o", "json"]).ended(0)
 }
 
+/// What `status` says while applying is suspended, and refused.
+fn suspended(lab: &Lab) -> Run {
+    let suspend = ["suspend", "--reason", "to look"];
+    lab.reconcile(&suspend).succeed();
+    drop(lab.reconcile(&[]).ended(4));
+    let status = lab.reconcile(&["status", "-o", "json"]).ended(0);
+    lab.reconcile(&["resume"]).succeed();
+    status
+}
+
 #[test]
 fn every_field_is_documented() {
     Lab::run("json", |lab| {
         let mut printed = Printed::default();
         // Somewhere to forward to.
         lab.outside();
+        printed.note("status", &lab.reconcile(&["status", "-o", "json"]).ended(0));
         lab.repository().hold(&tree().policy(&policy(80)));
         lab.repository().commit("the tree");
         printed.note("plan", &lab.reconcile(&["-n", "-o", "json"]).ended(0));
@@ -168,6 +179,8 @@ fn every_field_is_documented() {
             &lab.reconcile(&["history", "-o", "json"]).ended(0),
         );
 
+        printed.note("doctor", &lab.reconcile(&["doctor", "-o", "json"]).ended(0));
+        printed.note("status", &suspended(lab));
         lab.alpha().net().ip("route delete 10.44.0.1");
         printed.note("drift", &lab.reconcile(&["drift", "-o", "json"]).ended(6));
         printed.note("status", &lab.reconcile(&["status", "-o", "json"]).ended(0));

@@ -37,3 +37,5 @@ mod executed;
 mod rollback;
 mod drift;
 mod told;
+mod watch;
+mod doctor;

@@ -6,8 +6,9 @@
 use std::path::PathBuf;
 
 use reconciler::apply::Apply;
+use reconciler::host::mounts::Mounts;
 use reconciler::live::Dirs;
-use reconciler::pipeline::{Planned, Request, make_plan};
+use reconciler::pipeline::{Memory, Planned, Request, make_plan};
 use reconciler::source::SourceRequest;
 use rig::lab::Lab;
 use state::plan::Kind;
@@ -29,7 +30,9 @@ pub(crate) fn request(lab: &Lab, commit: &str) -> Request {
             pin: PathBuf::from(BASE),
             run: PathBuf::from("/run/plumbline"),
             state: PathBuf::from("/var/lib/plumbline"),
+            mounts: Mounts::default(),
         },
+        memory: Memory::default(),
     }
 }
 

@@ -8,6 +8,7 @@ use rig::ids::Held;
 use rig::lab::{Lab, binary};
 use rig::program::{Program, Run};
 use rig::tree::{Container, Policy, Rule, Tree};
+use rig::wait;
 use state::target::host::interface_name;
 
 use crate::kernel::{BASE, changes_nothing, everything, kernel, named};
@@ -109,6 +110,27 @@ fn what_belongs_to_others_in_the_way() {
         }
         // With an address the kernel takes away the routes to it.
         lab.reconcile(&[]).succeed();
+        drop(lab.reconcile(&["drift"]).ended(0));
+    });
+}
+
+/// An address that is known on one link alone is nobody's to be judged by on others.
+#[test]
+fn an_interface_that_somebody_makes_is_no_commit() {
+    Lab::run("link-local", |lab| {
+        begin(lab);
+        let generation = || lab.status(&lab.alpha())["generation"].clone();
+        let before = generation();
+        let net = lab.alpha().net().clone();
+        net.ip_batch("link add others0 type veth peer name others1\nlink set others1 up");
+        net.ip("link set others0 up");
+        net.wait_up("others0");
+        wait::holds("an address of its own", || {
+            net.ip("-6 address show dev others0").contains("fe80::")
+        });
+        // It may be a way to others, and is to forward what they send.
+        lab.reconcile(&[]).succeed();
+        assert_eq!(generation(), before);
         drop(lab.reconcile(&["drift"]).ended(0));
     });
 }

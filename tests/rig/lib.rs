@@ -16,6 +16,7 @@
 #![allow(clippy::expect_used, reason = "see above: the message is the test's")]
 
 pub mod wait;
+pub mod refused;
 pub mod processors;
 pub mod program;
 pub mod foreign;

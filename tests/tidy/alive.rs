@@ -9,6 +9,8 @@ use crate::tree::{Finding, Tree};
 
 /// Each of these is a program: the build compiles the folder.
 const BLOCKS: &str = "bpf/datapath/blocks/";
+/// What is included by libraries that this script builds from source.
+const FOR_OTHERS: (&str, &str) = ("dist/static/include", ".ci/tarball");
 
 /// Every Rust and C file that nothing reaches.
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
@@ -137,6 +139,9 @@ fn c_roots(tree: &Tree, rust: &BTreeSet<String>) -> Vec<String> {
     let is_root = |path: &str| {
         if path.starts_with(BLOCKS) {
             path.ends_with(".bpf.c")
+        } else if path.starts_with(FOR_OTHERS.0) {
+            let script = tree.text(FOR_OTHERS.1);
+            script.is_some_and(|script| script.contains(FOR_OTHERS.0))
         } else {
             is_named(path)
         }

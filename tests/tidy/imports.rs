@@ -93,10 +93,16 @@ const RECONCILER: &[Row] = &[
         ],
     ),
     row(
+        "doctor",
+        &[
+            "source", "run", "host", "live", "pipeline", "report", "drift", "state", "bpf",
+        ],
+    ),
+    row(
         "commands",
         &[
             "source", "run", "host", "live", "apply", "pipeline", "watch", "report", "applied",
-            "back", "drift", "state", "bpf",
+            "back", "drift", "doctor", "state", "bpf",
         ],
     ),
     row("main", &["commands", "report::exit"]),

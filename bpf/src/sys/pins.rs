@@ -57,7 +57,7 @@ pub(crate) fn open_pin(path: &Path) -> io::Result<(OwnedFd, Option<Kind>)> {
 /// Whether a path lies on a bpffs.
 pub(crate) fn is_bpffs(path: &Path) -> io::Result<bool> {
     /// `BPF_FS_MAGIC` of linux/magic.h.
-    const MAGIC: i64 = 0xcafe_4a11;
+    const MAGIC: i128 = 0xcafe_4a11;
     let path = path_of(path)?;
     let mut answer = MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: the path lives until the call returns, and the kernel writes a whole struct.
@@ -65,5 +65,6 @@ pub(crate) fn is_bpffs(path: &Path) -> io::Result<bool> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the call has succeeded, so the struct is written.
-    Ok(unsafe { answer.assume_init() }.f_type & 0xffff_ffff == MAGIC)
+    let kind = unsafe { answer.assume_init() }.f_type;
+    Ok(i128::from(kind) & 0xffff_ffff == MAGIC)
 }

@@ -81,7 +81,10 @@ impl<'a> Apply<'a> {
         dirs: &'a Dirs,
         now_s: u64,
     ) -> Result<Self, Stop> {
-        let open = || -> Result<_, LiveError> { Ok((crate::live::open(dirs)?, Host::open()?)) };
+        let open = || -> Result<_, LiveError> {
+            let host = Host::open()?.by_mounts_of(dirs.mounts);
+            Ok((crate::live::open(dirs)?, host))
+        };
         let (kernel, host) = open().map_err(|error| Stop::Before(Box::new(error)))?;
         let found = live.containers.iter();
         let found = found.filter_map(|(name, container)| {

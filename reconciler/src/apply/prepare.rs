@@ -47,7 +47,7 @@ impl Apply<'_> {
 
     fn prepare_one(&mut self, operation: &Operation) -> Result<(), PrepareError> {
         match operation {
-            Operation::MountBpffs => mount::mount(&self.dirs.pin)?,
+            Operation::MountBpffs => mount::mount(&self.dirs.pin, self.dirs.mounts)?,
             Operation::CreateBase => self.create_base()?,
             Operation::SetSysctl { path, to, .. } => match sysctls::write(path, to) {
                 // Of an interface of others, which has gone meanwhile.

@@ -1,473 +1,79 @@
 //! `reconcile`, without a subcommand: plan, and apply it.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use state::plan::guards::Allowed;
-use state::plan::{Kind, Operation, Phase, Plan, Step};
-use state::words::generation::Generation;
-use state::words::hash::short;
-use state::words::names::FullName;
+use std::time::{Duration, Instant};
 
 use super::arguments::{ApplyArguments, Global, RunArguments};
-use super::{failure, lock, problems, request};
-use crate::applied;
-use crate::apply::{Apply, Settled, Stop};
-use crate::back::{self, BackError};
-use crate::host::{MountError, mount};
+use super::runs::{Carried, Run, Wish};
+use super::{dirs, kept};
 use crate::live;
-use crate::pipeline::{self, Failure, Planned, Request, Understood};
-use crate::report::escape::escape;
+use crate::pipeline::Memory;
 use crate::report::exit::Exit;
-use crate::report::out::Out;
-use crate::report::plural::plural;
-use crate::report::reach;
-use crate::report::view::{CutsView, View, view};
-use crate::report::words::Words;
-use crate::report::{json, text};
-use crate::run::dirs;
-use crate::run::journal::{self, Entry};
+use crate::report::out::{Held, Out};
+use crate::run::{attempt, journal};
+use crate::source;
+
+/// For how long a tree that never is at rest is followed. Units end what takes 10 minutes.
+const UNTIL_AT_REST_MOST: Duration = Duration::from_secs(300);
 
 /// Runs it.
 pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit {
-    match Run::new(global, Wish::Tree, &arguments.run, arguments.lift_hold, out) {
-        Ok(run) => run.carry_out(),
-        Err(exit) => exit,
-    }
-}
-
-/// What a run is to make live.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Wish {
-    /// The tree that is named.
-    Tree,
-    /// What was live before, or under a generation.
-    Before(Option<Generation>),
-}
-
-/// A run that makes something live.
-pub(crate) struct Run<'a> {
-    request: Request,
-    wish: Wish,
-    arguments: &'a RunArguments,
-    allowed: Allowed,
-    lock_timeout: Duration,
-    out: Out,
-}
-
-impl<'a> Run<'a> {
-    /// From the command line, unless the caller may not.
-    pub(crate) fn new(
-        global: &Global,
-        wish: Wish,
-        arguments: &'a RunArguments,
-        lift_hold: bool,
-        out: Out,
-    ) -> Result<Self, Exit> {
-        let request = request(global).map_err(|message| {
-            out.error(&message);
-            Exit::Usage
-        })?;
-        live::may().map_err(|error| failure::live(&error, out))?;
-        let allowed = Allowed {
-            max_prune: arguments.max_prune,
-            empty: arguments.allow_empty,
-            max_cut: arguments.max_cut,
-            held: lift_hold,
+    let memory = Memory::default();
+    let began = Instant::now();
+    loop {
+        let held = Held::default();
+        // What failed, and how, has been told.
+        let only_news = arguments.run.only_changes;
+        let last = match only_news {
+            true => attempt::last(&dirs(global).run).filter(|last| last.told && last.exit != 0),
+            false => None,
         };
-        Ok(Self {
-            request,
-            wish,
-            arguments,
-            allowed,
-            lock_timeout: global.lock_timeout,
-            out,
-        })
-    }
-
-    /// Shows the plan and, unless only that was asked, carries it out.
-    pub(crate) fn carry_out(&self) -> Exit {
-        let done = if self.arguments.dry_run {
-            self.dry_run()
-        } else {
-            self.for_real()
+        let run_out = match last {
+            Some(_) => out.held_by(&held),
+            None => out,
         };
-        done.unwrap_or_else(|exit| exit)
-    }
-
-    fn dry_run(&self) -> Result<Exit, Exit> {
-        let planned = self.plan()?;
-        match self.show(&planned)? {
-            Exit::Done if planned.plan.is_empty() => Ok(Exit::Done),
-            Exit::Done => Ok(self.pending()),
-            exit => Ok(exit),
-        }
-    }
-
-    fn for_real(&self) -> Result<Exit, Exit> {
-        // Who cannot be noted there holds the lock all the same.
-        if let Err(error) = dirs::make(&self.request.dirs.run) {
-            self.out.note(&format!("{}\n", escape(&error.to_string())));
-        }
-        let mut mounted = false;
-        let make = || self.make_base().map(|made| mounted |= made);
-        let _lock = lock::take(&self.request.dirs, self.lock_timeout, self.out, make)?;
-        self.locked(mounted)
-    }
-
-    /// The plan. Why there is none is told; one that a guard refuses is shown all the same: it says
-    /// what would be lost.
-    fn plan(&self) -> Result<Planned, Exit> {
-        let failure = match self.wish {
-            Wish::Tree => match pipeline::make_plan(&self.request, self.allowed) {
-                Ok(planned) => return Ok(planned),
-                Err(failure) => failure,
-            },
-            Wish::Before(generation) => {
-                match back::make_plan(&self.request, generation, self.allowed) {
-                    Ok(planned) => return Ok(planned),
-                    Err(BackError::Plan(failure)) => failure,
-                    Err(error) => return Err(failure::back(&error, self.out)),
-                }
-            }
-        };
-        if let Failure::Refused { planned, .. } = &failure {
-            self.show(planned)?;
-        }
-        Err(failure::tell(&failure, self.out))
-    }
-
-    /// The lock is on the base directory, for that is what concurrent runs share. Where it is not
-    /// there yet, it is made once a plan says that there is something to do. Whether a bpffs was
-    /// mounted.
-    fn make_base(&self) -> Result<bool, Exit> {
-        let base = &self.request.dirs.pin;
-        let told = |error: MountError| {
-            self.out.error(&escape(&error.to_string()));
-            Exit::Refused
-        };
-        if mount::is_mounted(base).map_err(told)? && mount::check_base(base).map_err(told)? {
-            return Ok(false);
-        }
-        self.plan()?;
-        let mounted = !mount::is_mounted(base).map_err(told)?;
-        mount::mount(base)
-            .and_then(|()| mount::make_base(base))
-            .map_err(told)?;
-        Ok(mounted)
-    }
-
-    fn locked(&self, mounted: bool) -> Result<Exit, Exit> {
-        let mut planned = self.plan()?;
-        if mounted {
-            // Part of what this run does, and of what a dry run says: only the lock needed it
-            // sooner.
-            let phase = Phase::Prepare;
-            let operation = Operation::MountBpffs;
-            planned.plan.steps.insert(0, Step { phase, operation });
-        }
-        self.show(&planned)?;
-        let now_s = now_s();
-        let first = self.apply(&planned, now_s);
-        let is_whole = first.as_ref().is_ok_and(|done| done.undone.is_empty());
-        let again = match is_whole {
-            true => None,
-            false => self.without_what_went(&planned),
-        };
-        let Some(again) = again else {
-            let done = first.map_err(|stop| stopped(&stop, self.out))?;
-            return Ok(self.end(vec![(&planned, done)], now_s));
-        };
-        Ok(match (first, self.apply(&again, now_s)) {
-            (Ok(mut first), Ok(second)) => {
-                // The second one has taken it up.
-                first.undone.clear();
-                self.end(vec![(&planned, first), (&again, second)], now_s)
-            }
-            (Err(_), Ok(second)) => self.end(vec![(&again, second)], now_s),
-            // What the first one committed is live: the second one took nothing of it back.
-            (Ok(first), Err(stop)) => {
-                let exit = self.end(vec![(&planned, first)], now_s);
-                match stopped(&stop, self.out) {
-                    Exit::SwungBack => Exit::SwungBack,
-                    _ => exit,
-                }
-            }
-            (Err(first), Err(second)) => {
-                let exits = [first, second].map(|stop| stopped(&stop, self.out));
-                // The later code is the one that says more.
-                exits.into_iter().max().unwrap_or(Exit::Failed)
-            }
-        })
-    }
-
-    /// Keeps what is live now and tells of it, and of what needs attention. A run has planned once
-    /// or twice.
-    fn end(&self, done: Vec<(&Planned, Settled)>, now_s: u64) -> Exit {
-        let plans: Vec<&Plan> = done.iter().map(|(planned, _)| &planned.plan).collect();
-        let mut behind = Vec::new();
-        for (planned, settled) in done {
-            behind.extend(settled.left);
-            behind.extend(settled.undone);
-            behind.extend(unforeseen(planned, &settled.forgotten));
-            if let Err(error) = keep(&self.request, planned, now_s) {
-                behind.push(unkept(&error));
-            }
-        }
-        let commits = |plan: &&&Plan| plan.kind == Kind::Commit;
-        if let Some(plan) = plans.iter().rev().find(commits)
-            && !self.out.json
-        {
-            self.out.say(&is_live(plan));
-        }
-        match left(&behind, self.out) {
-            Exit::Done if plans.iter().all(|plan| plan.is_empty()) => Exit::Done,
-            Exit::Done => self.pending(),
-            exit => exit,
-        }
-    }
-
-    /// A plan of the same commit without what others have taken away since the last one was made,
-    /// where that is why it could not be carried out: it is missing, and the rest goes on.
-    fn without_what_went(&self, planned: &Planned) -> Option<Planned> {
-        if planned.tree.desired.attachments().is_empty() {
-            return None;
-        }
-        let (again, refusal) = match pipeline::plan_again(&self.request, planned, self.allowed) {
-            Ok(again) => (again, None),
-            Err(Failure::Refused { refusal, planned }) => (*planned, Some(refusal)),
-            Err(failure) => {
-                tracing::info!("there is no plan without what went away: {failure}");
-                return None;
-            }
-        };
-        let missing = again.plan.missing.keys();
-        let went = missing.filter(|name| !planned.plan.missing.contains_key(name));
-        let went: Vec<String> = went.map(ToString::to_string).collect();
-        if went.is_empty() {
-            return None;
-        }
-        let went = format!(
-            "what {} is attached to went away meanwhile",
-            went.join(", ")
+        let run = Run::new(
+            global,
+            Wish::Tree,
+            &arguments.run,
+            arguments.lift_hold,
+            run_out,
         );
-        let went = escape(&went);
-        if let Some(refusal) = refusal {
-            let refusal = escape(&refusal.to_string());
-            self.out.error(&format!(
-                "{went}, and the plan without it is refused: {refusal}"
-            ));
-            return None;
+        let run = match run {
+            Ok(run) => run.remembering(&memory).telling_news(only_news),
+            Err(exit) => {
+                held.write_to(out);
+                return exit;
+            }
+        };
+        let source = run.source().clone();
+        let begun = arguments.until_at_rest.then(|| source::current(&source));
+        let carried = run.carry_out();
+        let exit = carried.exit;
+        if !last.is_some_and(|last| kept::ended(&carried, true).ended_as(&last)) {
+            held.write_to(out);
         }
-        self.out.note(&format!("{went}: planned again\n"));
-        if self.out.json {
-            // The plan is one document, and was written.
-            self.insist_on(&again.plan);
-        } else {
-            self.present(&again).ok()?;
+        if arguments.or_last {
+            last_instead(global, &arguments.run, out);
         }
-        Some(again)
-    }
-
-    fn apply(&self, planned: &Planned, now_s: u64) -> Result<Settled, Stop> {
-        let Planned {
-            plan, target, live, ..
-        } = planned;
-        if plan.is_empty() {
-            return Ok(Settled::default());
-        }
-        Apply::new(plan, target, live, &self.request.dirs, now_s)?.run()
-    }
-
-    fn pending(&self) -> Exit {
-        match self.arguments.detailed_exitcode {
-            true => Exit::Pending,
-            false => Exit::Done,
+        // What was read may be newer than what it began with, and the tree be back at that since.
+        let read = carried.about.read;
+        match begun.map(|begun| begun.map(|begun| read.map_or(begun, |read| read.tree))) {
+            // One that cannot be read may be so for long: what triggers runs begins the next.
+            Some(Ok(read))
+                if began.elapsed() < UNTIL_AT_REST_MOST
+                    && source::current(&source).is_ok_and(|now| now != read) => {}
+            _ => return exit,
         }
     }
-
-    /// Shows a run's plan, with what the work tree has and the commit has not, and gives what
-    /// became of the output: a log that is full keeps no commit from going live.
-    fn show(&self, planned: &Planned) -> Result<Exit, Exit> {
-        tell_uncommitted(&planned.tree, self.out);
-        problems::warn(&planned.tree.problems, &planned.tree.source.tree, self.out);
-        self.present(planned)
-    }
-
-    /// Prints the plan.
-    fn present(&self, planned: &Planned) -> Result<Exit, Exit> {
-        let out = self.out;
-        if out.quiet && !out.json {
-            self.insist_on(&planned.plan);
-            return Ok(Exit::Done);
-        }
-        let view = view_of(&self.request, planned);
-        if out.json {
-            let text = json::document(&view).map_err(|error| {
-                out.error(&error.to_string());
-                Exit::Failed
-            })?;
-            return Ok(out.data(&text));
-        }
-        Ok(out.say(&text::plan(&view, out.data)))
-    }
-
-    /// What nobody may miss, whoever asked for quiet. It needs no tree to be compared.
-    fn insist_on(&self, plan: &Plan) {
-        let (none, out) = (Words::default(), self.out);
-        let view = view(plan, &none, &none);
-        out.insist(&text::opened(&view, out.notes));
-        out.insist(&text::missing(&view, out.notes));
-    }
 }
 
-fn is_live(plan: &Plan) -> String {
-    let (commit, generation) = (short(&plan.origin.commit), plan.to.generation);
-    let held = match &plan.back {
-        Some(_) => plan
-            .held
-            .first()
-            .map(|held| format!("; {} is held", short(held))),
-        None => None,
-    };
-    let held = held.unwrap_or_default();
-    format!("{commit} is live: generation {generation}{held}\n")
-}
-
-/// Tells what needs attention.
-fn left(behind: &[String], out: Out) -> Exit {
-    for line in behind {
-        out.error(&escape(&format!("left behind: {line}")));
+/// Where nothing is live, as after a boot, makes live again what was live last: for who could not
+/// make live what was asked for. `None` where something is live, or nothing ever was.
+pub(crate) fn last_instead(global: &Global, arguments: &RunArguments, out: Out) -> Option<Carried> {
+    let dirs = dirs(global);
+    if live::is_live(&dirs).unwrap_or(true) || journal::last(&dirs.state).is_none() {
+        return None;
     }
-    if behind.is_empty() {
-        Exit::Done
-    } else {
-        Exit::Attention
-    }
-}
-
-/// Connections that a smaller quota had no room for, where they were more than the plan said.
-fn unforeseen(planned: &Planned, forgotten: &BTreeMap<FullName, usize>) -> Vec<String> {
-    let foreseen = |name| planned.cuts.forgotten.get(name).map_or(0, |f| f.beyond);
-    let more = forgotten.iter().filter(|(name, n)| **n > foreseen(*name));
-    more.map(|(name, count)| {
-        format!(
-            "{} of {name} had no room in its smaller quota: {} more than the plan said",
-            plural(*count, "connection"),
-            count - foreseen(name)
-        )
-    })
-    .collect()
-}
-
-/// What is live does not depend on it: history and the diff in words do.
-fn unkept(error: &applied::KeepError) -> String {
-    format!("the state directory could not be written: {error}")
-}
-
-fn stopped(stop: &Stop, out: Out) -> Exit {
-    out.error(&escape(&stop.to_string()));
-    match stop {
-        Stop::Before(_) => Exit::Failed,
-        Stop::SwungBack(_) => Exit::SwungBack,
-    }
-}
-
-/// The plan in words: of the live tree where it can be read, else by rule ids on both sides.
-fn view_of(request: &Request, planned: &Planned) -> View {
-    let words = applied::words(request, planned);
-    let mut view = view(&planned.plan, &words.old, &words.new);
-    view.cuts = CutsView::of(&planned.cuts);
-    view.flows = words.flows.as_deref().map(reach::flows);
-    view.warnings.extend(words.note);
-    if planned.target.containers.is_empty() {
-        let host = &planned.tree.desired.host;
-        view.warnings.push(format!(
-            "no container of the tree is for host {host}: --host says which host this is"
-        ));
-    }
-    view
-}
-
-/// Names what the commit that is read does not hold.
-pub(crate) fn tell_uncommitted(tree: &Understood, out: Out) {
-    for change in &tree.source.uncommitted {
-        let mark = out.notes.paint(33, "warning:");
-        out.note(&format!(
-            "{mark} {}: ignored; commit it, or read the files with --worktree\n",
-            escape(&change.to_string())
-        ));
-    }
-}
-
-/// The journal, and the copy of a directory. A run that only mended made nothing live, and one that
-/// had nothing to do keeps again what was lost.
-fn keep(request: &Request, planned: &Planned, now_s: u64) -> Result<(), applied::KeepError> {
-    let plan = &planned.plan;
-    if plan.is_empty() {
-        note_unnoted(request, planned);
-        return applied::keep_again(&request.dirs, planned);
-    }
-    applied::keep(&request.dirs, planned)?;
-    note_unnoted(request, planned);
-    if plan.kind == Kind::Mend {
-        return Ok(());
-    }
-    let entry = Entry {
-        time_s: now_s,
-        generation: plan.to.generation.0,
-        commit: plan.origin.commit.clone(),
-        tree: plan.origin.tree.clone(),
-        containers: planned.target.containers.len(),
-        steps: plan.steps.len(),
-        kind: match &plan.back {
-            Some(_) => journal::Kind::Rollback,
-            None => journal::Kind::Apply,
-        },
-    };
-    journal::append(&request.dirs.state, &entry)?;
-    Ok(())
-}
-
-/// The commit that is live, where the journal does not end with it: its run was killed, or the
-/// journal is lost. Where it cannot be noted, nothing is lost but history.
-fn note_unnoted(request: &Request, planned: &Planned) {
-    let state = &request.dirs.state;
-    let Some(base) = &planned.live.base else {
-        return;
-    };
-    let (slot, generation) = (base.live_slot(), base.record.generation.0);
-    if slot.commit.is_empty() {
-        return;
-    }
-    // A name that nobody has noted, and that this run writes over, may be anybody's.
-    let known =
-        |last: &Entry| last.commit == slot.commit || planned.plan.origin.commit != slot.commit;
-    let noted = journal::last(state);
-    if noted.is_some_and(|last| last.generation == generation && known(&last)) {
-        return;
-    }
-    let entry = Entry {
-        time_s: slot.time_s,
-        generation,
-        commit: slot.commit.clone(),
-        tree: slot.tree.clone(),
-        containers: slot.tables.endpoints.len(),
-        steps: 0,
-        kind: match base.held().is_empty() {
-            true => journal::Kind::Apply,
-            false => journal::Kind::Rollback,
-        },
-    };
-    let made = dirs::make(state).map_err(applied::KeepError::from);
-    if let Err(error) = made.and_then(|()| Ok(journal::append(state, &entry)?)) {
-        tracing::info!("the journal was not completed: {error}");
-    }
-}
-
-/// Seconds since 1970; 0 for a clock that stands before.
-fn now_s() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    let run = Run::new(global, Wish::Last, arguments, false, out).ok()?;
+    Some(run.carry_out())
 }

@@ -4,8 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use state::documents::schema::KINDS;
 use state::plan::guards::MaxPrune;
 use state::words::names::HostName;
+
+use super::durations::{duration, pause};
 
 /// Puts container networking and network policy on this host under git.
 ///
@@ -33,8 +37,8 @@ Exit codes:
   1  failed before the commit: what is live is unchanged; or a reading command failed
   2  changes are pending, or were made (with --detailed-exitcode)
   3  the tree is invalid or cannot be read
-  4  refused: another run holds the lock, a guard, a collision, a held commit, the owner of the
-     tree
+  4  refused: another run holds the lock, applying is suspended, a guard, a collision, a held
+     commit, the owner of the tree
   5  the check after the commit failed: swung back
   6  needs attention: something was left behind, or `drift` found something
  64  wrong usage";
@@ -111,6 +115,17 @@ pub struct Global {
         default_value = "/var/lib/plumbline"
     )]
     pub state_dir: PathBuf,
+    /// The process whose mounts count, for names of network namespaces and the bpffs. Default: our
+    /// own. For services that have mounts of their own, which nobody else would see.
+    #[arg(
+        long,
+        global = true,
+        value_name = "PID",
+        env = "RECONCILE_MOUNTS_OF",
+        hide_env = true,
+        hide_short_help = true
+    )]
+    pub mounts_of: Option<u32>,
 }
 
 /// What applies to applying.
@@ -123,10 +138,18 @@ pub struct ApplyArguments {
     /// Apply the commit that was rolled back from all the same.
     #[arg(long)]
     pub lift_hold: bool,
+    /// Once done, look whether the tree is another one by now, and apply again until it is not: who
+    /// triggers runs may miss what changes during one.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub until_at_rest: bool,
+    /// Where the tree cannot be applied and nothing is live, as after a boot, make live again what
+    /// was live last. The exit code is that of the tree.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub or_last: bool,
 }
 
-/// What applies to whatever makes a commit live.
-#[derive(Args, Clone, Debug)]
+/// What applies to one run that makes a commit live.
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Options of applying")]
 pub struct RunArguments {
     /// Print what would change, and change nothing.
@@ -135,6 +158,19 @@ pub struct RunArguments {
     /// Exit with 2 where changes are pending (with --dry-run) or were made.
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Print nothing where there is nothing to do, or where it fails as the last run did: for cron,
+    /// whose mail is then worth reading.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub only_changes: bool,
+    /// What it may do.
+    #[command(flatten)]
+    pub guards: GuardArguments,
+}
+
+/// What whatever makes a commit live may do.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+#[command(next_help_heading = "Options of applying")]
+pub struct GuardArguments {
     /// Allow a tree that has no container for this host, and so removes all of them.
     #[arg(long)]
     pub allow_empty: bool,
@@ -154,20 +190,30 @@ impl ApplyArguments {
         self.lift_hold
             || run.dry_run
             || run.detailed_exitcode
-            || run.allow_empty
-            || run.max_prune != MaxPrune::default()
-            || run.max_cut.is_some()
+            || run.only_changes
+            || run.guards != GuardArguments::default()
+            || self.until_at_rest
+            || self.or_last
     }
 }
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a tree to begin with, its examples commented out, and a file for its CI.
+    ///
+    /// Into the directory that -C names, or the working directory. Asks nothing; a file that is
+    /// there is kept as it is. Needs no root.
+    Init(InitArguments),
     /// Check the tree: every finding with its place. Needs no root.
     ///
     /// Exits with 3 where a finding is an error; a warning is none. With -v it also names what was
     /// left out, what `ignoreKinds` skipped, and what is accepted without effect.
     Validate,
+    /// Print JSON Schema (draft 2020-12) of a kind, or of all, for editors.
+    ///
+    /// Needs no tree and no root.
+    Schema(SchemaArguments),
     /// Say which flows two commits differ on: who may reach whom, or may no more.
     ///
     /// From git alone: needs no root and no kernel. Both trees are judged for every host that they
@@ -215,6 +261,22 @@ pub enum Command {
     ///
     /// Example: reconcile explain --from shop/front --to shop/catalog --port 8080/TCP
     Explain(ExplainArguments),
+    /// Apply whenever the tree or the host has changed, until SIGTERM.
+    ///
+    /// Follows the commit that --rev names (default: HEAD) or a plain directory, and the namespaces
+    /// and interfaces that containers are attached to. What fails is tried again, ever less often,
+    /// and let be after some tries; an invalid commit is not tried again. The next commit is taken
+    /// at once. SIGHUP asks for a run. Who stops it takes nothing away. Needs root.
+    Watch(WatchArguments),
+    /// Apply nothing until `resume`, by whatever way.
+    ///
+    /// Waits for a run that is under way. What is live stays, and nothing mends it. After a reboot
+    /// the commit that was live comes back. Needs root.
+    Suspend(SuspendArguments),
+    /// Apply again.
+    ///
+    /// Applies nothing itself: the next run does, and a watcher at once. Needs root.
+    Resume,
     /// Take everything of ours away, and print it. The policy is no longer enforced after it.
     ///
     /// All that is below --pin-dir and marked as ours; no tree is looked at, whatever -C says.
@@ -223,6 +285,91 @@ pub enum Command {
     /// is named, not ended (exit code 6). What is not ours is left alone, and so are the state
     /// directory and the sysctls of forwarding. Needs root.
     Detach,
+    /// Say whether this host can do it, and what stands in the way, each with the remedy.
+    ///
+    /// Kernel features are tried, on objects that nobody else sees. Looks at capabilities, bpffs,
+    /// sysctls, chains that drop forwarded packets, programs of others on our interfaces, and the
+    /// tree that -C names. Changes nothing. Exits with 1 where nothing can be applied, and with 6
+    /// where something needs attention. Needs root.
+    Doctor,
+    /// Print completions for a shell. Needs no tree and no root.
+    Completions(CompletionsArguments),
+    /// Write manual pages into a directory, for who makes a package.
+    #[command(hide = true)]
+    Man(ManArguments),
+}
+
+/// For which shell.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of completions")]
+pub struct CompletionsArguments {
+    /// The shell.
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// Where to.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of man")]
+pub struct ManArguments {
+    /// A directory.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+/// What to begin with.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of init")]
+pub struct InitArguments {
+    /// Which CI to write a file for. Default: gitlab where the repository says so, else github.
+    #[arg(long, value_name = "CI")]
+    pub ci: Option<Ci>,
+}
+
+/// Who checks what is pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Ci {
+    /// GitHub Actions.
+    Github,
+    /// GitLab CI.
+    Gitlab,
+    /// Nobody.
+    None,
+}
+
+/// Which schema.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of schema")]
+pub struct SchemaArguments {
+    /// The kind. Default: a schema of documents of any kind.
+    #[arg(value_name = "KIND", ignore_case = true)]
+    #[arg(value_parser = KINDS.map(|(name, _)| name))]
+    pub kind: Option<String>,
+}
+
+/// How to follow.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of watch")]
+pub struct WatchArguments {
+    /// How long after a run another one is made though nothing was noticed: it mends what others
+    /// changed on the host.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = pause)]
+    pub interval: Duration,
+    /// How often to look where changes give no notice, as on network file systems.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = pause)]
+    pub poll: Duration,
+    /// As of applying.
+    #[command(flatten)]
+    pub guards: GuardArguments,
+}
+
+/// Why nothing is to be applied.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of suspend")]
+pub struct SuspendArguments {
+    /// What `status` and every refused run will say.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: String,
 }
 
 /// Which part of the history.
@@ -301,46 +448,13 @@ pub enum ColorWhen {
     Never,
 }
 
+fn reason(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("a reason has at least one word".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}
+
 fn host_name(text: &str) -> Result<HostName, String> {
     HostName::new(text).map_err(|e| e.to_string())
-}
-
-/// A number and its unit; a number alone counts seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    let refused = || format!("'{text}' is no duration such as 30s, 5m, 1h or 500ms");
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| refused())?;
-    let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "" | "s" => seconds(1).ok_or_else(refused),
-        "m" => seconds(60).ok_or_else(refused),
-        "h" => seconds(3600).ok_or_else(refused),
-        _ => Err(refused()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_duration_is_a_number_and_a_unit() {
-        let expected = [
-            ("0", 0),
-            ("30", 30_000),
-            ("30s", 30_000),
-            ("5m", 300_000),
-            ("1h", 3_600_000),
-            ("500ms", 500),
-        ];
-        for (text, ms) in expected {
-            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for text in ["", "s", "-1s", "1.5s", "5 m", "5d", "99999999999999999999s"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-        assert!(duration("18446744073709551615h").is_err());
-    }
 }

@@ -90,7 +90,7 @@ fn tell(detached: &Detached, out: Out) -> Exit {
 /// Interfaces first, so that nothing is ever open, then namespaces, then what is pinned.
 fn detach(dirs: &Dirs, live: &Live) -> Detached {
     let mut detached = Detached::default();
-    match Host::open() {
+    match Host::open().map(|host| host.by_mounts_of(dirs.mounts)) {
         Err(error) => detached.left.push(error.to_string()),
         Ok(host) => {
             let kernel = Kernel::open(&dirs.pin).ok().flatten();

@@ -42,12 +42,13 @@ fn compare(global: &Global, arguments: &DiffArguments, out: Out) -> Result<Compa
     let (old, new) = revisions(&arguments.range).map_err(|message| usage(&escape(&message)))?;
     let (old, new) = (tree(&request, old, out)?, tree(&request, new, out)?);
     let view = |tree: &Understood| {
-        pipeline::reach(tree, &request.host).map_err(|error| {
+        pipeline::reach(tree, &request.memory).map_err(|error| {
             out.error(&escape(&error.to_string()));
             Exit::Invalid
         })
     };
-    let changes = changes(Some(&view(&old)?), &view(&new)?);
+    let views = (view(&old)?, view(&new)?);
+    let changes = changes(Some(&*views.0), &views.1);
     Ok(Comparison::of(&old.origin(), &new.origin(), &changes))
 }
 
@@ -76,10 +77,9 @@ fn or_head(rev: &str) -> &str {
 }
 
 fn tree(request: &Request, rev: &str, out: Out) -> Result<Understood, Exit> {
-    let mut source = request.source.clone();
-    source.rev = Some(rev.to_owned());
-    let tree = pipeline::understand(&source, &request.host)
-        .map_err(|error| failure::source(&error, out))?;
+    let mut request = request.clone();
+    request.source.rev = Some(rev.to_owned());
+    let tree = pipeline::understand(&request).map_err(|error| failure::source(&error, out))?;
     if !tree.is_valid() {
         out.note(&format!("{}:\n", escape(rev)));
         problems::warn(&tree.problems, &tree.source.tree, out);

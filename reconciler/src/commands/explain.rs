@@ -46,8 +46,8 @@ fn of(global: &Global, arguments: &ExplainArguments, out: Out) -> Result<Explana
     if arguments.live {
         return of_live(&request, global, arguments);
     }
-    let tree = pipeline::understand(&request.source, &request.host)
-        .map_err(|error| (failure::source(&error, out), None))?;
+    let tree =
+        pipeline::understand(&request).map_err(|error| (failure::source(&error, out), None))?;
     if !tree.is_valid() {
         problems::tell(&tree.problems, &tree.source.tree, out);
         return Err((Exit::Invalid, None));

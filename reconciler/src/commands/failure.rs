@@ -1,5 +1,7 @@
 //! Why there is no plan, as a person or a program is told it, and with which exit code.
 
+use state::words::problem::Severity;
+
 use super::problems;
 use crate::applied::AppliedError;
 use crate::back::BackError;
@@ -11,12 +13,22 @@ use crate::report::out::Out;
 use crate::run::lock::LockError;
 use crate::source::SourceError;
 
+/// How many findings of an invalid tree are noted for `status`.
+const HEARD_MOST: usize = 5;
+
 /// Tells of a failure.
 pub(crate) fn tell(failure: &Failure, out: Out) -> Exit {
     match failure {
         Failure::Source(error) => source(error, out),
         Failure::Invalid(tree) => {
             problems::tell(&tree.problems, &tree.source.tree, out);
+            let errors = tree
+                .problems
+                .iter()
+                .filter(|p| p.severity == Severity::Error);
+            for problem in errors.take(HEARD_MOST) {
+                out.hear(&format!("{}: {}", problem.place, problem.message));
+            }
             out.error("the tree is invalid: what is live is unchanged");
             Exit::Invalid
         }

@@ -2,14 +2,16 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use state::words::names::HostName;
 
+use crate::host::mounts::Mounts;
 use crate::live::Dirs;
-use crate::pipeline::{self, Request};
+use crate::pipeline::{self, Memory, Request};
 use crate::report::exit::Exit;
 use crate::report::out::Out;
 use crate::source::SourceRequest;
@@ -18,7 +20,13 @@ pub mod arguments;
 mod failure;
 mod lock;
 mod problems;
+mod runs;
+mod kept;
+mod about;
+mod durations;
 mod apply;
+mod init;
+mod schema;
 mod validate;
 mod diff;
 mod explain;
@@ -27,6 +35,10 @@ mod history;
 mod rollback;
 mod drift;
 mod detach;
+mod suspend;
+mod watch;
+mod doctor;
+mod manual;
 
 use arguments::{Cli, ColorWhen, Command, Global, Output};
 
@@ -47,6 +59,8 @@ pub fn run(cli: &Cli) -> ExitCode {
     trace(global.verbose, out);
     let exit = match &cli.command {
         None => apply::run(global, &cli.apply, out),
+        Some(Command::Init(arguments)) => init::run(global, arguments, out),
+        Some(Command::Schema(arguments)) => schema::run(arguments, out),
         Some(Command::Validate) => validate::run(global, out),
         Some(Command::Diff(arguments)) => diff::run(global, arguments, out),
         Some(Command::Status) => status::run(global, out),
@@ -54,7 +68,13 @@ pub fn run(cli: &Cli) -> ExitCode {
         Some(Command::Rollback(arguments)) => rollback::run(global, arguments, out),
         Some(Command::Drift) => drift::run(global, out),
         Some(Command::Explain(arguments)) => explain::run(global, arguments, out),
+        Some(Command::Watch(arguments)) => watch::run(global, arguments, out),
+        Some(Command::Suspend(arguments)) => suspend::suspend(global, arguments, out),
+        Some(Command::Resume) => suspend::resume(global, out),
         Some(Command::Detach) => detach::run(global, out),
+        Some(Command::Doctor) => doctor::run(global, out),
+        Some(Command::Completions(arguments)) => manual::completions(arguments, out),
+        Some(Command::Man(arguments)) => manual::pages(arguments, out),
     };
     exit.into()
 }
@@ -109,10 +129,12 @@ fn trace(verbose: u8, out: Out) {
 
 /// Where things are pinned and kept.
 pub(crate) fn dirs(global: &Global) -> Dirs {
+    let mounts = Mounts::of(global.mounts_of);
     Dirs {
-        pin: global.pin_dir.clone(),
+        pin: mounts.reach(&global.pin_dir),
         run: global.run_dir.clone(),
         state: global.state_dir.clone(),
+        mounts,
     }
 }
 
@@ -138,6 +160,7 @@ pub(crate) fn request_if_any(global: &Global) -> Result<Option<Request>, String>
         },
         host: host(global)?,
         dirs: dirs(global),
+        memory: Memory::default(),
     }))
 }
 
@@ -152,4 +175,11 @@ fn host(global: &Global) -> Result<HostName, String> {
         .to_lowercase();
     HostName::new(&name)
         .map_err(|e| format!("this host's name, {name:?}, {e}; name it with --host"))
+}
+
+/// Seconds since 1970; 0 for a clock that stands before.
+fn now_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }

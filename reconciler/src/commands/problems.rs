@@ -3,6 +3,8 @@
 use state::documents::tree::Tree;
 use state::words::problem::{Problem, Severity};
 
+use crate::pipeline::Understood;
+use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::out::Out;
 use crate::report::{json, problem};
@@ -24,5 +26,16 @@ pub(super) fn warn(problems: &[Problem], tree: &Tree, out: Out) {
     let text = problem::text(told, tree, out.notes);
     if !text.is_empty() {
         out.insist(&text);
+    }
+}
+
+/// Names what the commit that is read does not hold.
+pub(super) fn tell_uncommitted(tree: &Understood, out: Out) {
+    for change in &tree.source.uncommitted {
+        let mark = out.notes.paint(33, "warning:");
+        out.note(&format!(
+            "{mark} {}: ignored; commit it, or read the files with --worktree\n",
+            escape(&change.to_string())
+        ));
     }
 }

@@ -2,8 +2,8 @@
 
 use state::words::generation::Generation;
 
-use super::apply::{Run, Wish};
 use super::arguments::{Global, RollbackArguments};
+use super::runs::{Run, Wish};
 use crate::report::exit::Exit;
 use crate::report::out::Out;
 
@@ -15,7 +15,7 @@ pub(crate) fn run(global: &Global, arguments: &RollbackArguments, out: Out) -> E
     }
     let wish = Wish::Before(arguments.generation.map(Generation));
     match Run::new(global, wish, &arguments.run, false, out) {
-        Ok(run) => run.carry_out(),
+        Ok(run) => run.carry_out().exit,
         Err(exit) => exit,
     }
 }

@@ -4,13 +4,14 @@ use bpf::kernel::Kernel;
 use state::words::names::FullName;
 
 use super::arguments::Global;
-use super::{dirs, drift, failure};
+use super::{dirs, drift, failure, suspend};
 use crate::live;
 use crate::report::drift::{Item, Unread};
 use crate::report::exit::Exit;
 use crate::report::json;
 use crate::report::out::Out;
-use crate::report::status::{self, Container, Status};
+use crate::report::status::{self, Attempted, Container, Status, Suspension};
+use crate::run::attempt;
 
 /// Runs it.
 pub(crate) fn run(global: &Global, out: Out) -> Exit {
@@ -36,6 +37,18 @@ fn read(global: &Global, out: Out) -> Result<Status, Exit> {
         }
         Some(busy) => status.unread = Some(Unread::host(busy.to_string())),
     }
+    status.suspended = suspend::read(&dirs, out)?.map(|suspended| Suspension {
+        since: suspended.since_s,
+        by: suspended.by,
+        reason: suspended.reason,
+        commit: suspended.commit,
+    });
+    status.attempt = attempt::last(&dirs.run).map(|attempt| Attempted {
+        commit: attempt.commit,
+        time: attempt.time_s,
+        exit: attempt.exit,
+        reasons: attempt.reasons,
+    });
     let kernel = live::open(&dirs).map_err(|error| failure::live(&error, out))?;
     for (name, found) in &live.containers {
         let mut container = Container::of(name, found, &live);

@@ -21,11 +21,11 @@ pub(crate) fn run(global: &Global, out: Out) -> Exit {
             return Exit::Usage;
         }
     };
-    let tree = match pipeline::understand(&request.source, &request.host) {
+    let tree = match pipeline::understand(&request) {
         Ok(tree) => tree,
         Err(error) => return failure::source(&error, out),
     };
-    super::apply::tell_uncommitted(&tree, out);
+    problems::tell_uncommitted(&tree, out);
     let mut told = problems::tell(&tree.problems, &tree.source.tree, out);
     if !out.json {
         if global.verbose > 0 {

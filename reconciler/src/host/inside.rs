@@ -48,7 +48,7 @@ impl Host {
 
     /// The same, or why there is none, in words.
     pub(super) fn look_into(&self, path: &str) -> Result<Inside, String> {
-        let found = self.look_inside(namespaces::open_theirs(path)?);
+        let found = self.look_inside(namespaces::open_theirs(path, self.mounts)?);
         found.map_err(|error| match error.is_of_another_kind() {
             true => namespaces::no_network(path),
             false => error.to_string(),
@@ -76,7 +76,7 @@ impl Host {
         container: &FullName,
         name: &str,
     ) -> Result<Option<Inside>, HostError> {
-        let Some(descriptor) = namespaces::open(name)? else {
+        let Some(descriptor) = namespaces::open(name, self.mounts)? else {
             return Ok(None);
         };
         let inside = match self.look_inside(descriptor) {
@@ -118,7 +118,7 @@ impl Host {
                 .pop_first()
             {
                 Some((_, inside)) => {
-                    namespaces::bind(name, inside.descriptor.as_fd())?;
+                    namespaces::bind(name, inside.descriptor.as_fd(), self.mounts)?;
                     inside
                 }
                 None => self.create_namespace(container, name)?,
@@ -192,7 +192,7 @@ impl Host {
                 break;
             }
         }
-        namespaces::bind(name, descriptor.as_fd())?;
+        namespaces::bind(name, descriptor.as_fd(), self.mounts)?;
         Ok(self.look_inside(descriptor)?)
     }
 }

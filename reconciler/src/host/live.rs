@@ -98,7 +98,7 @@ impl Host {
                 guards: BTreeMap::new(),
                 foreign_namespaces,
                 foreign_interfaces: foreign_interfaces(&listing, &own),
-                addresses: host_addresses(&listing),
+                addresses: host_addresses(&listing, wanted),
                 subnet_addresses: subnet_addresses(&listing, &own),
                 foreign_routes: foreign_routes(&listing, &own),
                 foreign_resolvers: resolver::foreign()?,
@@ -117,7 +117,7 @@ impl Host {
     fn named(&self) -> Result<(BTreeMap<FullName, Inside>, BTreeSet<String>), HostError> {
         let mut insides = BTreeMap::new();
         let mut foreign = BTreeSet::new();
-        for name in namespaces::names()? {
+        for name in namespaces::names(self.mounts)? {
             match self.managed(&name)? {
                 Named::Ours(container, inside) => {
                     insides.insert(container, inside);
@@ -358,10 +358,24 @@ fn foreign_interfaces(listing: &Listing, own: &BTreeSet<u32>) -> BTreeMap<String
     others.map(|link| (link.name.clone(), link.index)).collect()
 }
 
-/// Those on interfaces of ours, too, which are to have none: the host answers there itself.
-fn host_addresses(listing: &Listing) -> BTreeSet<IpAddr> {
+/// Those on interfaces of ours, too, which are to have none: the host answers there itself. A
+/// link-local one (RFC 4291, section 2.5.6) is known on its own link alone, so it counts where
+/// containers are attached: any other interface that somebody makes has one.
+fn host_addresses(listing: &Listing, wanted: &Wanted) -> BTreeSet<IpAddr> {
+    let asked = |link: &&Link| {
+        let mut wanted = wanted.values();
+        wanted.any(|attach| matches!(attach, Attach::Interface { name, .. } if *name == link.name))
+    };
+    let attached = listing.links.iter().filter(asked).map(|link| link.index);
+    let attached: BTreeSet<u32> = attached.collect();
+    let link_local = |address: &IpAddr| match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
     let all = listing.addresses.iter();
-    all.map(|address| address.address).collect()
+    all.filter(|found| !link_local(&found.address) || attached.contains(&found.index))
+        .map(|found| found.address)
+        .collect()
 }
 
 /// What the subnets of others' interfaces keep for themselves: the IPv4 broadcast address (RFC 919;

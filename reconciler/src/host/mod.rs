@@ -17,6 +17,7 @@ use tokio::runtime::Runtime;
 pub mod ownership;
 mod answers;
 mod netlink;
+pub mod mounts;
 pub mod namespaces;
 mod links;
 mod addresses;
@@ -34,6 +35,9 @@ mod chains;
 mod listing;
 mod faults;
 mod live;
+pub mod anchors;
+pub mod events;
+pub mod trial;
 pub mod mount;
 
 pub use live::HostReading;
@@ -45,6 +49,7 @@ pub use ownership::NotOurs;
 pub use resolver::ResolverError;
 pub use sysctls::SysctlError;
 
+use mounts::Mounts;
 use netlink::Netlink;
 
 /// Why a step on the host failed.
@@ -115,6 +120,7 @@ impl From<ResolverError> for HostError {
 pub struct Host {
     runtime: Rc<Runtime>,
     netlink: Netlink,
+    mounts: Mounts,
 }
 
 impl Host {
@@ -123,7 +129,18 @@ impl Host {
     pub fn open() -> Result<Self, HostError> {
         let runtime = netlink::runtime()?;
         let netlink = Netlink::here(&runtime)?;
-        Ok(Self { runtime, netlink })
+        Ok(Self {
+            runtime,
+            netlink,
+            mounts: Mounts::default(),
+        })
+    }
+
+    /// The same host, where other mounts than our own count.
+    #[must_use]
+    pub fn by_mounts_of(mut self, mounts: Mounts) -> Self {
+        self.mounts = mounts;
+        self
     }
 
     /// Sets a sysctl of the host and reads it back.

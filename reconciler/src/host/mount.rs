@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountFlags;
 
+use super::mounts::Mounts;
+
 /// `BPF_FS_MAGIC` of linux/magic.h.
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 
@@ -117,7 +119,7 @@ pub fn is_mounted(base: &Path) -> Result<bool, MountError> {
 }
 
 /// Mounts a bpffs, mode 0700, where the base directory belongs, unless there is one.
-pub fn mount(base: &Path) -> Result<(), MountError> {
+pub fn mount(base: &Path, mounts: Mounts) -> Result<(), MountError> {
     if is_mounted(base)? {
         return Ok(());
     }
@@ -131,11 +133,18 @@ pub fn mount(base: &Path) -> Result<(), MountError> {
             cause,
         })?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RELATIME;
-    rustix::mount::mount("bpf", at, "bpf", flags, Some(c"mode=0700")).map_err(|e| {
-        MountError::Mount {
-            at: at.to_owned(),
-            cause: e.into(),
-        }
+    let mounted = mounts.within(|| {
+        Ok(rustix::mount::mount(
+            "bpf",
+            at,
+            "bpf",
+            flags,
+            Some(c"mode=0700"),
+        )?)
+    });
+    mounted.map_err(|cause| MountError::Mount {
+        at: at.to_owned(),
+        cause,
     })
 }
 

@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::thread::LinkNameSpaceType;
 
+use super::mounts::Mounts;
 use super::ownership::NotOurs;
 
 /// Where named network namespaces are.
@@ -124,7 +125,7 @@ pub(super) fn create(name: &str) -> Result<OwnedFd, NamespaceError> {
 }
 
 /// The namespace of a name; `None` where there is none. What else stands there is an error.
-pub(super) fn open(name: &str) -> Result<Option<OwnedFd>, NamespaceError> {
+pub(super) fn open(name: &str, mounts: Mounts) -> Result<Option<OwnedFd>, NamespaceError> {
     let failed = |cause| NamespaceError::Open {
         name: name.to_owned(),
         cause,
@@ -132,7 +133,7 @@ pub(super) fn open(name: &str) -> Result<Option<OwnedFd>, NamespaceError> {
     let path = path(name);
     // A FIFO there would be waited for.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(&path, flags, Mode::empty()) {
+    let file = match rustix::fs::open(mounts.reach(&path), flags, Mode::empty()) {
         Ok(file) => File::from(file),
         Err(Errno::NOENT) => return Ok(None),
         // A link that leads nowhere, a socket.
@@ -152,10 +153,10 @@ pub(super) fn open(name: &str) -> Result<Option<OwnedFd>, NamespaceError> {
 }
 
 /// The namespace that somebody else's path leads to, or why there is none, in words.
-pub(super) fn open_theirs(path: &str) -> Result<OwnedFd, String> {
+pub(super) fn open_theirs(path: &str, mounts: Mounts) -> Result<OwnedFd, String> {
     // Whatever else stands there must not be waited for.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+    let file = match rustix::fs::open(mounts.reach(Path::new(path)), flags, Mode::empty()) {
         Ok(file) => File::from(file),
         // Of a process that has gone meanwhile /proc says ESRCH.
         Err(Errno::NOENT | Errno::SRCH) => return Err(format!("there is no {path}")),
@@ -208,36 +209,48 @@ pub(super) fn own() -> io::Result<OwnedFd> {
 }
 
 /// Binds a namespace to its name, where [`open`] has found none.
-pub(super) fn bind(name: &str, namespace: BorrowedFd<'_>) -> Result<(), NamespaceError> {
-    prepare_directory().map_err(NamespaceError::Directory)?;
+pub(super) fn bind(
+    name: &str,
+    namespace: BorrowedFd<'_>,
+    mounts: Mounts,
+) -> Result<(), NamespaceError> {
+    let prepared = mounts.within(prepare_directory);
+    prepared.map_err(NamespaceError::Directory)?;
     let path = path(name);
     let source = format!("/proc/thread-self/fd/{}", namespace.as_raw_fd());
     // Mode 000 as ip-netns(8) gives it: only a mount gives the file a meaning.
     let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(&path, flags, Mode::empty())
-        .and_then(|_| rustix::mount::mount_bind(source.as_str(), &path))
-        .map_err(|cause| NamespaceError::Bind {
-            name: name.to_owned(),
-            path,
-            cause: cause.into(),
-        })
+    let bound = mounts.within(|| {
+        rustix::fs::open(&path, flags, Mode::empty())?;
+        Ok(rustix::mount::mount_bind(source.as_str(), &path)?)
+    });
+    bound.map_err(|cause| NamespaceError::Bind {
+        name: name.to_owned(),
+        path,
+        cause,
+    })
 }
 
 /// Takes the name away. The namespace itself lives as long as a process is in it.
-pub(super) fn remove(name: &str) -> Result<(), NamespaceError> {
+pub(super) fn remove(name: &str, mounts: Mounts) -> Result<(), NamespaceError> {
     let path = path(name);
-    match rustix::mount::unmount(&path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
-        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => remove_file(name, &path),
-        Err(e) => Err(NamespaceError::Remove {
+    let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+    let unmounted = mounts.within(|| match rustix::mount::unmount(&path, flags) {
+        Err(Errno::INVAL | Errno::NOENT) => Ok(()),
+        unmounted => Ok(unmounted?),
+    });
+    match unmounted {
+        Ok(()) => remove_file(name, &mounts.reach(&path)),
+        Err(cause) => Err(NamespaceError::Remove {
             name: name.to_owned(),
-            cause: e.into(),
+            cause,
         }),
     }
 }
 
 /// Removes the empty file that a run leaves which dies between the two steps of [`remove`].
-pub(super) fn remove_empty(name: &str) -> Result<(), NamespaceError> {
-    let path = path(name);
+pub(super) fn remove_empty(name: &str, mounts: Mounts) -> Result<(), NamespaceError> {
+    let path = mounts.reach(&path(name));
     match fs::symlink_metadata(&path) {
         Ok(found) if is_left(&found) => remove_file(name, &path),
         _ => Ok(()),
@@ -260,8 +273,8 @@ fn is_left(found: &fs::Metadata) -> bool {
 }
 
 /// All names below `/run/netns`, namespaces or not.
-pub(super) fn names() -> Result<Vec<String>, NamespaceError> {
-    let entries = match fs::read_dir(DIRECTORY) {
+pub(super) fn names(mounts: Mounts) -> Result<Vec<String>, NamespaceError> {
+    let entries = match fs::read_dir(mounts.reach(Path::new(DIRECTORY))) {
         Ok(entries) => entries,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(NamespaceError::Directory(e)),
@@ -291,7 +304,7 @@ fn is_namespace(file: &File) -> io::Result<bool> {
 }
 
 /// Runs something on a thread of its own, whose namespaces nobody else shares afterwards.
-fn on_a_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+pub(super) fn on_a_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().spawn_scoped(scope, work)?;
         match thread.join() {

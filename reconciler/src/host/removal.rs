@@ -71,8 +71,8 @@ impl Host {
         container: &FullName,
         links: &[Link],
     ) -> Result<bool, HostError> {
-        let named = namespaces::names()?.into_iter();
-        let named = named.filter_map(|name| namespaces::open(&name).ok().flatten());
+        let named = namespaces::names(self.mounts)?.into_iter();
+        let named = named.filter_map(|name| namespaces::open(&name, self.mounts).ok().flatten());
         let lived_in = processes::namespaces().map_err(HostError::Processes)?;
         for descriptor in named.chain(lived_in) {
             let numbered = links::number_of(&self.netlink, descriptor.as_fd());
@@ -128,10 +128,10 @@ impl Host {
         let name = container.dotted();
         resolver::remove(&name)?;
         if self.open_namespace(container, &name)?.is_none() {
-            namespaces::remove_empty(&name)?;
+            namespaces::remove_empty(&name, self.mounts)?;
             return Ok(false);
         }
-        namespaces::remove(&name)?;
+        namespaces::remove(&name, self.mounts)?;
         Ok(true)
     }
 

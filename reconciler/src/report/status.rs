@@ -38,6 +38,10 @@ pub struct Status {
     pub rollback: Option<String>,
     /// The commit that was rolled back from: a run on it is refused.
     pub held: Vec<String>,
+    /// Why nothing is applied; `None` where whatever is asked for is.
+    pub suspended: Option<Suspension>,
+    /// The last run that was to change something, where it is known.
+    pub attempt: Option<Attempted>,
     /// This host's containers.
     pub containers: Vec<Container>,
     /// What is not as the live commit put it there.
@@ -49,6 +53,34 @@ pub struct Status {
     pub untranslated: Vec<String>,
     /// Lines for `nft -f` that would translate them.
     pub translate_with: Vec<String>,
+}
+
+/// Why nothing is applied.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Suspension {
+    /// Since when: seconds since 1970.
+    pub since: u64,
+    /// Who said so.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// The commit that was live then, and comes back after a reboot.
+    pub commit: String,
+}
+
+/// A run that was to change something.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempted {
+    /// The commit that it was about; empty where it found none.
+    pub commit: String,
+    /// When it ended: seconds since 1970.
+    pub time: u64,
+    /// Its exit code.
+    pub exit: u8,
+    /// What it told of in the end.
+    pub reasons: Vec<String>,
 }
 
 /// One container.
@@ -111,6 +143,8 @@ impl Status {
             settled: base.is_settled(),
             rollback: before.filter(|commit| !base.held().contains(commit)),
             held: base.held().to_vec(),
+            suspended: None,
+            attempt: None,
             containers: Vec::new(),
             drift: Vec::new(),
             unread: None,
@@ -269,6 +303,7 @@ pub fn text(status: &Status, style: Style) -> String {
             short(commit)
         );
     }
+    apart(&mut out, status, style);
     for container in &status.containers {
         let _ = writeln!(out);
         block(&mut out, container, style);
@@ -291,6 +326,39 @@ pub fn text(status: &Status, style: Style) -> String {
         }
     }
     out
+}
+
+/// What keeps the live commit from being the one that is asked for.
+fn apart(out: &mut String, status: &Status, style: Style) {
+    if let Some(suspended) = &status.suspended {
+        let line = format!(
+            "! applying is suspended since {} by {}: {}",
+            utc(suspended.since),
+            escape(&suspended.by),
+            escape(&suspended.reason)
+        );
+        let _ = writeln!(out, "{}", style.paint(31, &line));
+    }
+    // Done, and done with `--detailed-exitcode`.
+    let failed = status
+        .attempt
+        .iter()
+        .find(|attempt| ![0, 2].contains(&attempt.exit));
+    if let Some(attempt) = failed {
+        let commit = match short(&attempt.commit) {
+            "" => "a run",
+            commit => commit,
+        };
+        let line = format!(
+            "! last attempted: {commit}, {}, exit code {}",
+            utc(attempt.time),
+            attempt.exit
+        );
+        let _ = writeln!(out, "{}", style.paint(31, &line));
+        for reason in &attempt.reasons {
+            let _ = writeln!(out, "    {}", escape(reason));
+        }
+    }
 }
 
 fn block(out: &mut String, container: &Container, style: Style) {

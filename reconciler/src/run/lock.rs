@@ -98,6 +98,14 @@ impl LockError {
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Busy { .. })
     }
+
+    /// Who has it, if that is known.
+    pub fn holder(&self) -> Option<&Holder> {
+        match self {
+            Self::Busy { holder, .. } => holder.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 /// The lock, held until this is dropped.

@@ -9,6 +9,8 @@ pub mod dirs;
 pub mod lock;
 pub mod journal;
 pub mod copy;
+pub mod suspended;
+pub mod attempt;
 
 pub use copy::CopyError;
 pub use dirs::DirsError;

@@ -2,9 +2,10 @@
 //!
 //! Files of a directory may be half-written, replaced or hostile while they are read, so:
 //!
-//! - Every path is opened below the directory's own descriptor, with `openat2(2)` and
-//!   `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`: no link and no `..` leads out of it, whoever changes
-//!   folders meanwhile.
+//! - Every path is opened below the directory's own descriptor, one folder after the other and none
+//!   by a link: no link and no `..` leads out of it, whoever changes folders meanwhile.
+//!   (`openat2(2)` does it in one call, which sandboxes refuse whose filters cannot look at its
+//!   arguments.)
 //! - Files are opened `O_NONBLOCK`, so a FIFO blocks nothing, and only what `fstat(2)` calls a
 //!   regular file is read, to one byte beyond the limit at most.
 //! - The whole directory is read again until two readings in a row agree.
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use state::documents::tree::Tree;
 use state::words::problem::Problems;
@@ -284,9 +285,32 @@ impl OpenDirectory {
     }
 
     fn open_below(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-        let path = if path.is_empty() { b"." } else { path };
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), resolve)
+        let (folders, last) = match path.iter().rposition(|byte| *byte == b'/') {
+            Some(at) => (&path[..at], &path[at + 1..]),
+            None => (&path[..0], path),
+        };
+        let mut folder = None::<OwnedFd>;
+        let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        for name in folders.split(|byte| *byte == b'/') {
+            folder = Some(self.open_one(folder.as_ref(), name, step)?);
+        }
+        self.open_one(folder.as_ref(), last, flags | OFlags::NOFOLLOW)
+    }
+
+    /// Opens what has this name in a folder, and never leads elsewhere.
+    fn open_one(
+        &self,
+        folder: Option<&OwnedFd>,
+        name: &[u8],
+        flags: OFlags,
+    ) -> Result<OwnedFd, Errno> {
+        let name = match name {
+            b".." => return Err(Errno::XDEV),
+            b"" => b".",
+            name => name,
+        };
+        let folder = folder.map_or(self.fd.as_fd(), AsFd::as_fd);
+        rustix::fs::openat(folder, name, flags, Mode::empty())
     }
 
     fn failed(&self, entry: &[u8], cause: std::io::Error) -> DirectoryError {

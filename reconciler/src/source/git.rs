@@ -11,7 +11,6 @@
 //! id (SHA-1 with collision detection, or SHA-256): what is compiled is what the commit names, or
 //! nothing. A fault names the object and is the reader's to mend with `git fsck`.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,9 +20,10 @@ use gix::objs::{CommitRef, Data, Kind, TagRef, TreeRefIter};
 use state::documents::tree::Tree;
 use state::words::problem::Problems;
 
+use super::known::Known;
 use super::repository::Repository;
 use super::selection::{
-    ENTRIES_MOST, EntryKind, FILE_BYTES_MOST, Folder, LimitError, Selection, Step, TREE_BYTES_MOST,
+    ENTRIES_MOST, EntryKind, Folder, LimitError, Selection, Step, TREE_BYTES_MOST,
 };
 
 /// Largest commit or tag object, in bytes.
@@ -255,7 +255,7 @@ impl Objects {
     }
 
     /// Reads the tree of a commit below the repository's subfolder.
-    pub(super) fn read(&self, commit: ObjectId) -> Result<CommitTree, GitError> {
+    pub(super) fn read(&self, commit: ObjectId, known: &mut Known) -> Result<CommitTree, GitError> {
         let role = || "the commit".to_owned();
         let data = self.load(commit, Kind::Commit, RECORD_BYTES_MOST, role)?;
         let damaged = |e| self.fault(role(), commit, ObjectFault::Damaged(Box::new(e)));
@@ -263,7 +263,7 @@ impl Objects {
         let time = record.committer().and_then(|who| who.time());
         let time_s = time.map_err(damaged)?.seconds;
         let tree_id = self.subfolder(commit, record.tree())?;
-        self.walk(commit, tree_id, time_s)
+        self.walk(commit, tree_id, time_s, known)
     }
 
     /// Whether the repository's `HEAD` is this commit.
@@ -331,14 +331,20 @@ impl Objects {
         Ok(id)
     }
 
-    fn walk(&self, commit: ObjectId, top: ObjectId, time_s: i64) -> Result<CommitTree, GitError> {
+    fn walk(
+        &self,
+        commit: ObjectId,
+        top: ObjectId,
+        time_s: i64,
+        known: &mut Known,
+    ) -> Result<CommitTree, GitError> {
         let limit = |limit| GitError::Limit { commit, limit };
-        let mut once = ReadOnce::default();
+        known.begin();
         let mut selection = Selection::default();
         let mut blobs = Vec::new();
         let mut folders = vec![(Folder::default(), top)];
         while let Some((folder, id)) = folders.pop() {
-            for entry in once.entries(self, id, &folder)?.iter() {
+            for entry in known.entries(self, id, &folder)?.iter() {
                 match selection
                     .entry(&folder, &entry.name, entry.kind)
                     .map_err(limit)?
@@ -346,9 +352,9 @@ impl Objects {
                     Step::Descend(below) => folders.push((below, entry.id)),
                     Step::Read(path) => {
                         blobs.push((Arc::clone(&path), entry.id));
-                        let size = once.size(self, entry.id, &path)?;
+                        let size = known.size(self, entry.id, &path)?;
                         if selection.admit(&path, size).map_err(limit)? {
-                            let content = once.content(self, entry.id, &path)?;
+                            let content = known.content(self, entry.id, &path)?;
                             selection.add(path, content);
                         }
                     }
@@ -356,6 +362,7 @@ impl Objects {
                 }
             }
         }
+        known.end();
         let (tree, problems) = selection.finish();
         Ok(CommitTree {
             tree,
@@ -367,7 +374,11 @@ impl Objects {
     }
 
     /// The entries of a tree object.
-    fn entries(&self, id: ObjectId, role: impl Fn() -> String) -> Result<Vec<Entry>, GitError> {
+    pub(super) fn entries(
+        &self,
+        id: ObjectId,
+        role: impl Fn() -> String,
+    ) -> Result<Vec<Entry>, GitError> {
         let data = self.load(id, Kind::Tree, FOLDER_BYTES_MOST, &role)?;
         TreeRefIter::from_bytes(&data, id.kind())
             .take(ENTRIES_MOST + 1)
@@ -389,7 +400,11 @@ impl Objects {
     }
 
     /// Kind and size of an object, without reading its body.
-    fn header(&self, id: ObjectId, role: impl Fn() -> String) -> Result<(Kind, u64), GitError> {
+    pub(super) fn header(
+        &self,
+        id: ObjectId,
+        role: impl Fn() -> String,
+    ) -> Result<(Kind, u64), GitError> {
         if self.is_endless(id) {
             return Err(self.fault(role(), id, ObjectFault::Endless));
         }
@@ -409,7 +424,7 @@ impl Objects {
     }
 
     /// An object's content, checked for kind, size and hash.
-    fn load(
+    pub(super) fn load(
         &self,
         id: ObjectId,
         expected: Kind,
@@ -441,59 +456,10 @@ impl Objects {
     }
 }
 
-/// What has been read: a tree may name one object many times over, and each is read once.
-#[derive(Default)]
-struct ReadOnce {
-    folders: BTreeMap<ObjectId, Arc<[Entry]>>,
-    sizes: BTreeMap<ObjectId, u64>,
-    contents: BTreeMap<ObjectId, Arc<[u8]>>,
-}
-
-impl ReadOnce {
-    fn entries(
-        &mut self,
-        objects: &Objects,
-        id: ObjectId,
-        folder: &Folder,
-    ) -> Result<Arc<[Entry]>, GitError> {
-        if let Some(entries) = self.folders.get(&id) {
-            return Ok(Arc::clone(entries));
-        }
-        let entries = objects.entries(id, || format!("the folder {}", folder.shown()))?;
-        let entries: Arc<[Entry]> = entries.into();
-        self.folders.insert(id, Arc::clone(&entries));
-        Ok(entries)
-    }
-
-    fn size(&mut self, objects: &Objects, id: ObjectId, path: &str) -> Result<u64, GitError> {
-        if let Some(size) = self.sizes.get(&id) {
-            return Ok(*size);
-        }
-        let (_, size) = objects.header(id, || format!("the content of {path}"))?;
-        self.sizes.insert(id, size);
-        Ok(size)
-    }
-
-    fn content(
-        &mut self,
-        objects: &Objects,
-        id: ObjectId,
-        path: &str,
-    ) -> Result<Arc<[u8]>, GitError> {
-        if let Some(content) = self.contents.get(&id) {
-            return Ok(Arc::clone(content));
-        }
-        let role = || format!("the content of {path}");
-        let content = objects.load(id, Kind::Blob, FILE_BYTES_MOST, role)?;
-        let content: Arc<[u8]> = content.into();
-        self.contents.insert(id, Arc::clone(&content));
-        Ok(content)
-    }
-}
-
 /// One entry of a tree object.
-struct Entry {
-    name: Vec<u8>,
-    kind: EntryKind,
-    id: ObjectId,
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) name: Vec<u8>,
+    pub(super) kind: EntryKind,
+    pub(super) id: ObjectId,
 }

@@ -13,6 +13,7 @@
 //! are not filtered by the `ignore` globs of `plumbline.yaml`, which only the documents know:
 //! a finding of a path that a glob ignores is to be dropped with it.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use state::documents::tree::Tree;
@@ -23,13 +24,16 @@ pub mod repository;
 pub mod owner;
 pub mod directory;
 mod reference;
+mod way;
 pub mod git;
+pub mod known;
 mod ignored;
 pub mod changes;
 
 pub use changes::{Change, Uncommitted};
 pub use directory::DirectoryError;
 pub use git::GitError;
+pub use known::Known;
 pub use owner::OwnerError;
 pub use repository::{FindError, Repository};
 
@@ -179,12 +183,68 @@ impl SourceError {
     }
 }
 
-/// Reads a tree.
-pub fn read(request: &SourceRequest) -> Result<Source, SourceError> {
-    read_as(&Caller::of_process(), request)
+/// Reads a tree. Of a commit, what is `known` is not read again.
+pub fn read(request: &SourceRequest, known: &mut Known) -> Result<Source, SourceError> {
+    read_as(&Caller::of_process(), request, known)
 }
 
-fn read_as(caller: &Caller, request: &SourceRequest) -> Result<Source, SourceError> {
+/// What is named now: the commit that a revision stands for, or a directory's content hash. The
+/// objects of a commit are not read.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn current(request: &SourceRequest) -> Result<String, SourceError> {
+    match repository::find(&request.directory)? {
+        Found::Repository(place) if !request.worktree => {
+            let objects = open(&Caller::of_process(), &place)?;
+            let commit = objects.resolve(request.rev.as_deref().unwrap_or("HEAD"))?;
+            Ok(commit.to_string())
+        }
+        _ => Ok(read(request, &mut Known::default())?.id.commit().to_owned()),
+    }
+}
+
+/// The directories in which something changes when what is named does, and whether those below each
+/// count. Of a repository: where `HEAD`, packed references (gitrepository-layout(5)) and the table
+/// of a reftable are replaced, and all folders of single references. Reflogs follow these.
+pub fn places(request: &SourceRequest) -> Vec<(PathBuf, bool)> {
+    match repository::find(&request.directory) {
+        Ok(Found::Repository(place)) if !request.worktree => {
+            let common = place.common_dir;
+            let mut places = vec![
+                (place.git_dir, false),
+                (common.join("refs"), true),
+                (common.join("reftable"), false),
+                (common, false),
+            ];
+            // A linked work tree that is made anew has another git directory.
+            places.extend(
+                place
+                    .git_file
+                    .and_then(|file| Some((file.parent()?.to_owned(), false))),
+            );
+            places
+        }
+        _ => vec![(request.directory.clone(), true)],
+    }
+}
+
+/// The entries of directories that lead to these places: links, and names that others may be given.
+pub fn way(request: &SourceRequest) -> Vec<(PathBuf, OsString)> {
+    let mut way = way::entries(&request.directory);
+    if let Ok(Found::Repository(place)) = repository::find(&request.directory) {
+        way.extend(way::entry(&place.git_dir));
+        way.extend(way::entry(&place.common_dir));
+    }
+    way
+}
+
+fn read_as(
+    caller: &Caller,
+    request: &SourceRequest,
+    known: &mut Known,
+) -> Result<Source, SourceError> {
     let found = repository::find(&request.directory)?;
     let plain = |path: &Path| match &request.rev {
         None => read_directory(caller, path),
@@ -205,14 +265,18 @@ fn read_as(caller: &Caller, request: &SourceRequest) -> Result<Source, SourceErr
         Found::Repository(place) => {
             let objects = open(caller, &place)?;
             let commit = objects.resolve(request.rev.as_deref().unwrap_or("HEAD"))?;
-            read_objects(&objects, &place, commit)
+            read_objects(&objects, &place, commit, known)
         }
     }
 }
 
 /// Reads the tree of one commit again, given by its full id: for a comparison in words with a
 /// commit that was applied earlier. Uncommitted changes are not looked for.
-pub fn read_commit(directory: &Path, commit: &str) -> Result<Source, SourceError> {
+pub fn read_commit(
+    directory: &Path,
+    commit: &str,
+    known: &mut Known,
+) -> Result<Source, SourceError> {
     let place = match repository::find(directory)? {
         Found::Repository(place) => place,
         Found::Directory(path) => {
@@ -229,7 +293,7 @@ pub fn read_commit(directory: &Path, commit: &str) -> Result<Source, SourceError
             commit: commit.to_owned(),
             git_dir: place.git_dir.clone(),
         })?;
-    let read = objects.read(id)?;
+    let read = objects.read(id, known)?;
     Ok(committed(read, id, &place, Vec::new()))
 }
 
@@ -263,8 +327,9 @@ fn read_objects(
     objects: &git::Objects,
     place: &Repository,
     commit: gix::ObjectId,
+    known: &mut Known,
 ) -> Result<Source, SourceError> {
-    let read = objects.read(commit)?;
+    let read = objects.read(commit, known)?;
     let uncommitted = if objects.is_head(commit) {
         changes::uncommitted(objects, place, &read)
     } else {

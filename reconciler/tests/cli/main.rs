@@ -10,3 +10,4 @@ mod run;
 mod manual;
 mod usage;
 mod tree;
+mod begin;

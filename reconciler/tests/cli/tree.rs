@@ -1,5 +1,7 @@
 //! `validate` and `explain` of small trees in plain directories.
 
+use std::fs;
+
 use insta::assert_snapshot;
 
 use super::run::Place;
@@ -141,4 +143,40 @@ fn a_tree_that_is_invalid_explains_nothing() {
         "explain", "--from", "shop/web", "--to", "shop/web", "--port", "80", "-q",
     ];
     assert_snapshot!(place.run(&question));
+}
+
+/// What is commented out is a tree as well: a mark before a word or an indent is YAML, one before a
+/// space is for readers.
+#[test]
+fn what_init_writes_is_valid_as_it_is_and_with_its_marks_taken_away() {
+    let place = Place::with(&[("policies.yaml", "# mine\n")]);
+    let printed = place.run(&["init", "--ci", "none"]);
+    assert!(
+        printed.contains("kept ./policies.yaml, which is there already"),
+        "{printed}"
+    );
+    let mine = fs::read_to_string(place.path().join("policies.yaml")).unwrap();
+    assert_eq!(mine, "# mine\n");
+    fs::remove_file(place.path().join("policies.yaml")).unwrap();
+    assert!(place.output(&["init"]).status.success());
+    assert!(place.output(&["-C", ".", "validate"]).status.success());
+    for name in ["plumbline.yaml", "containers.yaml", "policies.yaml"] {
+        let path = place.path().join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().map(|line| match line.strip_prefix('#') {
+            Some(yaml) if !yaml.starts_with(' ') || yaml.starts_with("  ") => yaml,
+            _ => line,
+        });
+        let lines: Vec<&str> = lines.collect();
+        fs::write(&path, lines.join("\n")).unwrap();
+    }
+    let output = place.output(&["-C", ".", "validate"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.starts_with("valid: 2 containers, 2 policies"),
+        "{said}"
+    );
+    let again = place.output(&["init"]);
+    let told = String::from_utf8(again.stdout).unwrap();
+    assert_eq!(told.matches("kept ").count(), 4, "{told}");
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
+use reconciler::host::mounts::Mounts;
 use reconciler::host::{MountError, mount};
 
 use crate::world::on_a_host;
@@ -20,12 +21,15 @@ fn a_bpffs_is_mounted_once_and_for_root_alone() {
             Err(MountError::NotBpffs { .. })
         ));
         // Whatever is there would be hidden.
-        for tried in [mount::is_mounted(base).map(|_| ()), mount::mount(base)] {
+        for tried in [
+            mount::is_mounted(base).map(|_| ()),
+            mount::mount(base, Mounts::default()),
+        ] {
             assert!(matches!(tried, Err(MountError::InUse { .. })), "{tried:?}");
         }
         fs::remove_dir(base).unwrap();
-        mount::mount(base).unwrap();
-        mount::mount(base).unwrap();
+        mount::mount(base, Mounts::default()).unwrap();
+        mount::mount(base, Mounts::default()).unwrap();
         assert!(mount::is_mounted(base).unwrap());
         let mounts = fs::read_to_string("/proc/thread-self/mounts").unwrap();
         assert_eq!(mounts.lines().filter(|l| l.starts_with("bpf ")).count(), 1);
@@ -43,7 +47,7 @@ fn a_bpffs_is_mounted_once_and_for_root_alone() {
 fn a_base_directory_that_others_could_have_used_is_refused() {
     on_a_host(|| {
         let base = Path::new(BASE);
-        mount::mount(base).unwrap();
+        mount::mount(base, Mounts::default()).unwrap();
         fs::DirBuilder::new().mode(0o755).create(base).unwrap();
         assert!(matches!(
             mount::make_base(base),
@@ -67,7 +71,7 @@ fn a_base_directory_elsewhere_is_refused() {
             mount::make_base(base),
             Err(MountError::NotBpffs { .. })
         ));
-        mount::mount(Path::new("/run/elsewhere/base")).unwrap();
+        mount::mount(Path::new("/run/elsewhere/base"), Mounts::default()).unwrap();
         mount::make_base(Path::new("/run/elsewhere/base")).unwrap();
         symlink("/run/elsewhere/base", "/run/plain/link").unwrap();
         assert!(matches!(
@@ -76,7 +80,7 @@ fn a_base_directory_elsewhere_is_refused() {
         ));
         for odd in ["/", "relative"] {
             assert!(matches!(
-                mount::mount(Path::new(odd)),
+                mount::mount(Path::new(odd), Mounts::default()),
                 Err(MountError::NoParent { .. })
             ));
         }

@@ -4,10 +4,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use reconciler::source::{FindError, GitError, SourceError, SourceId, SourceRequest};
+use reconciler::source::{
+    FindError, GitError, Known, SourceError, SourceId, SourceRequest, read_commit,
+};
 use state::documents::tree::LeftOut;
 
-use crate::repo::{Repo, files, git, read, says};
+use crate::repo::{Repo, files, git, read, read_as, says};
 
 #[test]
 fn the_tree_is_that_of_the_commit_and_not_of_the_work_tree() {
@@ -75,10 +77,10 @@ fn revisions_are_branches_tags_abbreviations_and_ancestors() {
         let error = repo.read_rev(rev).unwrap_err();
         assert!(matches!(error, SourceError::Git(_)), "{rev}: {error}");
     }
-    let old = reconciler::source::read_commit(&repo.path(), &first).unwrap();
+    let old = read_commit(&repo.path(), &first, &mut Known::default()).unwrap();
     assert_eq!(files(&old), [("a.yaml", "1")]);
     assert!(matches!(
-        reconciler::source::read_commit(&repo.path(), "main"),
+        read_commit(&repo.path(), "main", &mut Known::default()),
         Err(SourceError::NoSuchCommit { .. })
     ));
 }
@@ -103,7 +105,7 @@ fn sha256_bare_and_packed_repositories_and_linked_work_trees_are_read() {
         worktree: true,
     };
     assert!(matches!(
-        reconciler::source::read(&request),
+        read_as(&request),
         Err(SourceError::NoWorkTree { .. })
     ));
 
@@ -156,7 +158,7 @@ fn a_plain_directory_and_a_missing_one() {
         worktree: false,
     };
     assert!(matches!(
-        reconciler::source::read(&request),
+        read_as(&request),
         Err(SourceError::RevisionOfDirectory { .. })
     ));
 }

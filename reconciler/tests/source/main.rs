@@ -7,6 +7,7 @@
 
 mod repo;
 mod commits;
+mod again;
 mod hostile;
 mod damaged;
 mod work_tree;

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use reconciler::source::{Source, SourceError, SourceRequest};
+use reconciler::source::{Known, Source, SourceError, SourceRequest};
 use tempfile::TempDir;
 
 /// A repository with a work tree.
@@ -114,7 +114,7 @@ impl Repo {
 
     /// Reads the tree at its top as of a revision.
     pub(crate) fn read_rev(&self, rev: &str) -> Result<Source, SourceError> {
-        reconciler::source::read(&SourceRequest {
+        read_as(&SourceRequest {
             directory: self.path(),
             rev: Some(rev.to_owned()),
             worktree: false,
@@ -122,9 +122,14 @@ impl Repo {
     }
 }
 
+/// Reads as is asked for.
+pub(crate) fn read_as(request: &SourceRequest) -> Result<Source, SourceError> {
+    reconciler::source::read(request, &mut Known::default())
+}
+
 /// Reads the tree of a directory.
 pub(crate) fn read(directory: &Path) -> Result<Source, SourceError> {
-    reconciler::source::read(&SourceRequest {
+    read_as(&SourceRequest {
         directory: directory.to_owned(),
         rev: None,
         worktree: false,

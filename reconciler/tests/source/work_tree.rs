@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use reconciler::source::selection::{DEPTH_MOST, ENTRIES_MOST};
 use reconciler::source::{Change, Source, SourceId, SourceRequest};
 
-use crate::repo::{Repo, files, read};
+use crate::repo::{Repo, files, read, read_as};
 
 fn changes(source: &Source) -> Vec<(&str, Change)> {
     let changes = source.uncommitted.iter();
@@ -162,7 +162,7 @@ fn another_revision_than_head_is_not_compared() {
 fn the_work_tree_is_read_when_asked_for() {
     let repo = Repo::committed(&[("sub/a.yaml", "old")]);
     repo.write("sub/a.yaml", "new");
-    let source = reconciler::source::read(&SourceRequest {
+    let source = read_as(&SourceRequest {
         directory: repo.path().join("sub"),
         rev: None,
         worktree: true,

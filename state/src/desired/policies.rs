@@ -272,16 +272,21 @@ fn rule_id(
     bytes.length(ports.len());
     for (protocol, number) in ports {
         bytes.choice(protocol.number());
-        match number {
-            PortNumber::Any => bytes.choice(0),
-            PortNumber::Range(first, last) => bytes
-                .choice(1)
-                .number((*first).into())
-                .number((*last).into()),
-            PortNumber::Named(name) => bytes.choice(2).text(name),
-        };
+        write_number(&mut bytes, number);
     }
     RuleId::of(bytes.bytes())
+}
+
+/// A port number's content.
+pub(crate) fn write_number(bytes: &mut Canonical, number: &PortNumber) {
+    match number {
+        PortNumber::Any => bytes.choice(0),
+        PortNumber::Range(first, last) => bytes
+            .choice(1)
+            .number((*first).into())
+            .number((*last).into()),
+        PortNumber::Named(name) => bytes.choice(2).text(name),
+    };
 }
 
 #[cfg(test)]

@@ -102,7 +102,8 @@ fn write_told(bytes: &mut Canonical, told: &Told) {
     }
 }
 
-fn write_ports(bytes: &mut Canonical, ports: &[NamedPort]) {
+/// The content of named ports.
+pub(crate) fn write_ports(bytes: &mut Canonical, ports: &[NamedPort]) {
     bytes.length(ports.len());
     for port in ports {
         bytes

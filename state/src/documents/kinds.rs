@@ -3,7 +3,6 @@
 //! `apiVersion` and `kind` choose the parser. A kind that no parser serves is a finding, unless
 //! `ignoreKinds` names it: then the document is counted and nothing in it is looked at.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use std::sync::Arc;
 use super::fields::{Context, Fields, Shape};
 use super::metadata::{Metadata, metadata};
 use super::suggest::did_you_mean;
+use super::told::{Document, Parsed, Told};
 use super::tree::Tree;
 use super::yaml::{Budget, Node, Spot, Value, shown};
 use super::{Documents, codes, config, container, namespace, network_policy};
@@ -20,7 +20,7 @@ use crate::words::problem::{Problem, Problems};
 
 /// A kind that is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+pub(super) enum Kind {
     NetworkPolicy,
     Namespace,
     Container,
@@ -31,7 +31,7 @@ enum Kind {
 
 /// A kind with the version that is served.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Served {
+pub(super) struct Served {
     version: &'static str,
     name: &'static str,
     kind: Kind,
@@ -94,8 +94,10 @@ pub(super) struct Collection {
     config_place: Option<Place>,
     /// The documents of `plumbline.yaml` that were read as a Config.
     configs: BTreeSet<Spot>,
-    names: BTreeMap<(Kind, String), Place>,
-    addresses: BTreeMap<IpAddr, (FullName, Place)>,
+    pub(super) names: BTreeMap<(Kind, String), Place>,
+    pub(super) addresses: BTreeMap<IpAddr, (FullName, Place)>,
+    /// What the file that is being taken in has told so far.
+    pub(super) told: Vec<Told>,
 }
 
 impl Collection {
@@ -109,6 +111,7 @@ impl Collection {
             configs: BTreeSet::new(),
             names: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            told: Vec::new(),
         }
     }
 
@@ -196,12 +199,7 @@ impl Collection {
             }
         };
         if self.documents.config.ignore_kinds.contains(named.kind) {
-            *self
-                .documents
-                .ignored
-                .entry(named.kind.to_owned())
-                .or_default() += 1;
-            return;
+            return self.tell(Told::Ignored(named.kind.to_owned()));
         }
         if let Some(kind) = self.served(file, &named, default) {
             self.of_kind(file, kind, fields);
@@ -281,16 +279,13 @@ impl Collection {
             }
             _ => container::parse(fields, &metadata, &mut context).map(Parsed::Container),
         };
-        if !self.has_own_name(kind, file, &metadata) {
-            return;
-        }
-        let Some(parsed) = parsed else { return };
-        if let Parsed::Container(container) = &parsed {
-            self.check_addresses(container);
-        }
-        if self.problems.errors() == before {
-            self.keep(parsed);
-        }
+        let right = self.problems.errors() == before;
+        self.tell(Told::Document(Box::new(Document {
+            kind,
+            named: named(kind, &metadata, file),
+            parsed,
+            right,
+        })));
     }
 
     fn misplaced_config(&mut self, file: &Arc<str>, spot: Spot) {
@@ -331,66 +326,18 @@ impl Collection {
             self.object(file, item, default);
         }
     }
-
-    /// Whether no other document of its kind has its name. Documents with other findings count.
-    fn has_own_name(&mut self, kind: Kind, file: &Arc<str>, metadata: &Metadata) -> bool {
-        let (Some((name, spot)), Some(namespace)) = (&metadata.name, &metadata.namespace) else {
-            return true;
-        };
-        let named = match kind {
-            Kind::Namespace => name.clone(),
-            _ => format!("{namespace}/{name}"),
-        };
-        let place = spot.of(file);
-        let message = format!("a second {kind:?} {named}");
-        match self.names.entry((kind, named)) {
-            Entry::Vacant(entry) => {
-                entry.insert(place);
-                true
-            }
-            Entry::Occupied(entry) => {
-                let problem = Problem::error(place, codes::DUPLICATE_NAME, message)
-                    .help("rename one, or take it away")
-                    .related(entry.get().clone());
-                self.problems.push(problem);
-                false
-            }
-        }
-    }
-
-    /// No other container may have one of its addresses, whatever its host.
-    fn check_addresses(&mut self, container: &container::Container) {
-        for (address, place) in &container.addresses {
-            match self.addresses.entry(*address) {
-                Entry::Vacant(entry) => {
-                    entry.insert((container.name.clone(), place.clone()));
-                }
-                Entry::Occupied(entry) => {
-                    let (other, first) = entry.get();
-                    let message = format!("{address} is the address of {other} already");
-                    let problem = Problem::error(place.clone(), codes::DUPLICATE_ADDRESS, message)
-                        .help("an address belongs to one container, whatever its host")
-                        .related(first.clone());
-                    self.problems.push(problem);
-                }
-            }
-        }
-    }
-
-    fn keep(&mut self, parsed: Parsed) {
-        match parsed {
-            Parsed::NetworkPolicy(policy) => self.documents.policies.push(policy),
-            Parsed::Namespace(namespace) => self.documents.namespaces.push(namespace),
-            Parsed::Container(container) => self.documents.containers.push(container),
-        }
-    }
 }
 
-/// A document of a kind that is kept.
-enum Parsed {
-    NetworkPolicy(network_policy::NetworkPolicy),
-    Namespace(namespace::Namespace),
-    Container(container::Container),
+/// What a document of a kind is called among the others of it; `None` where it is not known.
+fn named(kind: Kind, metadata: &Metadata, file: &Arc<str>) -> Option<(String, Place)> {
+    let (Some((name, spot)), Some(namespace)) = (&metadata.name, &metadata.namespace) else {
+        return None;
+    };
+    let named = match kind {
+        Kind::Namespace => name.clone(),
+        _ => format!("{namespace}/{name}"),
+    };
+    Some((named, spot.of(file)))
 }
 
 /// The fields of a document that is a Config of the served version, `metadata` taken.

@@ -23,6 +23,9 @@ pub mod namespace;
 pub mod container;
 pub mod config;
 mod kinds;
+mod told;
+pub mod memory;
+pub mod schema;
 
 use std::sync::Arc;
 
@@ -35,11 +38,12 @@ use crate::words::place::Place;
 use crate::words::problem::{Problem, Problems};
 use ignore::Ignore;
 use kinds::Collection;
+use memory::Memory;
 use tree::Tree;
 use yaml::{Contents, Node};
 
 /// All documents of a tree that was found valid document by document.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Documents {
     /// `plumbline.yaml`, or its defaults.
     pub config: Config,
@@ -61,6 +65,12 @@ pub struct Documents {
 /// Reads a tree: the documents in which nothing was wrong, and every finding. The documents are the
 /// whole tree only if no finding is an error. What `ignore` names moves to what is left out.
 pub fn parse(tree: &mut Tree) -> (Documents, Problems) {
+    parse_again(tree, &mut Memory::default())
+}
+
+/// The same for one tree after the other: a file that is as it was, and in which nothing was found,
+/// is not read again. What it gives does not depend on what is remembered.
+pub fn parse_again(tree: &mut Tree, memory: &mut Memory) -> (Documents, Problems) {
     let mut collection = Collection::new();
     let config_file: Arc<str> = Tree::CONFIG.into();
     let config_bytes = tree.files.get(&config_file).map(Arc::clone);
@@ -74,6 +84,7 @@ pub fn parse(tree: &mut Tree) -> (Documents, Problems) {
     collection.config_known = config.complete;
     collection.take_config(&config_file, &config.documents);
     tree.leave_out(Ignore::new(&collection.documents.config.ignore));
+    let before = memory.begin(&collection.documents.config.ignore_kinds, config.complete);
     if fits(tree, &mut collection.problems) {
         for (file, bytes) in &tree.files {
             if collection.budget.is_stopped() {
@@ -81,9 +92,19 @@ pub fn parse(tree: &mut Tree) -> (Documents, Problems) {
             }
             if *file == config_file {
                 take(&mut collection, file, &config.documents);
-            } else {
-                let contents = read(&mut collection, file, bytes);
-                take(&mut collection, file, &contents.documents);
+                continue;
+            }
+            if let Some(clean) = before.of(file, bytes)
+                && collection.take_again(clean)
+            {
+                memory.keep(file, bytes, Arc::clone(clean));
+                continue;
+            }
+            let begun = collection.begin();
+            let contents = read(&mut collection, file, bytes);
+            take(&mut collection, file, &contents.documents);
+            if let Some(clean) = collection.end(&begun) {
+                memory.keep(file, bytes, Arc::new(clean));
             }
         }
     }

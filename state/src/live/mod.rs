@@ -48,6 +48,8 @@ pub struct Live {
     pub containers: BTreeMap<FullName, LiveContainer>,
     /// The host around them.
     pub host: LiveHost,
+    /// Commits that were held when something was live last, where nothing is.
+    pub held_before: Vec<String>,
 }
 
 impl Live {

@@ -16,7 +16,7 @@ use super::guards::Refusal;
 use super::{Kind, Operation, Phase, Plan};
 use crate::diff::Differences;
 use crate::live::{Base, HELD_MOST, Live, LiveSlot, SlotMark};
-use crate::words::generation::Slot;
+use crate::words::generation::{Generation, Slot};
 use crate::words::hash::short;
 use crate::words::names::FullName;
 
@@ -140,7 +140,9 @@ fn obstacle(plan: &Plan, live: &Live, differences: &Differences) -> Option<Obsta
 }
 
 fn held(live: &Live) -> &[String] {
-    live.base.as_ref().map_or(&[], Base::held)
+    let base = live.base.as_ref();
+    let base = base.filter(|base| base.record.generation != Generation(0));
+    base.map_or(&live.held_before, |base| base.held())
 }
 
 /// Who goes back again leaves one more commit; `HEAD` is still the first of them, which is kept

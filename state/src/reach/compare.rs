@@ -8,9 +8,9 @@ use super::ports::PortSet;
 use super::regions::{self, Range};
 use super::view::{Seat, View};
 use crate::words::address::{Cidr, Family};
-use crate::words::identity::RulesetId;
+use crate::words::identity::{RulesetId, SubjectId};
 use crate::words::names::FullName;
-use crate::words::verdict::Direction;
+use crate::words::verdict::{ByDirection, Direction};
 
 /// What becomes of flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,10 +51,20 @@ pub struct Change {
 pub fn changes(old: Option<&View>, new: &View) -> Vec<Change> {
     let both = Both { old, new };
     let classes = both.classes();
+    let may_differ = ByDirection::from_fn(|direction| both.may_differ(&classes, direction));
     let mut memory = Memory::default();
     let mut found = Gathered::default();
+    // Most pairs of classes are alike in both, and there may be a great many of them.
+    let every: Vec<usize> = (0..classes.len()).collect();
+    let differing = every.iter().copied().filter(|to| may_differ.ingress[*to]);
+    let differing: Vec<usize> = differing.collect();
     for (from, initiator) in classes.iter().enumerate() {
-        for (to, responder) in classes.iter().enumerate() {
+        let responders = match may_differ.egress[from] {
+            true => &every,
+            false => &differing,
+        };
+        for &to in responders {
+            let responder = &classes[to];
             if initiator.is_outside() && responder.is_outside() || alone(from, to, initiator) {
                 continue;
             }
@@ -85,6 +95,14 @@ impl Class {
         self.seats[view][family as usize].as_ref()
     }
 
+    /// Whether flows of it may be judged otherwise, by what it judges itself or by what others know
+    /// it as. `touched`: of whom some row differs.
+    fn may_differ(&self, touched: &BTreeSet<(usize, SubjectId)>) -> bool {
+        let [old, new] = &self.seats;
+        let mut own = new.iter().flatten().filter_map(Seat::subject);
+        old != new || own.any(|subject| touched.contains(&subject))
+    }
+
     fn is_outside(&self) -> bool {
         matches!(self.parties.first(), Some(Party::Outside(_)))
     }
@@ -105,6 +123,32 @@ type Differs = Option<(PortSet, PortSet)>;
 impl Both<'_> {
     fn views(&self) -> [Option<&View>; 2] {
         [self.old, Some(self.new)]
+    }
+
+    /// Of each class, whether what it judges in this direction, or is known as, may differ. A flow
+    /// between two of which neither does is judged by both views alike.
+    fn may_differ(&self, classes: &[Class], direction: Direction) -> Vec<bool> {
+        let touched = self.touched(direction);
+        let may = classes.iter().map(|class| class.may_differ(&touched));
+        may.collect()
+    }
+
+    /// The subjects of which a row differs in one direction, each with the host that judges it.
+    fn touched(&self, direction: Direction) -> BTreeSet<(usize, SubjectId)> {
+        let Some(old) = self.old else {
+            return BTreeSet::new();
+        };
+        let mut touched = BTreeSet::new();
+        let both = old.tables.iter().zip(&self.new.tables);
+        for (home, (old, new)) in both.enumerate() {
+            for (one, other) in [(old, new), (new, old)] {
+                let differ = one.policy.iter().filter(|(key, ruleset)| {
+                    key.direction == direction && other.policy.get(key) != Some(ruleset)
+                });
+                touched.extend(differ.map(|(key, _)| (home, key.subject)));
+            }
+        }
+        touched
     }
 
     fn classes(&self) -> Vec<Class> {

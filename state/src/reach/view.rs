@@ -8,7 +8,7 @@ use crate::documents::Documents;
 use crate::target::datapath::Datapath;
 use crate::target::judge::lookup;
 use crate::target::tables::{Owner, PolicyKey, Tables};
-use crate::target::{CompileError, Located, compile};
+use crate::target::{CompileError, Located, Memory, compile_again};
 use crate::words::address::Family;
 use crate::words::identity::{IdentityId, RulesetId, SubjectId};
 use crate::words::names::{FullName, HostName};
@@ -17,7 +17,8 @@ use crate::words::verdict::Direction;
 /// One tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
-    desired: Desired,
+    /// The containers of all hosts.
+    containers: BTreeMap<FullName, Container>,
     /// What each host would hold: the one that asks first.
     pub(super) tables: Vec<Tables>,
     /// The place of each host there.
@@ -33,32 +34,39 @@ pub(super) struct Seat {
     identities: Vec<IdentityId>,
 }
 
+impl Seat {
+    /// Who judges here; `None` of an address that is no container's.
+    pub(super) fn subject(&self) -> Option<(usize, SubjectId)> {
+        self.subject
+    }
+}
+
 impl View {
-    /// Compiles a tree, which must have been resolved without errors, for `host` and for every
-    /// host that it names.
+    /// Compiles a tree, which must have been resolved without errors, for every host that it names,
+    /// and first for the one that it was resolved for.
     ///
     /// # Errors
     ///
     /// As [`compile`].
     pub fn of(
         documents: &Documents,
-        host: &HostName,
+        desired: &Desired,
         datapath: &Datapath,
+        memory: &mut Memory,
     ) -> Result<Self, CompileError> {
-        let (desired, _) = desired::resolve(documents, host);
         let located = Located::default();
-        let mut tables = vec![compile(&desired, &located, datapath)?.tables];
-        let mut homes = BTreeMap::from([(host.clone(), 0)]);
+        let mut tables = vec![compile_again(desired, &located, datapath, memory)?.tables];
+        let mut homes = BTreeMap::from([(desired.host.clone(), 0)]);
         for name in desired.containers.values().filter_map(|c| c.host.as_ref()) {
             if homes.contains_key(name) {
                 continue;
             }
             let (elsewhere, _) = desired::resolve(documents, name);
             homes.insert(name.clone(), tables.len());
-            tables.push(compile(&elsewhere, &located, datapath)?.tables);
+            tables.push(compile_again(&elsewhere, &located, datapath, memory)?.tables);
         }
         Ok(Self {
-            desired,
+            containers: desired.containers.clone(),
             tables,
             homes,
         })
@@ -66,13 +74,13 @@ impl View {
 
     /// The containers of all hosts.
     pub(super) fn containers(&self) -> &BTreeMap<FullName, Container> {
-        &self.desired.containers
+        &self.containers
     }
 
     /// What a container is in one family; `None` where the tree has no such container, or it has
     /// no address there.
     pub(super) fn seat(&self, name: &FullName, family: Family) -> Option<Seat> {
-        let container = self.desired.containers.get(name)?;
+        let container = self.containers.get(name)?;
         let mut addresses = container.addresses.iter().copied();
         let address = addresses.find(|address| Family::of(*address) == family)?;
         let home = match &container.host {

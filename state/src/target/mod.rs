@@ -27,12 +27,14 @@ mod regions;
 mod identities;
 mod rulesets;
 mod policy;
+mod memory;
 pub mod judge;
 
 pub use constants::Constants;
 pub use datapath::Datapath;
 pub use host::HostTarget;
 pub use located::{Attachment, Located};
+pub use memory::Memory;
 pub use programs::ProgramSet;
 pub use tables::Tables;
 
@@ -203,7 +205,22 @@ pub fn compile(
     located: &Located,
     datapath: &Datapath,
 ) -> Result<Target, CompileError> {
-    compile_hashed(desired, located, datapath, Width::WHOLE)
+    compile_again(desired, located, datapath, &mut Memory::default())
+}
+
+/// The same for one tree after the other: rows whose rules and peers are as they were are not made
+/// again. What it gives does not depend on what is remembered.
+///
+/// # Errors
+///
+/// As [`compile`].
+pub fn compile_again(
+    desired: &Desired,
+    located: &Located,
+    datapath: &Datapath,
+    memory: &mut Memory,
+) -> Result<Target, CompileError> {
+    compile_hashed(desired, located, datapath, Width::WHOLE, memory)
 }
 
 fn compile_hashed(
@@ -211,11 +228,13 @@ fn compile_hashed(
     located: &Located,
     datapath: &Datapath,
     width: Width,
+    memory: &mut Memory,
 ) -> Result<Target, CompileError> {
+    memory.begin();
     check_interfaces(desired, host::interface_name)?;
     let indices = endpoints::indices(desired, located, datapath.endpoints_most)?;
     let identities = identities::identify(desired, &located.host_addresses, &indices, width)?;
-    let rows = policy::rows(desired, &identities, width)?;
+    let rows = policy::rows(desired, &identities, width, memory)?;
     let containers = desired.containers_here().filter_map(|container| {
         let found = located.attachments.get(&container.name);
         let index = *indices.get(&container.name)?;
@@ -316,7 +335,9 @@ mod tests {
     }
 
     fn narrowed(desired: &Desired, width: u64) -> Result<Target, CompileError> {
-        compile_hashed(desired, &Located::default(), &datapath(), Width(width))
+        let located = Located::default();
+        let mut memory = Memory::default();
+        compile_hashed(desired, &located, &datapath(), Width(width), &mut memory)
     }
 
     fn named_in_collision(error: &CompileError, kind: Hashed) -> bool {

@@ -5,10 +5,12 @@
 //! differs from that one. Subjects that the same policies isolate share the work.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::identities::Identities;
 use super::ids::{Ids, Width};
-use super::rulesets::Rulesets;
+use super::memory::{Keys, Memory};
+use super::rulesets::{Ruleset, Rulesets};
 use super::tables::{PolicyKey, PortKey};
 use super::{CompileError, capacity};
 use crate::desired::describe::{rule_in_words, subject_in_words};
@@ -32,12 +34,15 @@ pub(super) fn rows(
     desired: &Desired,
     identities: &Identities,
     width: Width,
+    memory: &mut Memory,
 ) -> Result<Rows, CompileError> {
     check_rules(desired, width)?;
     let subjects = subject_ids(desired, width)?;
     let mut maker = Maker {
         desired,
         identities,
+        memory,
+        keys: Keys::new(desired, identities, width),
         rulesets: Rulesets::new(desired, width),
         made: BTreeMap::new(),
         naming: vec![Vec::new(); identities.ids.len()],
@@ -123,6 +128,8 @@ fn content_of(rule: &Rule) -> Content<'_> {
 struct Maker<'a> {
     desired: &'a Desired,
     identities: &'a Identities,
+    memory: &'a mut Memory,
+    keys: Keys<'a>,
     rulesets: Rulesets<'a>,
     made: BTreeMap<(Direction, &'a [usize], Vec<NamedPort>), Shared>,
     /// For each identity the rules that name it, ascending; empty but while rows are made.
@@ -148,9 +155,34 @@ impl<'a> Maker<'a> {
         if let Some(rows) = self.made.get(&key) {
             return Ok(rows.clone());
         }
-        let rows = self.make(direction, policies, &key.2)?;
+        let rows = self.remembered(direction, policies, &key.2)?;
         self.made.insert(key, rows.clone());
         Ok(rows)
+    }
+
+    /// As they were made before, or made now.
+    fn remembered(
+        &mut self,
+        direction: Direction,
+        policies: &[usize],
+        own_ports: &[NamedPort],
+    ) -> Result<Shared, CompileError> {
+        let key = self.keys.of(direction, policies, own_ports);
+        if let Some(made) = self.memory.get(&key) {
+            let rulesets = &mut self.rulesets;
+            let rows = made.iter();
+            return rows
+                .map(|(identity, content)| Ok((*identity, rulesets.take(content)?)))
+                .collect();
+        }
+        let made = self.make(direction, policies, own_ports)?;
+        let rows = made.iter();
+        let contents = rows.map(|(identity, ruleset)| (*identity, Arc::clone(&ruleset.content)));
+        self.memory.keep(key, contents.collect());
+        let rows = made.into_iter();
+        Ok(rows
+            .map(|(identity, ruleset)| (identity, ruleset.id))
+            .collect())
     }
 
     fn make(
@@ -158,10 +190,10 @@ impl<'a> Maker<'a> {
         direction: Direction,
         policies: &[usize],
         own_ports: &[NamedPort],
-    ) -> Result<Shared, CompileError> {
+    ) -> Result<Vec<(IdentityId, Ruleset)>, CompileError> {
         let (everyone, named) = self.rules(direction, policies);
         let any = self.rulesets.of(&everyone, own_ports)?;
-        let mut rows = vec![(IdentityId::ANY, any)];
+        let mut rows = vec![(IdentityId::ANY, any.clone())];
         for identity in named {
             let ports = match direction {
                 Direction::Ingress => own_ports,
@@ -172,7 +204,7 @@ impl<'a> Maker<'a> {
             all.sort_unstable();
             all.dedup();
             let ruleset = self.rulesets.of(&all, ports)?;
-            if ruleset != any {
+            if ruleset.id != any.id {
                 rows.push((self.identities.ids[identity], ruleset));
             }
             all.clear();

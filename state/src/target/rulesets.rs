@@ -6,6 +6,7 @@
 //! nothing to it. All other ranges are cut until none overlaps.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::ids::{Ids, Width};
 use super::tables::{PortKey, PortPrefix};
@@ -17,15 +18,22 @@ use crate::words::identity::{RuleId, RulesetId};
 use crate::words::ports::{NamedPort, Protocol};
 
 /// What a ruleset allows, sorted by prefix.
-type Content = Vec<(PortPrefix, RuleId)>;
+pub(super) type Content = Vec<(PortPrefix, RuleId)>;
+
+/// A ruleset that was made.
+#[derive(Clone, Debug)]
+pub(super) struct Ruleset {
+    pub(super) id: RulesetId,
+    pub(super) content: Arc<Content>,
+}
 
 /// The rulesets made so far, each content once.
 pub(super) struct Rulesets<'a> {
     desired: &'a Desired,
-    ids: Ids<Content>,
-    by_content: BTreeMap<Content, RulesetId>,
+    ids: Ids<Arc<Content>>,
+    by_content: BTreeMap<Arc<Content>, RulesetId>,
     /// Of which rules, and with which ports of the destination, each was made.
-    made: BTreeMap<(Vec<usize>, Vec<NamedPort>), RulesetId>,
+    made: BTreeMap<(Vec<usize>, Vec<NamedPort>), Ruleset>,
     /// How many rows the contents are.
     rows: usize,
 }
@@ -43,7 +51,7 @@ impl<'a> Rulesets<'a> {
 
     /// The ruleset that allows everything because no policy isolates.
     pub(super) fn open(&mut self) -> Result<RulesetId, CompileError> {
-        self.take(vec![(PortPrefix::Everything, RuleId::OPEN)])
+        self.take(&Arc::new(vec![(PortPrefix::Everything, RuleId::OPEN)]))
     }
 
     /// The ruleset of some rules, ascending, where the destination has these named ports.
@@ -51,26 +59,29 @@ impl<'a> Rulesets<'a> {
         &mut self,
         rules: &[usize],
         ports: &[NamedPort],
-    ) -> Result<RulesetId, CompileError> {
+    ) -> Result<Ruleset, CompileError> {
         let rules = &rules[..self.up_to_everything(rules)];
         let named = rules.iter().any(|rule| self.rule(*rule).has_named_ports());
         let ports = if named { ports } else { &[] };
         let key = (rules.to_vec(), ports.to_vec());
-        if let Some(id) = self.made.get(&key) {
-            return Ok(*id);
+        if let Some(ruleset) = self.made.get(&key) {
+            return Ok(ruleset.clone());
         }
-        let content = self.content(rules, ports);
-        let id = self.take(content)?;
-        self.made.insert(key, id);
-        Ok(id)
+        let content = Arc::new(self.content(rules, ports));
+        let id = self.take(&content)?;
+        let ruleset = Ruleset { id, content };
+        self.made.insert(key, ruleset.clone());
+        Ok(ruleset)
     }
 
     /// The rows of all rulesets.
     pub(super) fn rows(self) -> BTreeMap<PortKey, RuleId> {
         let rows = self.by_content.into_iter().flat_map(|(content, ruleset)| {
-            content
-                .into_iter()
-                .map(move |(ports, rule)| (PortKey { ruleset, ports }, rule))
+            let rows = content.iter().copied();
+            let rows: Vec<_> = rows
+                .map(|(ports, rule)| (PortKey { ruleset, ports }, rule))
+                .collect();
+            rows
         });
         rows.collect()
     }
@@ -111,16 +122,17 @@ impl<'a> Rulesets<'a> {
         content
     }
 
-    fn take(&mut self, content: Content) -> Result<RulesetId, CompileError> {
-        if let Some(id) = self.by_content.get(&content) {
+    /// The id of a content, which is new or the same as before.
+    pub(super) fn take(&mut self, content: &Arc<Content>) -> Result<RulesetId, CompileError> {
+        if let Some(id) = self.by_content.get(content) {
             return Ok(*id);
         }
         let desired = self.desired;
-        let in_words = |content: &Content| in_words(desired, content);
-        let id = self.ids.take(hash(&content), &content, in_words)?;
+        let in_words = |content: &Arc<Content>| in_words(desired, content);
+        let id = self.ids.take(hash(content), content, in_words)?;
         self.rows += content.len();
         capacity::check_rows("ruleset", self.rows)?;
-        self.by_content.insert(content, id);
+        self.by_content.insert(Arc::clone(content), id);
         Ok(id)
     }
 }

@@ -9,7 +9,7 @@ use state::documents::network_policy::PortNumber;
 use state::documents::{Documents, NetworkPolicy};
 use state::target::judge::{self, Side};
 use state::target::tables::{Owner, Tables};
-use state::target::{Located, compile};
+use state::target::{Located, Memory, compile, compile_again};
 use state::words::flow::Flow;
 use state::words::identity::SubjectId;
 use state::words::names::{FullName, HostName};
@@ -275,4 +275,69 @@ fn nothing_is_made_for_a_container_of_another_host() {
         }
         Ok(())
     });
+}
+
+/// One thing is another: `at` says which, and `from` has what takes its place.
+fn edit(documents: &mut Documents, from: &Documents, kind: u8, at: &Index) {
+    let containers = documents.containers.len();
+    let policies = documents.policies.len();
+    match kind % 6 {
+        0 if policies > 0 => drop(documents.policies.remove(at.index(policies))),
+        1 if !from.policies.is_empty() => {
+            let policy = &from.policies[at.index(from.policies.len())];
+            documents.policies.retain(|p| p.name != policy.name);
+            documents.policies.push(policy.clone());
+        }
+        2 if containers > 0 => drop(documents.containers.remove(at.index(containers))),
+        3 if !from.containers.is_empty() => {
+            let container = &from.containers[at.index(from.containers.len())];
+            let taken = |c: &state::documents::Container| {
+                let mut own = c.addresses.iter();
+                c.name == container.name || own.any(|a| container.addresses.contains(a))
+            };
+            documents.containers.retain(|c| !taken(c));
+            documents.containers.push(container.clone());
+        }
+        4 if containers > 0 && !from.containers.is_empty() => {
+            let other = &from.containers[at.index(from.containers.len())];
+            let one = &mut documents.containers[at.index(containers)];
+            (one.labels, one.ports) = (other.labels.clone(), other.ports.clone());
+        }
+        5 if policies > 0 => {
+            let policy = &mut documents.policies[at.index(policies)];
+            let lists = [&mut policy.ingress, &mut policy.egress];
+            for rules in lists.into_iter().flatten() {
+                rules.reverse();
+                drop(rules.pop());
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn what_was_compiled_before_changes_nothing() {
+    let edits = proptest::collection::vec((any::<u8>(), any::<Index>()), 1..12);
+    hold(
+        300,
+        (random::case(0), random::case(0), edits),
+        |(case, other, edits)| format!("{}{}{edits:?}", show(case), show(other)),
+        |(case, other, edits)| {
+            let mut memory = Memory::default();
+            let mut documents = case.documents.clone();
+            for (number, (kind, at)) in edits.iter().enumerate() {
+                edit(&mut documents, &other.documents, *kind, at);
+                let (desired, _) = resolve(&documents, &random::host());
+                let case = if number % 4 == 3 { other } else { case };
+                let located = Located {
+                    host_addresses: case.host_addresses.clone(),
+                    ..Located::default()
+                };
+                let first = compile(&desired, &located, &datapath()).expect("it fits");
+                let again = compile_again(&desired, &located, &datapath(), &mut memory);
+                equal("targets", &first, &again.expect("it fits"))?;
+            }
+            Ok(())
+        },
+    );
 }

@@ -8,6 +8,7 @@ use proptest::prelude::{Strategy, any};
 use state::desired::{self, Desired, resolve};
 use state::documents::Documents;
 use state::reach::{Became, Change, Party, View, changes};
+use state::target::Memory;
 use state::words::address::Family;
 use state::words::flow::Flow;
 use state::words::names::FullName;
@@ -139,7 +140,11 @@ fn changes_are_what_both_trees_say_pair_by_pair() {
         format!("old:\n{old}\nnew:\n{new}")
     };
     hold(400, pairs(), show, |(old, new, flows)| {
-        let view = |documents| View::of(documents, &random::host(), &datapath()).expect("it fits");
+        let mut memory = Memory::default();
+        let mut view = |documents| {
+            let (desired, _) = desired::resolve(documents, &random::host());
+            View::of(documents, &desired, &datapath(), &mut memory).expect("it fits")
+        };
         let changes = changes(Some(&view(old)), &view(new));
         let (old, new) = (Asked::of(old), Asked::of(new));
         for flow in flows {

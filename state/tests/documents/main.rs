@@ -5,8 +5,10 @@ mod corpus;
 mod explained;
 mod files;
 mod hostile;
+mod memory;
 mod names;
 mod schema;
+mod schemas;
 mod second_reader;
 mod semantics;
 mod settings;
@@ -14,6 +16,7 @@ mod yaml;
 
 use std::sync::Arc;
 
+use state::documents::memory::Memory;
 use state::documents::tree::Tree;
 use state::documents::{self, Documents};
 use state::words::problem::Problems;
@@ -29,7 +32,14 @@ struct Parsed {
 }
 
 fn parse(mut tree: Tree) -> Parsed {
-    let (documents, problems) = documents::parse(&mut tree);
+    let (mut memory, mut same) = (Memory::default(), tree.clone());
+    let (documents, problems) = documents::parse_again(&mut tree, &mut memory);
+    // Who reads it once more, and remembers most of it, finds the same.
+    let again = documents::parse_again(&mut same, &mut memory);
+    assert!(again == (documents.clone(), problems.clone()), "read again");
+    if !problems.has_errors() {
+        schemas::accept(&tree);
+    }
     Parsed {
         tree,
         documents,

@@ -11,13 +11,15 @@ use rig::foreign;
 use rig::lab::Lab;
 use rig::netns::Netns;
 use rig::traffic::{Exchange, Outcome, tcp_connects};
+use rig::wait;
 use serde_json::{Value, json};
+use state::target::host::interface_name;
 
 use crate::attach::{
     VM, WEB, address, in_mine, is_judged, is_reached, make_mine, make_theirs, missing, serve,
     theirs, tree,
 };
-use crate::kernel::pins;
+use crate::kernel::{named, pins};
 
 /// What `drift` finds, which is what the next run is for.
 #[track_caller]
@@ -102,16 +104,26 @@ fn an_interface_of_others_that_is_gone_is_named_and_not_its_rows() {
     });
 }
 
+/// Their namespace goes, and with it, a while after its name, our pair: until then that is there,
+/// and leads nowhere.
+fn end_mine(lab: &Lab, mine: Netns) {
+    let net = lab.alpha().net().clone();
+    let pair = interface_name(&named("shop/web"));
+    drop(mine);
+    net.ip("netns del mine");
+    wait::holds("the pair goes with the namespace", || {
+        net.interfaces().iter().all(|one| one.name != pair)
+    });
+}
+
 #[test]
 fn a_namespace_of_others_that_is_gone_is_named_and_not_its_rows() {
     Lab::run("drift-mine", |lab| {
         let mine = make_mine(lab);
-        let net = lab.alpha().net().clone();
         lab.repository().hold(&tree(&WEB, in_mine()));
         lab.apply("mine");
         assert_eq!(drift(lab), [Value::Null; 0]);
-        drop(mine);
-        net.ip("netns del mine");
+        end_mine(lab, mine);
         let path = "/run/netns/mine";
         alone(lab, "namespace", path, "there is no /run/netns/mine");
         mended(lab);
@@ -120,8 +132,7 @@ fn a_namespace_of_others_that_is_gone_is_named_and_not_its_rows() {
         alone(lab, "namespace", path, again);
         mended(lab);
         // Another in its place, and no run between.
-        drop(mine);
-        net.ip("netns del mine");
+        end_mine(lab, mine);
         let mine = make_mine(lab);
         let found = drift(lab);
         let kinds = found.iter().map(|finding| &finding["kind"]);

@@ -53,10 +53,41 @@ pub struct Budget {
     stopped: bool,
 }
 
+/// What reading one file has taken of a budget. One that was costly is not among them: there are
+/// few, and each has a finding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    documents: usize,
+    values: usize,
+    labels: usize,
+}
+
 impl Budget {
     /// Whether a limit was reached, so that nothing more is read.
     pub fn is_stopped(&self) -> bool {
         self.stopped
+    }
+
+    /// What was spent since a budget was as it is there.
+    pub fn spent_since(&self, before: &Self) -> Spent {
+        Spent {
+            documents: self.documents - before.documents,
+            values: self.values - before.values,
+            labels: self.labels - before.labels,
+        }
+    }
+
+    /// Spends as much again, if no limit is in the way.
+    pub fn spend(&mut self, spent: &Spent) -> bool {
+        let documents = self.documents + spent.documents;
+        let values = self.values + spent.values;
+        let labels = self.labels + spent.labels;
+        let fits =
+            documents <= limits::DOCUMENTS && values <= limits::VALUES && labels <= limits::LABELS;
+        if fits {
+            (self.documents, self.values, self.labels) = (documents, values, labels);
+        }
+        fits
     }
 
     /// One more item of a list of documents. Whether the limit is reached.

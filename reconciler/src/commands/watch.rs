@@ -1,0 +1,272 @@
+//! `reconcile watch`: apply whenever the tree or the host has changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use state::words::hash::short;
+use tokio::runtime::Builder;
+use tokio::sync::Notify;
+
+use super::apply;
+use super::arguments::{Global, RunArguments, WatchArguments};
+use super::runs::{Carried, Run, Wish};
+use super::{dirs, failure, request, suspend};
+use crate::host::anchors::{self, Anchor};
+use crate::host::attachments::Wanted;
+use crate::host::events;
+use crate::host::mounts::Mounts;
+use crate::live;
+use crate::pipeline::Memory;
+use crate::report::escape::escape;
+use crate::report::exit::Exit;
+use crate::report::out::{Held, Out};
+use crate::run::suspended;
+use crate::source::{self, SourceRequest};
+use crate::watch::notices::{Counts, Place};
+use crate::watch::schedule::{Ended, Pace, Reason, Seen};
+use crate::watch::{Look, Ran, Work, follow};
+
+/// Runs it.
+pub(crate) fn run(global: &Global, arguments: &WatchArguments, out: Out) -> Exit {
+    let watcher = match Watcher::new(global, arguments, out) {
+        Ok(watcher) => watcher,
+        Err(exit) => return exit,
+    };
+    let pace = Pace {
+        backstop: arguments.interval,
+        ..Pace::default()
+    };
+    let failed = |error: &dyn std::fmt::Display| {
+        out.error(&escape(&error.to_string()));
+        Exit::Failed
+    };
+    // All work is done on one thread: another would have memory of its own to work in, and keep it.
+    let mut builder = Builder::new_current_thread();
+    let runtime = match builder.enable_all().max_blocking_threads(1).build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let woken = Arc::new(Notify::new());
+    let done = runtime.block_on(async {
+        let wakes = Arc::clone(&woken);
+        let notes = Out {
+            heard: None,
+            held: None,
+            ..out
+        };
+        tokio::spawn(async move {
+            let told = events::of_interfaces(move || wakes.notify_one()).await;
+            let why = told.map_or_else(|error| error.to_string(), |()| "its socket closed".into());
+            let told = format!("changes of interfaces give no notice: {why}\n");
+            notes.note(&escape(&told));
+        });
+        follow(pace, arguments.poll, watcher, woken).await
+    });
+    match done {
+        Ok(()) => Exit::Done,
+        Err(error) => failed(&error),
+    }
+}
+
+/// Looks at the tree and the host, and applies.
+struct Watcher {
+    global: Global,
+    arguments: RunArguments,
+    source: SourceRequest,
+    memory: Memory,
+    out: Out<'static>,
+    anchors: Vec<Anchor>,
+    /// The tree that the last look found.
+    looked_at: String,
+    /// Whether it has been said that applying is suspended.
+    said_suspended: bool,
+}
+
+impl Watcher {
+    fn new(global: &Global, arguments: &WatchArguments, out: Out) -> Result<Self, Exit> {
+        let request = request(global).map_err(|message| {
+            out.error(&message);
+            Exit::Usage
+        })?;
+        live::may().map_err(|error| failure::live(&error, out))?;
+        Ok(Self {
+            global: global.clone(),
+            arguments: RunArguments {
+                only_changes: true,
+                guards: arguments.guards.clone(),
+                ..RunArguments::default()
+            },
+            source: request.source,
+            memory: request.memory,
+            out: Out {
+                heard: None,
+                held: None,
+                ..out
+            },
+            anchors: Vec::new(),
+            looked_at: String::new(),
+            said_suspended: false,
+        })
+    }
+
+    fn run_of<'a>(&'a self, global: &Global, out: Out<'a>) -> Result<Run<'a>, Exit> {
+        let run = Run::new(global, Wish::Tree, &self.arguments, false, out)?;
+        Ok(run.remembering(&self.memory).watching(&self.anchors))
+    }
+
+    /// What others changed on the host is mended also while the tree cannot be applied: by the
+    /// commit that is live, or was before a boot. What keeps it from that has been told of the
+    /// tree. What it found of the host.
+    fn mend(&mut self) -> Option<String> {
+        if apply::last_instead(&self.global, &self.arguments, self.out).is_some() {
+            return None;
+        }
+        let live = live::read(&dirs(&self.global), &Wanted::new()).ok()?;
+        let commit = live.live.base?.live_slot().commit.clone();
+        if self.global.worktree || commit.is_empty() {
+            return None;
+        }
+        let global = Global {
+            rev: Some(commit),
+            ..self.global.clone()
+        };
+        let held = Held::default();
+        let run = self.run_of(&global, self.out.held_by(&held)).ok()?;
+        let carried = run.unnoted().carry_out();
+        if ended(carried.exit) == Ended::Well {
+            held.write_to(self.out);
+            self.anchors = carried.about.anchors.unwrap_or_default();
+        }
+        carried.about.read.map(|read| read.host)
+    }
+
+    /// The same instead of a run, which would end as the one before.
+    fn mends(&mut self, before: Ended) -> Ran {
+        let tree = self.looked_at.clone();
+        let seen = |host| Seen {
+            tree,
+            host,
+            suspended: false,
+        };
+        Ran {
+            read: self.mend().map(seen),
+            ended: before,
+            status: "the tree cannot be applied; what is live was looked after".to_owned(),
+        }
+    }
+}
+
+impl Work for Watcher {
+    fn look(&mut self) -> Look {
+        let tree = source::current(&self.source).unwrap_or_else(|error| error.to_string());
+        self.looked_at.clone_from(&tree);
+        let state = &self.global.state_dir;
+        let seen = Seen {
+            tree,
+            host: anchors::seen(&self.anchors, Mounts::of(self.global.mounts_of)),
+            suspended: !matches!(suspended::read(state), Ok(None)),
+        };
+        let place = |directory, counts| Place { directory, counts };
+        let flat = |directory| place(directory, Counts::Entries);
+        let named = source::way(&self.source).into_iter();
+        let named = named.map(|(directory, name)| place(directory, Counts::Entry(name)));
+        let read = source::places(&self.source).into_iter();
+        let read = read.map(|(directory, below)| match below {
+            true => place(directory, Counts::Below),
+            false => flat(directory),
+        });
+        let mut places: Vec<Place> = named.chain(read).collect();
+        places.extend(
+            anchors::folders(&self.anchors, Mounts::of(self.global.mounts_of))
+                .into_iter()
+                .map(flat),
+        );
+        places.push(flat(state.clone()));
+        Look { seen, places }
+    }
+
+    fn run(&mut self, reason: Reason, before: Ended) -> Ran {
+        if let Ok(Some(suspended)) = suspend::standing(&dirs(&self.global), self.out) {
+            let status = suspend::refusal(&suspended);
+            if !std::mem::replace(&mut self.said_suspended, true) {
+                self.out.note(&format!("{}\n", escape(&status)));
+            }
+            let ended = Ended::Well;
+            return Ran {
+                ended,
+                status,
+                read: None,
+            };
+        }
+        self.said_suspended = false;
+        let as_before = match reason {
+            Reason::Backstop => before != Ended::Well,
+            Reason::Host => before == Ended::Invalid,
+            Reason::Asked | Reason::Changed | Reason::Again => false,
+        };
+        if as_before {
+            return self.mends(before);
+        }
+        match self.run_of(&self.global, self.out).map(Run::carry_out) {
+            Ok(carried) => {
+                let status = status(&carried);
+                let mut ended = ended(carried.exit);
+                let mut read = carried.about.read;
+                if ended == Ended::Invalid && read.is_none() {
+                    // It could not be read whole, as while it is still being written.
+                    ended = Ended::Failed;
+                }
+                if ended != Ended::Well {
+                    let host = self.mend();
+                    read = read.map(|read| Seen {
+                        host: host.unwrap_or(read.host),
+                        ..read
+                    });
+                } else if let Some(anchors) = carried.about.anchors {
+                    self.anchors = anchors;
+                }
+                Ran {
+                    ended,
+                    status,
+                    read,
+                }
+            }
+            Err(_) => Ran {
+                ended: Ended::Failed,
+                status: "a run could not be begun".to_owned(),
+                read: None,
+            },
+        }
+    }
+
+    fn deaf(&mut self, why: Option<&str>, every: Duration) {
+        let told = match why {
+            Some(why) => format!(
+                "changes give no notice ({}): looking every {every:?}\n",
+                escape(why)
+            ),
+            None => "changes give notice again\n".to_owned(),
+        };
+        self.out.note(&told);
+    }
+}
+
+fn ended(exit: Exit) -> Ended {
+    match exit {
+        Exit::Done | Exit::Pending | Exit::Attention => Ended::Well,
+        Exit::Invalid => Ended::Invalid,
+        Exit::Failed | Exit::Refused | Exit::SwungBack | Exit::Usage => Ended::Failed,
+    }
+}
+
+fn status(carried: &Carried) -> String {
+    let commit = short(&carried.about.commit);
+    match (ended(carried.exit), carried.reasons.last()) {
+        (Ended::Well, None) => format!("{commit} is live"),
+        (Ended::Well, Some(reason)) => format!("{commit} is live; {reason}"),
+        (_, reason) => format!(
+            "{commit} was not applied: {}",
+            reason.map_or("no reason was given", String::as_str)
+        ),
+    }
+}

@@ -1,0 +1,222 @@
+//! What cannot be applied, and what happens to it.
+
+use rig::lab::Lab;
+use rig::wait;
+use serde_json::json;
+
+use super::{Watcher, attempt, becomes_live, commit, live};
+use crate::again::run_while;
+
+#[test]
+fn an_invalid_commit_leaves_what_is_live_and_the_next_is_taken_at_once() {
+    Lab::run("watch-invalid", |lab| {
+        let first = commit(lab, 1);
+        let watcher = Watcher::on(lab);
+        becomes_live(lab, &watcher, &first);
+        assert_eq!(attempt(lab)["exit"], json!(0));
+        lab.repository()
+            .write("policies.yaml", "kind: NetworkPolicy\n");
+        let invalid = lab.repository().commit("invalid");
+        watcher.says("the tree is invalid: what is live is unchanged");
+        // Both are shown, with the reason.
+        wait::holds("the attempt", || attempt(lab)["commit"] == json!(invalid));
+        let attempt = attempt(lab);
+        assert_eq!(attempt["exit"], json!(3));
+        let reasons = attempt["reasons"].to_string();
+        assert!(reasons.contains("policies.yaml:1"), "{reasons}");
+        let status = lab.reconcile(&["status"]).ended(0).stdout;
+        assert!(
+            status.contains(&invalid[..12]) && status.contains(&first[..12]),
+            "{status}"
+        );
+        assert_eq!(live(lab), first);
+        // It is tried once, whatever else happens in the repository.
+        lab.repository().git(&["tag", "a"]).succeed();
+        lab.repository().git(&["tag", "b"]).succeed();
+        let next = commit(lab, 2);
+        becomes_live(lab, &watcher, &next);
+        let tries = watcher.said().matches("the tree is invalid").count();
+        assert_eq!(tries, 1, "{}", watcher.said());
+    });
+}
+
+/// What others do to the host is mended at once, by the live commit, and `status` goes on telling
+/// of what was asked for.
+#[test]
+fn what_is_live_is_looked_after_while_head_is_invalid() {
+    Lab::run("watch-looks-after", |lab| {
+        let first = commit(lab, 1);
+        let watcher = Watcher::on(lab);
+        becomes_live(lab, &watcher, &first);
+        lab.repository()
+            .write("policies.yaml", "kind: NetworkPolicy\n");
+        let invalid = lab.repository().commit("invalid");
+        watcher.says("the tree is invalid: what is live is unchanged");
+        let names = || lab.alpha().netns_names();
+        for _ in 0..2 {
+            lab.alpha().net().ip("netns delete shop.web");
+            wait::holds("the container to be back", || {
+                names().iter().any(|name| name == "shop.web")
+            });
+        }
+        wait::holds("it to be as it was", || lab.reconcile(&["drift"]).code == 0);
+        assert_eq!(attempt(lab)["commit"], json!(invalid));
+        assert_eq!(live(lab), first);
+        let tries = watcher.said().matches("the tree is invalid").count();
+        assert_eq!(tries, 1, "{}", watcher.said());
+        // One that begins then does the same.
+        drop(watcher);
+        let watcher = Watcher::on(lab);
+        watcher.says("the tree is invalid");
+        lab.alpha().net().ip("netns delete shop.web");
+        wait::holds("the container to be back once more", || {
+            names().iter().any(|name| name == "shop.web")
+        });
+        let next = commit(lab, 2);
+        becomes_live(lab, &watcher, &next);
+    });
+}
+
+/// A commit whose objects come after its reference, as where somebody copies a repository.
+#[test]
+fn a_commit_that_cannot_be_read_yet_is_tried_again() {
+    Lab::run("watch-unread", |lab| {
+        let first = commit(lab, 1);
+        let watcher = Watcher::on(lab);
+        becomes_live(lab, &watcher, &first);
+        let next = commit(lab, 2);
+        becomes_live(lab, &watcher, &next);
+        let back = lab
+            .repository()
+            .git(&["rev-parse", "HEAD:policies.yaml"])
+            .stdout;
+        let git = |arguments: &[&str]| lab.repository().git(arguments).succeed();
+        git(&["reset", "--quiet", "--hard", &first]);
+        becomes_live(lab, &watcher, &first);
+        drop(watcher);
+        let object = back.trim();
+        let object = format!("objects/{}/{}", &object[..2], &object[2..]);
+        let object = lab.repository().path().join(".git").join(object);
+        let away = object.with_extension("away");
+        std::fs::rename(&object, &away).unwrap();
+        let watcher = Watcher::on(lab);
+        wait::holds("it to have looked", || attempt(lab)["exit"] == json!(0));
+        git(&["update-ref", "refs/heads/main", &next]);
+        watcher.says("error:");
+        assert_eq!(live(lab), first);
+        std::fs::rename(&away, &object).unwrap();
+        becomes_live(lab, &watcher, &next);
+    });
+}
+
+/// The interface that a live container has here.
+fn interface(lab: &Lab, container: &str) -> String {
+    let status = lab.reconcile(&["status", "-o", "json"]).json();
+    let containers = status["containers"].as_array().cloned();
+    let mut all = containers.unwrap_or_default().into_iter();
+    let found = all.find(|one| one["name"] == json!(container));
+    let named = found.and_then(|one| one["interface"].as_str().map(str::to_owned));
+    named.unwrap_or_else(|| panic!("{status:#}"))
+}
+
+/// What may go better the next time is tried again without anybody's help.
+#[test]
+fn what_fails_for_the_host_is_tried_again() {
+    Lab::run("watch-retry", |lab| {
+        let first = commit(lab, 1);
+        // Somebody else's interface stands where ours is to be.
+        lab.reconcile(&[]).succeed();
+        let name = interface(lab, "shop/web");
+        lab.reconcile(&["detach"]).succeed();
+        let net = lab.alpha().net().clone();
+        net.ip(&format!("link add {name} type veth peer name theirs"));
+        let watcher = Watcher::on(lab);
+        watcher.says("error:");
+        assert_eq!(live(lab), "");
+        net.ip(&format!("link delete {name}"));
+        becomes_live(lab, &watcher, &first);
+    });
+}
+
+#[test]
+fn a_suspended_host_is_left_alone_until_it_is_resumed() {
+    Lab::run("watch-suspended", |lab| {
+        let first = commit(lab, 1);
+        let watcher = Watcher::on(lab);
+        becomes_live(lab, &watcher, &first);
+        lab.reconcile(&["suspend", "--reason", "moving house"])
+            .succeed();
+        let next = commit(lab, 2);
+        watcher.says("moving house");
+        let ways: [&[&str]; 6] = [
+            &[],
+            &["--only-changes"],
+            &["--until-at-rest"],
+            &["--or-last"],
+            &["rollback"],
+            &["rollback", "1"],
+        ];
+        for way in ways {
+            let refused = lab.reconcile(way).ended(4);
+            assert!(refused.stderr.contains("moving house"), "{refused}");
+        }
+        lab.reconcile(&["--dry-run"]).succeed();
+        let status = lab.reconcile(&["status"]).ended(0).stdout;
+        assert!(status.contains("moving house"), "{status}");
+        let status = lab.reconcile(&["status", "-o", "json"]).json();
+        assert_eq!(status["suspended"]["reason"], json!("moving house"));
+        assert_eq!(status["commit"], json!(first));
+        lab.reconcile(&["resume"]).succeed();
+        becomes_live(lab, &watcher, &next);
+    });
+}
+
+/// What a run that was under way came to is what stays, and what comes back after a boot.
+#[test]
+fn who_suspends_during_a_run_keeps_what_it_comes_to() {
+    Lab::run("watch-suspends", |lab| {
+        let first = commit(lab, 1);
+        let suspend = || {
+            let suspended = lab.reconcile(&["suspend", "--reason", "moving house"]);
+            let said = suspended.ended(4).stderr;
+            assert!(said.contains("one run is under way"), "{said}");
+        };
+        let run = run_while(lab, &[], &[("prepare", &suspend)]);
+        assert_eq!(run.code, 0);
+        assert_eq!(live(lab), first);
+        // As a boot does.
+        lab.reconcile(&["detach"]).succeed();
+        drop(commit(lab, 2));
+        lab.reconcile(&[]).succeed();
+        assert_eq!(live(lab), first);
+    });
+}
+
+/// Where nothing is live, as after a boot, what was live comes back for a tree that cannot be
+/// applied, and what was rolled back from stays held.
+#[test]
+fn what_was_live_last_comes_back_and_what_was_held_does_not() {
+    Lab::run("watch-last", |lab| {
+        let first = commit(lab, 1);
+        lab.reconcile(&[]).succeed();
+        let second = commit(lab, 2);
+        lab.reconcile(&[]).succeed();
+        lab.reconcile(&["rollback"]).succeed();
+        // As a boot does: the kernel forgets all of it, and the journal does not.
+        lab.reconcile(&["detach"]).succeed();
+        let held = lab.reconcile(&["--or-last"]).ended(4);
+        assert!(held.stderr.contains(&second[..12]), "{held}");
+        assert_eq!(live(lab), first);
+        drop(lab.reconcile(&[]).ended(4));
+        lab.reconcile(&["detach"]).succeed();
+        lab.repository()
+            .write("policies.yaml", "kind: NetworkPolicy\n");
+        lab.repository().commit("invalid");
+        drop(lab.reconcile(&["--or-last"]).ended(3));
+        assert_eq!(live(lab), first);
+        let watcher = Watcher::on(lab);
+        watcher.says("the tree is invalid");
+        let third = commit(lab, 3);
+        becomes_live(lab, &watcher, &third);
+    });
+}
