@@ -238,7 +238,7 @@ impl Understood {
 ///
 /// # Errors
 ///
-/// As [`compile`].
+/// As [`compile_again`].
 pub fn reach(tree: &Understood, memory: &Memory) -> Result<Arc<View>, CompileError> {
     let id = tree.source.id.tree().to_owned();
     let mut remembered = memory.held();

@@ -57,13 +57,13 @@ pub(crate) fn suspend(global: &Global, arguments: &SuspendArguments, out: Out) -
 /// Notes what is live now, where the note was written while a run was under way: after a reboot
 /// that is what comes back.
 pub(super) fn note_again(dirs: &Dirs) {
-    let Ok(Some(noted)) = suspended::read(&dirs.state) else {
+    if !matches!(suspended::read(&dirs.state), Ok(Some(_))) {
         return;
-    };
+    }
     let commit = commit(dirs).unwrap_or_default();
-    if !commit.is_empty() && noted.commit != commit {
+    if !commit.is_empty() {
         // The former one says that it is suspended as well.
-        let _ = suspended::write(&dirs.state, &Suspended { commit, ..noted });
+        let _ = suspended::note(&dirs.state, &commit);
     }
 }
 

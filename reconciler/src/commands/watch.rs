@@ -118,9 +118,7 @@ impl Watcher {
     /// commit that is live, or was before a boot. What keeps it from that has been told of the
     /// tree. What it found of the host.
     fn mend(&mut self) -> Option<String> {
-        if apply::last_instead(&self.global, &self.arguments, self.out).is_some() {
-            return None;
-        }
+        apply::last_instead(&self.global, &self.arguments, self.out);
         let live = live::read(&dirs(&self.global), &Wanted::new()).ok()?;
         let commit = live.live.base?.live_slot().commit.clone();
         if self.global.worktree || commit.is_empty() {

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::SockaddrIn6;
 use state::target::host::{Attach, interface_name};
 use state::words::names::FullName;
 
@@ -43,7 +44,7 @@ pub fn of<'a>(containers: impl Iterator<Item = (&'a FullName, &'a Attach)>) -> V
 /// is opened.
 pub fn seen(anchors: &[Anchor], mounts: Mounts) -> String {
     let interfaces = interfaces();
-    let mut text = addresses();
+    let mut text = addresses(anchors);
     for anchor in anchors {
         // Writing to a String cannot fail.
         let _ = match anchor {
@@ -74,8 +75,9 @@ pub fn folders(anchors: &[Anchor], mounts: Mounts) -> Vec<PathBuf> {
 }
 
 /// The addresses of all interfaces of the calling thread's network namespace, in order: the host's
-/// own, which policy knows from others (getifaddrs(3)).
-fn addresses() -> String {
+/// own, which policy knows from others (getifaddrs(3)). Each interface that somebody makes has a
+/// link-local one, which counts where a container is attached to it.
+fn addresses(anchors: &[Anchor]) -> String {
     let Ok(listed) = getifaddrs() else {
         return String::new();
     };
@@ -83,11 +85,9 @@ fn addresses() -> String {
         .filter_map(|one| {
             let address = one.address?;
             let v4 = address.as_sockaddr_in().map(|a| a.ip().to_string());
-            // Each interface that somebody makes has a link-local one, which is told by itself.
-            let v6 = address
-                .as_sockaddr_in6()
-                .map(nix::sys::socket::SockaddrIn6::ip);
-            let v6 = v6.filter(|ip| !ip.is_unicast_link_local());
+            let v6 = address.as_sockaddr_in6().map(SockaddrIn6::ip);
+            let attached = anchors.contains(&Anchor::Interface(one.interface_name));
+            let v6 = v6.filter(|ip| attached || !ip.is_unicast_link_local());
             v4.or(v6.map(|ip| ip.to_string()))
         })
         .collect();

@@ -1,9 +1,10 @@
 //! Whether applying is suspended: a file in the state directory, which outlives a reboot.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use super::dirs::{self, DirsError};
@@ -75,6 +76,39 @@ pub fn read(state: &Path) -> Result<Option<Suspended>, SuspendedError> {
 /// It cannot be kept.
 pub fn write(state: &Path, suspended: &Suspended) -> Result<(), SuspendedError> {
     dirs::make(state)?;
+    let _alone = alone(state)?;
+    replace(state, suspended)
+}
+
+/// Notes another commit, if anything is suspended still.
+///
+/// # Errors
+///
+/// It cannot be kept.
+pub fn note(state: &Path, commit: &str) -> Result<(), SuspendedError> {
+    let _alone = alone(state)?;
+    match read(state)? {
+        Some(noted) if noted.commit != commit => {
+            let commit = commit.to_owned();
+            replace(state, &Suspended { commit, ..noted })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Who changes the file while this is held is alone: nobody writes again what another removes.
+fn alone(state: &Path) -> Result<File, SuspendedError> {
+    let opened = File::open(state).and_then(|folder| {
+        rustix::fs::flock(&folder, FlockOperation::LockExclusive)?;
+        Ok(folder)
+    });
+    opened.map_err(|cause| SuspendedError::Use {
+        path: state.to_owned(),
+        cause,
+    })
+}
+
+fn replace(state: &Path, suspended: &Suspended) -> Result<(), SuspendedError> {
     let path = state.join(NAME);
     let text = serde_json::to_vec(suspended).map_err(|error| SuspendedError::Use {
         path: path.clone(),
@@ -90,6 +124,10 @@ pub fn write(state: &Path, suspended: &Suspended) -> Result<(), SuspendedError> 
 /// The file cannot be removed.
 pub fn remove(state: &Path) -> Result<bool, SuspendedError> {
     let path = state.join(NAME);
+    if !state.exists() {
+        return Ok(false);
+    }
+    let _alone = alone(state)?;
     match fs::remove_file(&path) {
         Ok(()) => {
             files::sync_folder(&path).map_err(|cause| SuspendedError::Use { path, cause })?;

@@ -212,7 +212,7 @@ fn want(
     wanted: &mut BTreeMap<PathBuf, bool>,
     named: &mut BTreeMap<PathBuf, Names>,
 ) {
-    let itself = there == place.directory;
+    let itself = place.directory.is_dir();
     let names = named.entry(there.clone()).or_insert(Some(BTreeSet::new()));
     match (&place.counts, names.as_mut()) {
         (Counts::Entry(name), Some(names)) if itself => drop(names.insert(name.clone())),
@@ -221,11 +221,12 @@ fn want(
     *wanted.entry(there).or_default() |= itself && place.counts == Counts::Below;
 }
 
-/// A directory, or the nearest one above it that is there.
+/// A directory, or the nearest one above it that is there, by the one name that it has without
+/// links: under two names it would be watched as the later one alone.
 fn existing(directory: &Path) -> PathBuf {
     let mut above = directory.ancestors();
-    let found = above.find(|path| fs::metadata(path).is_ok_and(|m| m.is_dir()));
-    found.unwrap_or(Path::new("/")).to_owned()
+    let found = above.find_map(|path| fs::canonicalize(path).ok().filter(|path| path.is_dir()));
+    found.unwrap_or_else(|| PathBuf::from("/"))
 }
 
 fn id(directory: &Path) -> Option<(u64, u64)> {

@@ -183,12 +183,13 @@ impl Schedule {
             let reason = if asked { Reason::Changed } else { Reason::Host };
             self.due = Some((reason, now));
         } else if began.host == seen.host {
-            if self.ended != Ended::Failed {
+            if first && self.ended != Ended::Failed {
                 self.in_vain = 0;
             }
         } else if self.ended != Ended::Failed {
             // The run did that, or somebody else while it went on: the next one finds all as it
             // should be. Who does it again and again is not raced.
+            began.host = seen.host;
             self.due = Some((Reason::Host, now + self.pause()));
             self.in_vain = (self.in_vain + 1).min(TRIES);
         } else {
@@ -392,6 +393,26 @@ mod tests {
         world.schedule.notice(world.now);
         world.until(Duration::from_secs(410), |_| Ended::Invalid);
         assert_eq!(world.runs.last().unwrap().2, Reason::Host);
+    }
+
+    /// Each run makes something that somebody undoes, and a notice comes each second.
+    #[test]
+    fn who_undoes_it_again_and_again_is_not_raced() {
+        let mut world = World::new(Pace::default());
+        for _ in 0..100 {
+            world.schedule.notice(world.now);
+            world.until(world.now + 1_000 * MS, |world| {
+                world.read = Some(seen("a", ""));
+                Ended::Well
+            });
+        }
+        assert!((4..10).contains(&world.runs.len()), "{:?}", world.runs);
+        world.until(Duration::from_secs(4_000), |_| Ended::Well);
+        let last = world.runs.len();
+        world.seen.host = "2".to_owned();
+        world.schedule.notice(world.now);
+        world.until(world.now + 100 * MS, |_| Ended::Well);
+        assert_eq!(world.runs.len(), last + 1, "at once");
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl View {
     ///
     /// # Errors
     ///
-    /// As [`compile`].
+    /// As [`compile_again`].
     pub fn of(
         documents: &Documents,
         desired: &Desired,

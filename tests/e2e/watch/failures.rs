@@ -144,7 +144,8 @@ fn a_suspended_host_is_left_alone_until_it_is_resumed() {
         let first = commit(lab, 1);
         let watcher = Watcher::on(lab);
         becomes_live(lab, &watcher, &first);
-        lab.reconcile(&["suspend", "--reason", "moving house"])
+        let suspend = ["suspend", "--reason", "moving house"];
+        lab.reconcile(&[&suspend[..], &["--lock-timeout", "30s"]].concat())
             .succeed();
         let next = commit(lab, 2);
         watcher.says("moving house");
