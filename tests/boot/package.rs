@@ -32,7 +32,9 @@ fn the_package_installs_upgrades_and_goes() {
          new/DEBIAN/control && dpkg-deb -b new new.deb && dpkg --force-confold -i new.deb",
     );
     assert_eq!(guest.sh(live), before);
-    guest.sh("grep -q mine /etc/plumbline/plumbline.env; systemctl is-active plumbline-watch");
+    guest.sh("grep -q mine /etc/plumbline/plumbline.env");
+    // It is restarted, and nobody waits for its first run.
+    guest.until("it is active", "systemctl is-active plumbline-watch");
     guest.sh("systemctl -q is-enabled plumbline-watch plumbline-boot");
     traffic.goes_on();
 

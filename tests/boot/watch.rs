@@ -48,7 +48,7 @@ fn the_watcher_follows_and_says_how_things_are() {
     // What is grave is marked so, and nothing else.
     let grave = "journalctl --no-pager -o cat -p err -u plumbline-watch";
     guest.sh(&format!("{grave} | grep -q 'the tree is invalid'"));
-    guest.sh(&format!("! {grave} | grep ' is live'"));
+    guest.sh(&format!("! {grave} | grep 'is live: generation'"));
     // What others do to the host is mended when asked for, and by itself where it is noticed.
     guest.sh("ip -n shop.web address flush dev eth0; systemctl reload plumbline-watch");
     guest.until(
