@@ -87,6 +87,21 @@ pub fn is_live(dirs: &Dirs) -> Result<bool, LiveError> {
     Ok(kernel.is_some_and(|kernel| kernel.record().generation != Generation(0)))
 }
 
+/// The live commit; empty where there is none. Nothing else is read.
+///
+/// # Errors
+///
+/// As [`open`], or its slot cannot be read.
+pub fn commit(dirs: &Dirs) -> Result<String, LiveError> {
+    may()?;
+    let kernel = open(dirs)?;
+    let Some(kernel) = kernel.filter(|kernel| kernel.record().generation != Generation(0)) else {
+        return Ok(String::new());
+    };
+    let info = kernel.slot_info(kernel.record().slot);
+    Ok(info.map_err(bpf::live::LiveError::from)?.commit)
+}
+
 /// Reads for a tree that is known only since the host was read: once more, where containers of it
 /// are attached to something of others.
 pub(crate) fn read_again(

@@ -129,8 +129,10 @@ impl Apply<'_> {
                     return Err(vanished(network));
                 }
                 // What stood on one before has gone with it.
-                self.attached
-                    .retain(|of, on| of != container || *on == done.ifindex);
+                let on = self.attached.get(container);
+                if on.is_some_and(|on| *on != done.ifindex) {
+                    self.attached.remove(container);
+                }
                 (container, done)
             }
             Operation::OpenNetwork { container, network } => {

@@ -1,13 +1,11 @@
 //! `reconcile suspend` and `reconcile resume`: whether anything is applied.
 
-use state::words::generation::Generation;
 use state::words::hash::short;
 use state::words::time::utc;
 
 use super::arguments::{Global, SuspendArguments};
 use super::{dirs, failure, now_s};
-use crate::host::attachments::Wanted;
-use crate::live::{self, Dirs, LiveError};
+use crate::live::{self, Dirs};
 use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::out::Out;
@@ -17,7 +15,7 @@ use crate::run::suspended::{self, Suspended, SuspendedError};
 /// Suspends. A run that is under way is waited for, for as long as the caller waits for locks.
 pub(crate) fn suspend(global: &Global, arguments: &SuspendArguments, out: Out) -> Exit {
     let dirs = dirs(global);
-    let done = commit(&dirs).map_err(|error| failure::live(&error, out));
+    let done = live::commit(&dirs).map_err(|error| failure::live(&error, out));
     let mut commit = match done {
         Ok(commit) => commit,
         Err(exit) => return exit,
@@ -60,7 +58,7 @@ pub(super) fn note_again(dirs: &Dirs) {
     if !matches!(suspended::read(&dirs.state), Ok(Some(_))) {
         return;
     }
-    let commit = commit(dirs).unwrap_or_default();
+    let commit = live::commit(dirs).unwrap_or_default();
     if !commit.is_empty() {
         // The former one says that it is suspended as well.
         let _ = suspended::note(&dirs.state, &commit);
@@ -115,16 +113,6 @@ fn said(suspended: &Suspended) -> String {
         "" => "suspended: nothing is live, and nothing will be\n".to_owned(),
         commit => format!("suspended: {commit} stays live as it is\n"),
     }
-}
-
-/// The live commit; empty where there is none.
-fn commit(dirs: &Dirs) -> Result<String, LiveError> {
-    let found = live::read(dirs, &Wanted::new())?;
-    let base = found.live.base.as_ref();
-    let base = base.filter(|base| base.record.generation != Generation(0));
-    Ok(base
-        .map(|base| base.live_slot().commit.clone())
-        .unwrap_or_default())
 }
 
 /// Who asks: the user behind sudo, else whoever we are.

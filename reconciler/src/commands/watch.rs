@@ -12,7 +12,6 @@ use super::arguments::{Global, RunArguments, WatchArguments};
 use super::runs::{Carried, Run, Wish};
 use super::{dirs, failure, request, suspend};
 use crate::host::anchors::{self, Anchor};
-use crate::host::attachments::Wanted;
 use crate::host::events;
 use crate::host::mounts::Mounts;
 use crate::live;
@@ -49,11 +48,7 @@ pub(crate) fn run(global: &Global, arguments: &WatchArguments, out: Out) -> Exit
     let woken = Arc::new(Notify::new());
     let done = runtime.block_on(async {
         let wakes = Arc::clone(&woken);
-        let notes = Out {
-            heard: None,
-            held: None,
-            ..out
-        };
+        let notes = watcher.out;
         tokio::spawn(async move {
             let told = events::of_interfaces(move || wakes.notify_one()).await;
             let why = told.map_or_else(|error| error.to_string(), |()| "its socket closed".into());
@@ -119,8 +114,7 @@ impl Watcher {
     /// tree. What it found of the host.
     fn mend(&mut self) -> Option<String> {
         apply::last_instead(&self.global, &self.arguments, self.out);
-        let live = live::read(&dirs(&self.global), &Wanted::new()).ok()?;
-        let commit = live.live.base?.live_slot().commit.clone();
+        let commit = live::commit(&dirs(&self.global)).ok()?;
         if self.global.worktree || commit.is_empty() {
             return None;
         }

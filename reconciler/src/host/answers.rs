@@ -136,7 +136,7 @@ impl AsyncSocket for Roomy {
     ) -> Poll<io::Result<SocketAddr>> {
         let mut message = Vec::with_capacity(ROOM);
         let from = ready!(self.0.poll_recv_from(cx, &mut message))?;
-        // It grows as it is written to, beyond what it has room for now.
+        // The framing's buffer grows as it is written to, beyond its own 64 KiB.
         buf.put_slice(&message);
         Poll::Ready(Ok(from))
     }

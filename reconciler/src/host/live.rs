@@ -362,12 +362,14 @@ fn foreign_interfaces(listing: &Listing, own: &BTreeSet<u32>) -> BTreeMap<String
 /// link-local one (RFC 4291, section 2.5.6) is known on its own link alone, so it counts where
 /// containers are attached: any other interface that somebody makes has one.
 fn host_addresses(listing: &Listing, wanted: &Wanted) -> BTreeSet<IpAddr> {
-    let asked = |link: &&Link| {
-        let mut wanted = wanted.values();
-        wanted.any(|attach| matches!(attach, Attach::Interface { name, .. } if *name == link.name))
-    };
-    let attached = listing.links.iter().filter(asked).map(|link| link.index);
-    let attached: BTreeSet<u32> = attached.collect();
+    let named = wanted.values().filter_map(|attach| match attach {
+        Attach::Interface { name, .. } => Some(name.as_str()),
+        Attach::Managed | Attach::Namespace(_) => None,
+    });
+    let named: BTreeSet<&str> = named.collect();
+    let attached = listing.links.iter();
+    let attached = attached.filter(|link| named.contains(link.name.as_str()));
+    let attached: BTreeSet<u32> = attached.map(|link| link.index).collect();
     let link_local = |address: &IpAddr| match address {
         IpAddr::V4(_) => false,
         IpAddr::V6(v6) => v6.is_unicast_link_local(),

@@ -154,9 +154,7 @@ impl Lock {
         };
         let note = run_directory.join(HOLDER);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut looks = LOOKS;
-        let mut tries = TRIES;
-        while tries > 0 {
+        for _ in 0..TRIES {
             let file = match rustix::fs::open(directory, flags, Mode::empty()) {
                 Ok(opened) => File::from(opened),
                 Err(Errno::NOENT) => {
@@ -165,24 +163,13 @@ impl Lock {
                 }
                 Err(error) => return Err(failed(error.into())),
             };
-            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {}
-                Err(Errno::WOULDBLOCK) => {
-                    let holder = read_holder(&note);
-                    if holder.is_none() && looks > 0 {
-                        looks -= 1;
-                        pause(LOOK);
-                        continue;
-                    }
-                    return Err(LockError::Busy {
-                        directory: directory.to_owned(),
-                        holder,
-                        waited: Duration::ZERO,
-                    });
-                }
-                Err(e) => return Err(failed(e.into())),
+            if let Err(holder) = lock_now(&file, &note).map_err(failed)? {
+                return Err(LockError::Busy {
+                    directory: directory.to_owned(),
+                    holder,
+                    waited: Duration::ZERO,
+                });
             }
-            tries -= 1;
             // A holder that took everything away removed the directory that we have locked now.
             if is_at(&file, directory).map_err(failed)? {
                 // Through a link, or where others can write, the note would be anybody's.
@@ -198,6 +185,25 @@ impl Lock {
         Err(LockError::Replaced {
             directory: directory.to_owned(),
         })
+    }
+}
+
+/// Takes the lock on an open directory, or gives who has it. Who only looks has it for a moment,
+/// and is not noted.
+fn lock_now(file: &File, note: &Path) -> io::Result<Result<(), Option<Holder>>> {
+    let mut looks = LOOKS;
+    loop {
+        match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Ok(())),
+            Err(Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let holder = read_holder(note);
+        if holder.is_some() || looks == 0 {
+            return Ok(Err(holder));
+        }
+        looks -= 1;
+        pause(LOOK);
     }
 }
 
@@ -375,7 +381,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     let mut taken = 0;
-                    while taken < 10 {
+                    while taken < 50 {
                         if let Ok(_lock) = Lock::take(dir.path(), dir.path()) {
                             let _alone = held.try_lock().unwrap();
                             taken += 1;

@@ -19,7 +19,7 @@ impl Live {
         let registered = found.and_then(|found| found.endpoint);
         if let Some((index, row)) = registered.and_then(|index| Some((index, rows.get(&index)?))) {
             let is_of = |(other, found): (&FullName, &LiveContainer)| {
-                other != name && found.endpoint == Some(index) && container_mac(other) == row.mac
+                found.endpoint == Some(index) && other != name && container_mac(other) == row.mac
             };
             return (!self.containers.iter().any(is_of)).then_some((index, row));
         }
