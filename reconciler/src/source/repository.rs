@@ -49,6 +49,14 @@ pub struct Repository {
     pub subfolder: String,
 }
 
+impl Repository {
+    /// What tells its tree from another of the same commit: the folder below the shared git
+    /// directory.
+    pub(super) fn place(&self) -> PathBuf {
+        self.common_dir.join(&self.subfolder)
+    }
+}
+
 /// What a directory turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
@@ -337,7 +345,7 @@ fn git_dir_of(dot_git: &Path) -> Result<Option<(PathBuf, Option<PathBuf>)>, Find
 
 /// Whether a folder is a git directory: `HEAD`, and `objects` and `refs` in it or in the one that
 /// its `commondir` names.
-fn is_git_dir(folder: &Path) -> bool {
+pub fn is_git_dir(folder: &Path) -> bool {
     let has = |name: &str| folder.join(name).is_dir();
     fs::symlink_metadata(folder.join("HEAD")).is_ok()
         && ((has("objects") && has("refs")) || folder.join("commondir").is_file())

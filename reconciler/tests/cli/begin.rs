@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use insta::assert_snapshot;
 
@@ -48,11 +49,53 @@ fn what_is_there_is_kept() {
     let read = |path: &str| fs::read_to_string(place.path().join(path)).unwrap();
     assert_eq!(read("net/policies.yaml"), "# mine\n");
     let ci = read(".gitlab-ci.yml");
-    assert!(ci.contains("TREE: net\n"), "{ci}");
+    assert!(ci.contains("TREE: \"./net\"\n"), "{ci}");
     assert_snapshot!(place.run(&["init", "-C", "net", "--ci", "github"]));
     let ci = read(".github/workflows/plumbline.yaml");
-    assert!(ci.contains("TREE: net\n"), "{ci}");
+    assert!(ci.contains("TREE: \"./net\"\n"), "{ci}");
     assert_snapshot!(place.run(&["init", "-C", "other", "--ci", "none"]));
+}
+
+/// A folder's name is quoted where a CI file can tell of it, and a git directory is no place for a
+/// tree.
+#[test]
+fn a_tree_may_be_in_a_folder_of_any_name_but_in_no_git_directory() {
+    let place = Place::with(&[
+        (".git/HEAD", "ref: refs/heads/main\n"),
+        (".git/objects/info/packs", ""),
+        (".git/refs/heads/none", ""),
+    ]);
+    for folder in ["a folder, größer", "1.0", "-x"] {
+        let github = place.path().join(".github/workflows/plumbline.yaml");
+        let told = place.run(&["init", "--ci", "github", "-C", &format!("./{folder}")]);
+        assert!(told.contains("exit code 0"), "{told}");
+        let ci = fs::read_to_string(&github).unwrap();
+        assert!(ci.contains(&format!("TREE: \"./{folder}\"\n")), "{ci}");
+        fs::remove_file(github).unwrap();
+    }
+    assert_snapshot!(place.run(&["init", "--ci", "gitlab", "-C", "${{ github.token }}: |"]));
+    assert!(!place.path().join(".gitlab-ci.yml").exists());
+    assert_snapshot!(place.run(&["init", "-C", ".git/hooks"]));
+    assert!(!place.path().join(".git/hooks").exists());
+}
+
+/// A disk that is full leaves nothing that would be kept the next time.
+#[test]
+fn a_file_that_cannot_be_written_whole_is_not_there() {
+    let place = Place::with(&[]);
+    let script = "trap '' XFSZ; ulimit -f 0; exec \"$0\" init --ci none";
+    let output = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_reconcile")])
+        .current_dir(place.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+    assert!(
+        place
+            .run(&["init", "--ci", "none"])
+            .contains("wrote ./plumbline.yaml")
+    );
 }
 
 /// docs/schema holds what `schema` prints; `PLUMBLINE_DOCS=write` writes it.
