@@ -169,8 +169,13 @@ pub enum Failure {
     #[error("the tree is invalid")]
     Invalid(Box<Understood>),
     /// It cannot be compiled.
-    #[error(transparent)]
-    Compile(#[from] CompileError),
+    #[error("{cause}")]
+    Compile {
+        /// The tree.
+        tree: Arc<Understood>,
+        /// Why not.
+        cause: CompileError,
+    },
     /// The kernel or the host cannot be read.
     #[error(transparent)]
     Live(#[from] LiveError),
@@ -298,8 +303,12 @@ pub fn plan_for(
     let key = key(request, &origin.commit);
     remembered.trees.keep(key, &tree);
     let memory = &mut remembered.compiled;
-    let target = compile_again(&tree.desired, &read.located, &datapath, memory)?;
+    let compiled = compile_again(&tree.desired, &read.located, &datapath, memory);
     drop(remembered);
+    let target = match compiled {
+        Ok(target) => target,
+        Err(cause) => return Err(Failure::Compile { tree, cause }),
+    };
     let collisions = collisions(&target, &read.live);
     if !collisions.is_empty() {
         return Err(Failure::Collisions(collisions));

@@ -8,6 +8,7 @@ use super::runs::Carried;
 use crate::applied;
 use crate::live::Dirs;
 use crate::pipeline::{Planned, Request};
+use crate::report::exit::Exit;
 use crate::run::attempt::{self, Attempt};
 use crate::run::dirs;
 use crate::run::journal::{self, Entry};
@@ -68,6 +69,13 @@ pub(super) fn note(dirs: &Dirs, mut attempt: Attempt) {
     if let Err(error) = attempt::note(&dirs.run, &attempt) {
         tracing::info!("how the run ended was not noted: {error}");
     }
+}
+
+/// Whether the last run failed, and whoever asks was told so: who hears nothing but `news` of that
+/// alone.
+pub(super) fn last_failed(dirs: &Dirs, news: bool) -> bool {
+    let failed = |last: &Attempt| last.exit > Exit::Pending as u8;
+    attempt::last(&dirs.run).is_some_and(|last| failed(&last) && (last.told || !news))
 }
 
 /// The commit that is live, where the journal does not end with it: its run was killed, or the

@@ -7,7 +7,6 @@ use std::time::Duration;
 use state::plan::guards::Allowed;
 use state::plan::{Kind, Operation, Phase, Plan, Step};
 use state::words::generation::Generation;
-use state::words::hash::short;
 use state::words::names::FullName;
 
 use super::about::About;
@@ -226,6 +225,11 @@ impl<'a> Run<'a> {
                 self.show(planned)?;
             }
             Failure::Invalid(tree) => is_about(tree, None),
+            Failure::Compile { tree, cause } => {
+                // Where it was also for what the host held, that may be another the next time.
+                let reads = reads && !cause.may_pass();
+                self.is_about(tree, None, reads);
+            }
             _ => {}
         }
         Err(failure::tell(&failure, self.out))
@@ -315,11 +319,15 @@ impl<'a> Run<'a> {
                 behind.push(kept::unkept(&error));
             }
         }
-        let commits = |plan: &&&Plan| plan.kind == Kind::Commit;
-        if let Some(plan) = plans.iter().rev().find(commits)
+        let is_done = behind.is_empty() && plans.iter().all(|plan| plan.is_empty());
+        // Who hears of changes alone was told that it was not so.
+        let heard = self.arguments.only_changes && self.noted;
+        let is_over = heard && is_done && kept::last_failed(&self.request.dirs, self.tells_news);
+        let news = |plan: &&&Plan| is_over || plan.kind == Kind::Commit;
+        if let Some(plan) = plans.iter().rev().find(news)
             && !self.out.json
         {
-            self.out.say(&is_live(plan));
+            self.out.say(&text::is_live(plan));
         }
         match left(&behind, self.out) {
             Exit::Done if plans.iter().all(|plan| plan.is_empty()) => Exit::Done,
@@ -423,19 +431,6 @@ impl<'a> Run<'a> {
         out.insist(&text::opened(&view, out.notes));
         out.insist(&text::missing(&view, out.notes));
     }
-}
-
-fn is_live(plan: &Plan) -> String {
-    let (commit, generation) = (short(&plan.origin.commit), plan.to.generation);
-    let held = match &plan.back {
-        Some(_) => plan
-            .held
-            .first()
-            .map(|held| format!("; {} is held", short(held))),
-        None => None,
-    };
-    let held = held.unwrap_or_default();
-    format!("{commit} is live: generation {generation}{held}\n")
 }
 
 /// Tells what needs attention.

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use state::plan::Plan;
 use state::words::hash::short;
 
 use super::escape::escape;
@@ -13,6 +14,20 @@ use super::view::{Action, CutsView, Object, Openness, PolicyLine, Rollback, View
 
 /// How many containers are named where many change in the same way.
 const NAMED: usize = 3;
+
+/// What is live after a plan was carried out.
+pub fn is_live(plan: &Plan) -> String {
+    let (commit, generation) = (short(&plan.origin.commit), plan.to.generation);
+    let held = match &plan.back {
+        Some(_) => plan
+            .held
+            .first()
+            .map(|held| format!("; {} is held", short(held))),
+        None => None,
+    };
+    let held = held.unwrap_or_default();
+    format!("{commit} is live: generation {generation}{held}\n")
+}
 
 /// The whole plan.
 pub fn plan(view: &View, style: Style) -> String {

@@ -146,6 +146,13 @@ impl fmt::Display for Hashed {
     }
 }
 
+impl CompileError {
+    /// Whether the same tree may be compiled later, when the host has settled.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::TooManyContainers { leaving, .. } if *leaving > 0)
+    }
+}
+
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

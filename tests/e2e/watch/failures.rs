@@ -4,7 +4,7 @@ use rig::lab::Lab;
 use rig::wait;
 use serde_json::json;
 
-use super::{Watcher, attempt, becomes_live, commit, live};
+use super::{Watcher, attempt, becomes_live, commit, commit_invalid, live};
 use crate::again::run_while;
 
 #[test]
@@ -14,9 +14,7 @@ fn an_invalid_commit_leaves_what_is_live_and_the_next_is_taken_at_once() {
         let watcher = Watcher::on(lab);
         becomes_live(lab, &watcher, &first);
         assert_eq!(attempt(lab)["exit"], json!(0));
-        lab.repository()
-            .write("policies.yaml", "kind: NetworkPolicy\n");
-        let invalid = lab.repository().commit("invalid");
+        let invalid = commit_invalid(lab);
         watcher.says("the tree is invalid: what is live is unchanged");
         // Both are shown, with the reason.
         wait::holds("the attempt", || attempt(lab)["commit"] == json!(invalid));
@@ -33,6 +31,12 @@ fn an_invalid_commit_leaves_what_is_live_and_the_next_is_taken_at_once() {
         // It is tried once, whatever else happens in the repository.
         lab.repository().git(&["tag", "a"]).succeed();
         lab.repository().git(&["tag", "b"]).succeed();
+        // Back at the one that is live, which is told as the end of what was told before.
+        let git = |arguments: &[&str]| lab.repository().git(arguments).succeed();
+        git(&["reset", "--quiet", "--hard", &first]);
+        wait::holds("the live one to be asked for", || {
+            watcher.said().matches("is live: generation 1").count() == 2
+        });
         let next = commit(lab, 2);
         becomes_live(lab, &watcher, &next);
         let tries = watcher.said().matches("the tree is invalid").count();
@@ -48,9 +52,7 @@ fn what_is_live_is_looked_after_while_head_is_invalid() {
         let first = commit(lab, 1);
         let watcher = Watcher::on(lab);
         becomes_live(lab, &watcher, &first);
-        lab.repository()
-            .write("policies.yaml", "kind: NetworkPolicy\n");
-        let invalid = lab.repository().commit("invalid");
+        let invalid = commit_invalid(lab);
         watcher.says("the tree is invalid: what is live is unchanged");
         let names = || lab.alpha().netns_names();
         for _ in 0..2 {
@@ -210,9 +212,7 @@ fn what_was_live_last_comes_back_and_what_was_held_does_not() {
         assert_eq!(live(lab), first);
         drop(lab.reconcile(&[]).ended(4));
         lab.reconcile(&["detach"]).succeed();
-        lab.repository()
-            .write("policies.yaml", "kind: NetworkPolicy\n");
-        lab.repository().commit("invalid");
+        commit_invalid(lab);
         drop(lab.reconcile(&["--or-last"]).ended(3));
         assert_eq!(live(lab), first);
         let watcher = Watcher::on(lab);

@@ -13,6 +13,7 @@ mod commits;
 mod signals;
 mod service;
 mod failures;
+mod news;
 mod host;
 mod places;
 mod idle;
@@ -113,6 +114,13 @@ fn tree(port: u16) -> Tree {
 fn commit(lab: &Lab, port: u16) -> String {
     lab.repository().hold(&tree(port));
     lab.repository().commit(&format!("port {port}"))
+}
+
+/// Commits what is no tree.
+fn commit_invalid(lab: &Lab) -> String {
+    lab.repository()
+        .write("policies.yaml", "kind: NetworkPolicy\n");
+    lab.repository().commit("invalid")
 }
 
 /// What `status` says of the last run that was to change something.
