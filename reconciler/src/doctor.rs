@@ -203,7 +203,7 @@ fn tree(request: &Request) -> Check {
     let place = request.source.directory.display();
     let found = source::check_owner(&request.source.directory);
     match found.and_then(|()| source::current(&request.source)) {
-        Ok(commit) => Check::good(WHAT, format!("{commit} of {place}")),
+        Ok(named) => Check::good(WHAT, format!("{} of {place}", named.commit)),
         Err(error) => {
             let check = Check::new(WHAT, State::Lacking, error.to_string());
             check.remedy(error.remedy().unwrap_or_default())

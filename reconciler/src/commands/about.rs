@@ -34,7 +34,7 @@ impl About {
             false => anchors::seen(watched, mounts),
         };
         let read = Seen {
-            tree: commit.clone(),
+            tree: tree.source.id.named().to_string(),
             host,
             suspended: false,
         };

@@ -46,7 +46,8 @@ pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit
             }
         };
         let source = run.source().clone();
-        let begun = arguments.until_at_rest.then(|| source::current(&source));
+        let named = || source::current(&source).map(|named| named.to_string());
+        let begun = arguments.until_at_rest.then(named);
         let carried = run.carry_out();
         let exit = carried.exit;
         if !last.is_some_and(|last| kept::ended(&carried, true).ended_as(&last)) {
@@ -60,8 +61,8 @@ pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit
         match begun.map(|begun| begun.map(|begun| read.map_or(begun, |read| read.tree))) {
             // One that cannot be read may be so for long: what triggers runs begins the next.
             Some(Ok(read))
-                if began.elapsed() < UNTIL_AT_REST_MOST
-                    && source::current(&source).is_ok_and(|now| now != read) => {}
+                if began.elapsed() < UNTIL_AT_REST_MOST && named().is_ok_and(|now| now != read) => {
+            }
             _ => return exit,
         }
     }

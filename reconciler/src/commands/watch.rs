@@ -1,6 +1,6 @@
 //! `reconcile watch`: apply whenever the tree or the host has changed.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use state::words::hash::short;
@@ -47,13 +47,14 @@ pub(crate) fn run(global: &Global, arguments: &WatchArguments, out: Out) -> Exit
     };
     let woken = Arc::new(Notify::new());
     let done = runtime.block_on(async {
-        let wakes = Arc::clone(&woken);
-        let notes = watcher.out;
+        let [wakes, ends] = [Arc::clone(&woken), Arc::clone(&woken)];
+        let deaf = Arc::clone(&watcher.deaf);
         tokio::spawn(async move {
             let told = events::of_interfaces(move || wakes.notify_one()).await;
-            let why = told.map_or_else(|error| error.to_string(), |()| "its socket closed".into());
-            let told = format!("changes of interfaces give no notice: {why}\n");
-            notes.note(&escape(&told));
+            let why = told.map_or_else(|error| error.to_string(), |()| "the socket closed".into());
+            // It is set here alone.
+            let _ = deaf.set(format!("interfaces: {why}"));
+            ends.notify_one();
         });
         follow(pace, arguments.poll, watcher, woken).await
     });
@@ -71,10 +72,23 @@ struct Watcher {
     memory: Memory,
     out: Out<'static>,
     anchors: Vec<Anchor>,
+    /// Why interfaces give no notice any more.
+    deaf: Arc<OnceLock<String>>,
     /// The tree that the last look found.
     looked_at: String,
+    /// Why the last run failed to apply the tree, or to look after what is live: told of already.
+    told: Vec<String>,
     /// Whether it has been said that applying is suspended.
     said_suspended: bool,
+}
+
+/// What came of looking after what is live.
+#[derive(Default)]
+struct Mended {
+    /// What it found of the host.
+    host: Option<String>,
+    /// Why it could not.
+    failed: Option<String>,
 }
 
 impl Watcher {
@@ -99,7 +113,9 @@ impl Watcher {
                 ..out
             },
             anchors: Vec::new(),
+            deaf: Arc::default(),
             looked_at: String::new(),
+            told: Vec::new(),
             said_suspended: false,
         })
     }
@@ -110,26 +126,34 @@ impl Watcher {
     }
 
     /// What others changed on the host is mended also while the tree cannot be applied: by the
-    /// commit that is live, or was before a boot. What keeps it from that has been told of the
-    /// tree. What it found of the host.
-    fn mend(&mut self) -> Option<String> {
+    /// commit that is live, or was before a boot. What keeps it from that is told once.
+    fn mend(&mut self) -> Mended {
         apply::last_instead(&self.global, &self.arguments, self.out);
-        let commit = live::commit(&dirs(&self.global)).ok()?;
+        let commit = live::commit(&dirs(&self.global)).unwrap_or_default();
         if self.global.worktree || commit.is_empty() {
-            return None;
+            return Mended::default();
         }
         let global = Global {
             rev: Some(commit),
             ..self.global.clone()
         };
         let held = Held::default();
-        let run = self.run_of(&global, self.out.held_by(&held)).ok()?;
-        let carried = run.unnoted().carry_out();
+        let carried = match self.run_of(&global, self.out.held_by(&held)) {
+            Ok(run) => run.unnoted().carry_out(),
+            Err(_) => return Mended::default(),
+        };
+        let host = carried.about.read.map(|read| read.host);
         if ended(carried.exit) == Ended::Well {
             held.write_to(self.out);
             self.anchors = carried.about.anchors.unwrap_or_default();
+            return Mended { host, failed: None };
         }
-        carried.about.read.map(|read| read.host)
+        let failed = carried.reasons.last().cloned();
+        if carried.reasons != self.told {
+            held.write_to(self.out);
+            self.told = carried.reasons;
+        }
+        Mended { host, failed }
     }
 
     /// The same instead of a run, which would end as the one before.
@@ -140,17 +164,23 @@ impl Watcher {
             host,
             suspended: false,
         };
+        let mended = self.mend();
+        let looked_after = match mended.failed {
+            None => "what is live was looked after".to_owned(),
+            Some(why) => format!("what is live could not be looked after: {why}"),
+        };
         Ran {
-            read: self.mend().map(seen),
+            read: mended.host.map(seen),
             ended: before,
-            status: "the tree cannot be applied; what is live was looked after".to_owned(),
+            status: format!("the tree cannot be applied; {looked_after}"),
         }
     }
 }
 
 impl Work for Watcher {
     fn look(&mut self) -> Look {
-        let tree = source::current(&self.source).unwrap_or_else(|error| error.to_string());
+        let named = source::current(&self.source);
+        let tree = named.map_or_else(|error| error.to_string(), |named| named.to_string());
         self.looked_at.clone_from(&tree);
         let state = &self.global.state_dir;
         let seen = Seen {
@@ -174,7 +204,11 @@ impl Work for Watcher {
                 .map(flat),
         );
         places.push(flat(state.clone()));
-        Look { seen, places }
+        Look {
+            seen,
+            places,
+            deaf: self.deaf.get().cloned(),
+        }
     }
 
     fn run(&mut self, reason: Reason, before: Ended) -> Ran {
@@ -208,10 +242,11 @@ impl Work for Watcher {
                     // It could not be read whole, as while it is still being written.
                     ended = Ended::Failed;
                 }
+                self.told = carried.reasons;
                 if ended != Ended::Well {
-                    let host = self.mend();
+                    let mended = self.mend();
                     read = read.map(|read| Seen {
-                        host: host.unwrap_or(read.host),
+                        host: mended.host.unwrap_or(read.host),
                         ..read
                     });
                 } else if let Some(anchors) = carried.about.anchors {

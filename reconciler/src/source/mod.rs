@@ -14,6 +14,7 @@
 //! a finding of a path that a glob ignores is to be dropped with it.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use state::documents::tree::Tree;
@@ -105,6 +106,16 @@ impl SourceId {
         }
     }
 
+    /// What was read, and where.
+    pub fn named(&self) -> Named {
+        let commit = self.commit().to_owned();
+        let place = match self {
+            Self::Commit { repository, .. } => repository.place(),
+            Self::Directory { path, .. } => path.clone(),
+        };
+        Named { commit, place }
+    }
+
     /// What tells one repository (or directory) from another: the path of its shared git
     /// directory, or its own.
     pub fn origin(&self) -> &Path {
@@ -112,6 +123,21 @@ impl SourceId {
             Self::Commit { repository, .. } => &repository.common_dir,
             Self::Directory { path, .. } => path,
         }
+    }
+}
+
+/// What a revision stands for, and where: a link may lead to another folder of the same commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The id of the commit, or the content hash of a directory.
+    pub commit: String,
+    /// The directory it is read from: of a repository, the folder below its shared git directory.
+    pub place: PathBuf,
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {}", self.commit, self.place.display())
     }
 }
 
@@ -194,14 +220,17 @@ pub fn read(request: &SourceRequest, known: &mut Known) -> Result<Source, Source
 /// # Errors
 ///
 /// As [`read`].
-pub fn current(request: &SourceRequest) -> Result<String, SourceError> {
+pub fn current(request: &SourceRequest) -> Result<Named, SourceError> {
     match repository::find(&request.directory)? {
         Found::Repository(place) if !request.worktree => {
             let objects = open(&Caller::of_process(), &place)?;
             let commit = objects.resolve(request.rev.as_deref().unwrap_or("HEAD"))?;
-            Ok(commit.to_string())
+            Ok(Named {
+                commit: commit.to_string(),
+                place: place.place(),
+            })
         }
-        _ => Ok(read(request, &mut Known::default())?.id.commit().to_owned()),
+        _ => Ok(read(request, &mut Known::default())?.id.named()),
     }
 }
 

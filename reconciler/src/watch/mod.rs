@@ -30,6 +30,8 @@ pub struct Look {
     pub seen: Seen,
     /// Where a change of it would be noticed.
     pub places: Vec<Place>,
+    /// Why other changes of it would not be, if that is so.
+    pub deaf: Option<String>,
 }
 
 /// What became of a run.
@@ -139,13 +141,13 @@ impl<W: Work> Follower<W> {
             let look = self.working(W::look).await?;
             let watched = self.notices.watch(&look.places);
             // The first reason is the one that is told: others add nothing to what it leads to.
-            if watched.deaf.is_some() != self.deaf.is_some() {
-                self.schedule
-                    .poll(watched.deaf.is_some().then_some(self.poll));
-                let (why, every) = (watched.deaf.clone(), self.poll);
+            let deaf = watched.deaf.or(look.deaf);
+            if deaf.is_some() != self.deaf.is_some() {
+                self.schedule.poll(deaf.is_some().then_some(self.poll));
+                let (why, every) = (deaf.clone(), self.poll);
                 self.working(move |work: &mut W| work.deaf(why.as_deref(), every))
                     .await?;
-                self.deaf = watched.deaf;
+                self.deaf = deaf;
             }
             if !watched.anew {
                 return Ok((at, look.seen));
@@ -228,5 +230,78 @@ impl Pulse {
         if let Some((at, every)) = &mut self.0 {
             *at = Instant::now() + *every;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// A tree whose changes give no notice.
+    #[derive(Clone, Default)]
+    struct Silent {
+        looks: Arc<Mutex<u32>>,
+        ran: Arc<Mutex<Vec<String>>>,
+        told: Arc<Mutex<Vec<Option<String>>>>,
+    }
+
+    impl Work for Silent {
+        fn look(&mut self) -> Look {
+            let mut looks = self.looks.lock().unwrap();
+            *looks += 1;
+            let seen = Seen {
+                tree: if *looks < 10 { "a" } else { "b" }.to_owned(),
+                ..Seen::default()
+            };
+            let deaf = (*looks > 5).then(|| "the socket closed".to_owned());
+            Look {
+                seen,
+                places: Vec::new(),
+                deaf,
+            }
+        }
+
+        fn run(&mut self, reason: Reason, _: Ended) -> Ran {
+            self.ran.lock().unwrap().push(format!("{reason:?}"));
+            Ran {
+                ended: Ended::Well,
+                status: String::new(),
+                read: None,
+            }
+        }
+
+        fn deaf(&mut self, why: Option<&str>, _: Duration) {
+            self.told.lock().unwrap().push(why.map(str::to_owned));
+        }
+    }
+
+    #[tokio::test]
+    async fn who_gives_no_notice_any_more_is_looked_at_now_and_then() {
+        let (work, woken) = (Silent::default(), Arc::new(Notify::new()));
+        let followed = follow(
+            Pace::default(),
+            Duration::from_millis(5),
+            work.clone(),
+            Arc::clone(&woken),
+        );
+        let wake = async {
+            // The first looks need notices.
+            while *work.looks.lock().unwrap() <= 5 {
+                woken.notify_one();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            while work.ran.lock().unwrap().len() < 2 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            ended = followed => panic!("{ended:?}"),
+            () = wake => {}
+        }
+        assert_eq!(*work.ran.lock().unwrap(), ["Asked", "Changed"]);
+        let told = work.told.lock().unwrap().clone();
+        assert_eq!(told, [Some("the socket closed".to_owned())]);
     }
 }

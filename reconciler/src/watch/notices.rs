@@ -59,6 +59,11 @@ struct Filter {
 impl Filter {
     /// Whether an event may be a change. Our own looks open files as well.
     fn counts(&mut self, event: &Event) -> bool {
+        if event.need_rescan() {
+            // Events were lost for want of room, and what they said of directories with them.
+            self.gone.extend(self.watched.keys().cloned());
+            return true;
+        }
         if let EventKind::Access(kind) = event.kind
             && kind != AccessKind::Close(AccessMode::Write)
         {
@@ -242,4 +247,24 @@ fn remote(directory: &Path) -> Option<&'static str> {
         .iter()
         .find(|(number, _)| i128::from(*number) == i128::from(magic) & 0xffff_ffff);
     known.map(|(_, name)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::Flag;
+
+    use super::*;
+
+    #[test]
+    fn events_that_were_lost_may_be_of_any_directory() {
+        let directory = PathBuf::from("/tree");
+        let mut filter = Filter::default();
+        let names = Some(BTreeSet::from(["net".into()]));
+        filter.watched.insert(directory.clone(), names);
+        let other = Event::new(EventKind::Any).add_path(directory.join("other"));
+        assert!(!filter.counts(&other));
+        assert!(filter.gone.is_empty());
+        assert!(filter.counts(&Event::new(EventKind::Other).set_flag(Flag::Rescan)));
+        assert_eq!(filter.gone, BTreeSet::from([directory]));
+    }
 }

@@ -43,7 +43,7 @@ impl Default for Pace {
 /// What a look found. What differs from what the last run began with is worth another one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// The commit that the revision names, or why it names none.
+    /// The commit that the revision names, and where; or why it names none.
     pub tree: String,
     /// What of the host containers are attached to.
     pub host: String,

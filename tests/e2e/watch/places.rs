@@ -168,3 +168,30 @@ fn what_is_put_in_the_place_of_a_tree_is_followed() {
         becomes_live(lab, &watcher, &last);
     });
 }
+
+/// As where each release has a folder of its own.
+#[test]
+fn a_link_to_another_folder_of_the_same_commit_is_followed() {
+    Lab::run("watch-folder", |lab| {
+        let own = lab.repository().path();
+        for (folder, port) in [("one", 1), ("two", 2)] {
+            for (file, text) in tree(port).files() {
+                lab.repository().write(&format!("{folder}/{file}"), text);
+            }
+        }
+        lab.repository().commit("two folders");
+        let link = own.with_extension("link");
+        let lead = |folder: &str| {
+            let new = own.with_extension("new");
+            symlink(own.join(folder), &new).unwrap();
+            std::fs::rename(new, &link).unwrap();
+        };
+        lead("one");
+        let watcher = Watcher::start(lab, link.to_str().unwrap(), &[]);
+        watcher.says("is live: generation 1");
+        lead("two");
+        watcher.says("is live: generation 2");
+        lead("one");
+        watcher.says("is live: generation 3");
+    });
+}
