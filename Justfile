@@ -74,7 +74,7 @@ deny:
 
 # everything that must hold before a change lands, with the time of each stage
 ci:
-    .ci/stages fmt-check lint doc deny tidy
+    .ci/stages fmt-check lint doc deny tidy test-boot
 
 # the main job in seconds, once it is built: a commit becomes policy on real traffic, in namespaces of its own
 demo:
