@@ -200,7 +200,10 @@ fn a_watcher_that_gets_no_notice_looks_and_says_so() {
         guest.sh("systemctl daemon-reload");
         guest.write(
             "/etc/plumbline/plumbline.env",
-            &format!("RECONCILE_DIR={TREE}\nRECONCILE_OPTIONS=--poll 1s\n"),
+            &format!(
+                "RECONCILE_DIR={TREE}\nRECONCILE_OPTIONS=--lock-timeout 90s\n\
+                 RECONCILE_WATCH_OPTIONS=--poll 1s\n"
+            ),
         );
         guest.sh("systemctl restart plumbline-watch");
         guest.until("it says so", &format!("{said} | grep 'looking every 1s'"));

@@ -19,6 +19,8 @@ use super::durations::{duration, pause};
 #[derive(Debug, Parser)]
 #[command(name = "reconcile", version)]
 #[command(after_help = EXIT_CODES, max_term_width = 100)]
+// A unit says one thing, and whoever edits its environment another.
+#[command(args_override_self = true)]
 pub struct Cli {
     /// What applies to applying.
     #[command(flatten)]
@@ -158,8 +160,8 @@ pub struct RunArguments {
     /// Exit with 2 where changes are pending (with --dry-run) or were made.
     #[arg(long)]
     pub detailed_exitcode: bool,
-    /// Print nothing where there is nothing to do, or where it fails as the last run did: for cron,
-    /// whose mail is then worth reading.
+    /// Print nothing where there is nothing to do, or where it fails as the last run did; where
+    /// that is over, a line. For cron, whose mail is then worth reading.
     #[arg(long, conflicts_with = "dry_run")]
     pub only_changes: bool,
     /// What it may do.
