@@ -26,7 +26,7 @@ fn cron_applies_and_mails_only_what_happened() {
     is_live(&guest, TREE, "what cron found");
     guest.until("a mail", "grep -rq 'is live: generation 1' /var/mails");
     // The next run has nothing to do, and says nothing.
-    let runs = "journalctl --no-pager -o cat _COMM=cron | grep -c 'CMD (.*reconcile'";
+    let runs = "journalctl --no-pager -o cat -t CRON | grep -c 'CMD (.*reconcile'";
     guest.until("another run", &format!("test $({runs}) -ge 2"));
     assert_eq!(guest.sh("ls /var/mails | wc -l"), "1");
     edit(&guest, TREE, 81, "git commit -qam 'by commit'");

@@ -45,7 +45,7 @@ fn following(disk: &Disk, what: &str) -> Guest {
     guest.copy(&package(), &format!("{CHECKOUT}/target/package/{name}"));
     make(&guest, "/srv/theirs");
     guest.sh(&format!("git clone -q /srv/theirs {CLONE}"));
-    let blocks = blocks_after("follows its tree by itself.");
+    let blocks = blocks_after("follows its tree by itself;");
     assert_eq!(blocks.len(), 4, "the package, and three ways: {blocks:?}");
     // Building takes a compiler: `./dev test-boot` has built what the first line builds.
     let (build, install) = blocks[0].split_once('\n').unwrap();

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::arguments::{Ci, Global, InitArguments};
 use crate::report::escape::escape;
@@ -100,7 +100,15 @@ impl Top {
         let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
         let existing = absolute.ancestors().find_map(|part| {
             let rest = absolute.strip_prefix(part).ok()?;
-            Some(fs::canonicalize(part).ok()?.join(rest))
+            let part = fs::canonicalize(part).ok()?;
+            // What is not there is no link: `..` there leads back.
+            Some(rest.components().fold(part, |mut at, component| {
+                match component {
+                    Component::ParentDir => drop(at.pop()),
+                    component => at.push(component),
+                }
+                at
+            }))
         });
         let whole = existing.unwrap_or(absolute);
         for path in whole.ancestors() {
