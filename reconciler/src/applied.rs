@@ -8,6 +8,7 @@ use state::desired::{describe, describe_peers};
 use state::live::Base;
 use state::plan::rows;
 use state::reach::{Change, changes};
+use state::words::hash::short;
 use state::words::names::FullName;
 use thiserror::Error;
 
@@ -36,6 +37,15 @@ pub enum AppliedError {
         /// The state directory.
         state: std::path::PathBuf,
     },
+    /// What was applied is not what the directory that is named leads to in its commit.
+    #[error("{} is another folder of commit {commit} than the one that was applied",
+        folder.display())]
+    Folder {
+        /// Which.
+        commit: String,
+        /// The directory.
+        folder: std::path::PathBuf,
+    },
     /// It is valid no more for this version.
     #[error("commit {commit} is not valid for this version")]
     Invalid {
@@ -58,11 +68,32 @@ pub enum KeepError {
     Journal(#[from] crate::run::journal::JournalError),
 }
 
-/// The tree of a commit that was applied: as it was planned, or read and understood again.
-pub fn understand(request: &Request, commit: &str) -> Result<Arc<Understood>, AppliedError> {
-    if let Some(tree) = request.memory.tree(request, commit) {
-        return Ok(tree);
+/// The tree of a commit that was applied: as it was planned, or read and understood again. `tree`:
+/// the id of its tree object, or of a directory the content hash again; empty where nobody knows.
+pub fn understand(
+    request: &Request,
+    commit: &str,
+    tree: &str,
+) -> Result<Arc<Understood>, AppliedError> {
+    let found = match request.memory.tree(request, commit) {
+        Some(found) => found,
+        None => read_again(request, commit)?,
+    };
+    if !tree.is_empty() && found.source.id.tree() != tree {
+        return Err(AppliedError::Folder {
+            commit: short(commit).to_owned(),
+            folder: request.source.directory.clone(),
+        });
     }
+    match found.is_valid() {
+        true => Ok(found),
+        false => Err(AppliedError::Invalid {
+            commit: commit.to_owned(),
+        }),
+    }
+}
+
+fn read_again(request: &Request, commit: &str) -> Result<Arc<Understood>, AppliedError> {
     let source = match copy::read(&request.dirs.state, commit)? {
         Some(tree) => Source {
             tree,
@@ -84,13 +115,7 @@ pub fn understand(request: &Request, commit: &str) -> Result<Arc<Understood>, Ap
             read => read?,
         },
     };
-    let tree = understood(source, request);
-    if tree.is_valid() {
-        Ok(Arc::new(tree))
-    } else {
-        let commit = commit.to_owned();
-        Err(AppliedError::Invalid { commit })
-    }
+    Ok(Arc::new(understood(source, request)))
 }
 
 /// The policy before and after, in words.
@@ -127,7 +152,8 @@ pub fn words(request: &Request, planned: &Planned) -> Compared {
             flows: None,
         };
     };
-    match understand(request, &base.live_slot().commit) {
+    let live = base.live_slot();
+    match understand(request, &live.commit, &live.tree) {
         Ok(old) => Compared {
             old: owned(&old),
             new: new(),

@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use state::live::Base;
+use state::live::{Base, LiveSlot};
+use state::plan::Origin;
 use state::plan::back::previous;
 use state::plan::guards::Allowed;
 use state::words::generation::Generation;
@@ -14,9 +15,9 @@ use state::words::hash::short;
 use thiserror::Error;
 
 use crate::applied::{self, AppliedError};
-use crate::live;
+use crate::live::{self, Reading};
 use crate::pipeline::{self, Errand, Failure, Planned, Request};
-use crate::run::journal::{self, JournalError};
+use crate::run::journal::{self, Entry, JournalError};
 
 /// Why there is nothing to go back to.
 #[derive(Debug, Error)]
@@ -28,7 +29,7 @@ pub enum BackError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The commit's tree cannot be read again.
-    #[error("cannot go back to {commit}: {cause}")]
+    #[error("the tree of {commit} cannot be read again: {cause}")]
     Lost {
         /// The commit.
         commit: String,
@@ -36,7 +37,7 @@ pub enum BackError {
         cause: Box<AppliedError>,
     },
     /// Nothing is live.
-    #[error("nothing is live on this host, so there is nothing to go back from")]
+    #[error("nothing is live on this host")]
     NothingLive,
     /// It is live already.
     #[error("{commit} is live already")]
@@ -77,81 +78,100 @@ pub fn make_plan(
     let base = found.live.base.as_ref();
     let base = base.filter(|base| base.record.generation != Generation(0));
     let base = base.ok_or(BackError::NothingLive)?;
-    let commit = match generation {
+    let origin = match generation {
         None => before(request, base)?,
         Some(generation) => of(request, base, generation)?,
     };
-    if commit == base.live_slot().commit {
+    if origin.commit == base.live_slot().commit {
         return Err(BackError::IsLive {
-            commit: short(&commit).to_owned(),
+            commit: short(&origin.commit).to_owned(),
         });
     }
-    let tree = applied::understand(request, &commit).map_err(|cause| BackError::Lost {
-        commit: short(&commit).to_owned(),
-        cause: Box::new(cause),
-    })?;
-    let wanted = tree.desired.attachments();
-    let read = live::read_again(&request.dirs, found, &wanted).map_err(Failure::from)?;
-    Ok(pipeline::plan_for(
-        request,
-        tree,
-        read,
-        Errand::GoBack,
-        allowed,
-    )?)
+    plan_to(request, &origin, found, Errand::GoBack, allowed)
+}
+
+/// The plan that mends what is live, whatever is asked for by now.
+pub fn make_plan_live(request: &Request, allowed: Allowed) -> Result<Planned, BackError> {
+    let found = live::read(&request.dirs, &BTreeMap::new()).map_err(Failure::from)?;
+    let base = found.live.base.as_ref();
+    let base = base.filter(|base| base.record.generation != Generation(0));
+    let origin = origin(base.ok_or(BackError::NothingLive)?.live_slot());
+    plan_to(request, &origin, found, Errand::Again, allowed)
 }
 
 /// The plan that makes a commit live again where nothing is, as after a reboot.
 pub fn make_plan_again(
     request: &Request,
-    commit: &str,
+    origin: &Origin,
     allowed: Allowed,
 ) -> Result<Planned, BackError> {
-    let tree = applied::understand(request, commit).map_err(|cause| BackError::Lost {
+    let found = live::read(&request.dirs, &BTreeMap::new()).map_err(Failure::from)?;
+    plan_to(request, origin, found, Errand::Again, allowed)
+}
+
+fn plan_to(
+    request: &Request,
+    Origin { commit, tree }: &Origin,
+    found: Reading,
+    errand: Errand,
+    allowed: Allowed,
+) -> Result<Planned, BackError> {
+    let tree = applied::understand(request, commit, tree).map_err(|cause| BackError::Lost {
         commit: short(commit).to_owned(),
         cause: Box::new(cause),
     })?;
-    let read = live::read(&request.dirs, &tree.desired.attachments()).map_err(Failure::from)?;
-    Ok(pipeline::plan_for(
-        request,
-        tree,
-        read,
-        Errand::Again,
-        allowed,
-    )?)
+    let wanted = tree.desired.attachments();
+    let read = live::read_again(&request.dirs, found, &wanted).map_err(Failure::from)?;
+    Ok(pipeline::plan_for(request, tree, read, errand, allowed)?)
+}
+
+/// What a slot was made from.
+fn origin(slot: &LiveSlot) -> Origin {
+    Origin {
+        commit: slot.commit.clone(),
+        tree: slot.tree.clone(),
+    }
+}
+
+/// What an entry of the journal was made from.
+pub(crate) fn noted(entry: Entry) -> Origin {
+    Origin {
+        commit: entry.commit,
+        tree: entry.tree,
+    }
 }
 
 /// The commit that was live before the one that is.
-fn before(request: &Request, base: &Base) -> Result<String, BackError> {
-    let commit = match previous(base) {
-        Some(slot) => slot.commit.clone(),
+fn before(request: &Request, base: &Base) -> Result<Origin, BackError> {
+    let origin = match previous(base) {
+        Some(slot) => origin(slot),
         None => {
             let entries = journal::read(&request.dirs.state)?.entries.into_iter();
-            let mut others = entries.rev().map(|entry| entry.commit);
+            let mut others = entries.rev().map(noted);
             let live = &base.live_slot().commit;
-            let other = others.find(|commit| commit != live);
+            let other = others.find(|origin| origin.commit != *live);
             other.ok_or(BackError::NoneBefore)?
         }
     };
-    if base.held().contains(&commit) {
-        let held = short(&commit).to_owned();
+    if base.held().contains(&origin.commit) {
+        let held = short(&origin.commit).to_owned();
         return Err(BackError::Already { held });
     }
-    Ok(commit)
+    Ok(origin)
 }
 
 /// The commit of a generation: of the latest of that number, for a reboot begins to count anew.
-fn of(request: &Request, base: &Base, generation: Generation) -> Result<String, BackError> {
+fn of(request: &Request, base: &Base, generation: Generation) -> Result<Origin, BackError> {
     if generation == base.record.generation {
-        return Ok(base.live_slot().commit.clone());
+        return Ok(origin(base.live_slot()));
     }
     if let Some(slot) = previous(base).filter(|slot| slot.generation == generation) {
-        return Ok(slot.commit.clone());
+        return Ok(origin(slot));
     }
     let entries = journal::read(&request.dirs.state)?.entries.into_iter();
     let mut known = entries
         .rev()
         .filter(|entry| entry.generation == generation.0);
     let entry = known.next().ok_or(BackError::Unknown(generation))?;
-    Ok(entry.commit)
+    Ok(noted(entry))
 }

@@ -115,9 +115,6 @@ fn tree(
         (false, _) => {}
     }
     let request = request.ok_or("no tree was named: -C names one")?;
-    let tree = applied::understand(request, commit).map_err(|error| error.to_string())?;
-    if tree.origin().tree != *id {
-        return Err("live is another folder of its commit".to_owned());
-    }
-    Ok(Some(tree))
+    let tree = applied::understand(request, commit, id);
+    Ok(Some(tree.map_err(|error| error.to_string())?))
 }

@@ -167,15 +167,10 @@ pub enum Failure {
     Source(#[from] SourceError),
     /// The tree is invalid.
     #[error("the tree is invalid")]
-    Invalid(Box<Understood>),
+    Invalid(Arc<Understood>),
     /// It cannot be compiled.
-    #[error("{cause}")]
-    Compile {
-        /// The tree.
-        tree: Arc<Understood>,
-        /// Why not.
-        cause: CompileError,
-    },
+    #[error(transparent)]
+    Compile(#[from] CompileError),
     /// The kernel or the host cannot be read.
     #[error(transparent)]
     Live(#[from] LiveError),
@@ -257,11 +252,17 @@ pub fn reach(tree: &Understood, memory: &Memory) -> Result<Arc<View>, CompileErr
     Ok(view)
 }
 
-/// From source and kernel to plan. Changes nothing.
-pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure> {
-    let tree = understand(request)?;
+/// From source and kernel to plan. Changes nothing. `understood`: who hears of the tree, whatever
+/// becomes of the plan.
+pub fn make_plan(
+    request: &Request,
+    allowed: Allowed,
+    understood: impl FnOnce(&Understood),
+) -> Result<Planned, Failure> {
+    let tree = Arc::new(understand(request)?);
+    understood(&tree);
     if !tree.is_valid() {
-        return Err(Failure::Invalid(Box::new(tree)));
+        return Err(Failure::Invalid(tree));
     }
     let commit = tree.source.id.commit();
     tracing::info!(
@@ -274,7 +275,7 @@ pub fn make_plan(request: &Request, allowed: Allowed) -> Result<Planned, Failure
         containers = read.live.containers.len(),
         "kernel and host read"
     );
-    plan_for(request, Arc::new(tree), read, Errand::Apply, allowed)
+    plan_for(request, tree, read, Errand::Apply, allowed)
 }
 
 /// The same errand once more, for the very tree that a plan was made for, from what kernel and host
@@ -303,12 +304,8 @@ pub fn plan_for(
     let key = key(request, &origin.commit);
     remembered.trees.keep(key, &tree);
     let memory = &mut remembered.compiled;
-    let compiled = compile_again(&tree.desired, &read.located, &datapath, memory);
+    let target = compile_again(&tree.desired, &read.located, &datapath, memory)?;
     drop(remembered);
-    let target = match compiled {
-        Ok(target) => target,
-        Err(cause) => return Err(Failure::Compile { tree, cause }),
-    };
     let collisions = collisions(&target, &read.live);
     if !collisions.is_empty() {
         return Err(Failure::Collisions(collisions));

@@ -44,7 +44,7 @@ pub(crate) fn planned(request: &Request) -> Planned {
         max_cut: None,
         held: false,
     };
-    make_plan(request, allowed).unwrap()
+    make_plan(request, allowed, |_| ()).unwrap()
 }
 
 /// Plans and applies a commit, which must be one that changes the target; leaves nothing behind.

@@ -299,7 +299,7 @@ fn a_directory_goes_back_by_the_copy_that_was_kept() {
         fs::remove_dir_all(Path::new(STATE).join("trees")).unwrap();
         says(
             &changes_nothing(lab, &["rollback"], 3),
-            &["cannot go back", "no copy"],
+            &["cannot be read again", "no copy"],
         );
     });
 }

@@ -14,6 +14,8 @@ pub(crate) struct About {
     pub(crate) commit: String,
     /// What it planned for; `None` where it did not read the tree that is named.
     pub(crate) read: Option<Seen>,
+    /// Whether another run was under way, for which it made way.
+    pub(crate) stepped_aside: bool,
     /// What this host's containers hang on; `None` where that did not become known.
     pub(crate) anchors: Option<Vec<Anchor>>,
 }
@@ -43,6 +45,7 @@ impl About {
         Self {
             commit,
             read: Some(read),
+            stepped_aside: false,
             anchors: tree.is_valid().then(|| anchors::of(here)),
         }
     }

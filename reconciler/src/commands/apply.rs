@@ -21,15 +21,14 @@ pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit
     let began = Instant::now();
     loop {
         let held = Held::default();
-        // What failed, and how, has been told.
+        // What failed, and how, has been told; so has that another run was under way.
         let only_news = arguments.run.only_changes;
-        let last = match only_news {
-            true => attempt::last(&dirs(global).run).filter(|last| last.told && last.exit != 0),
-            false => None,
-        };
-        let run_out = match last {
-            Some(_) => out.held_by(&held),
-            None => out,
+        let run_dir = &dirs(global).run;
+        let last = attempt::last(run_dir).filter(|last| only_news && last.told && last.exit != 0);
+        let aside = only_news && attempt::stepped_aside(run_dir);
+        let run_out = match last.is_some() || aside {
+            true => out.held_by(&held),
+            false => out,
         };
         let run = Run::new(
             global,
@@ -50,8 +49,15 @@ pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit
         let begun = arguments.until_at_rest.then(named);
         let carried = run.carry_out();
         let exit = carried.exit;
-        if !last.is_some_and(|last| kept::ended(&carried, true).ended_as(&last)) {
+        let was_told = match carried.about.stepped_aside {
+            true => aside,
+            false => last.is_some_and(|last| kept::ended(&carried, true).ended_as(&last)),
+        };
+        if !was_told {
             held.write_to(out);
+        }
+        if only_news && carried.about.stepped_aside {
+            kept::note_aside(run_dir);
         }
         if arguments.or_last {
             last_instead(global, &arguments.run, out);

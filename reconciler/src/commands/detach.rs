@@ -59,7 +59,9 @@ fn lock(dirs: &Dirs, wait: Duration, out: Out) -> Result<Option<Lock>, Exit> {
         return Ok(None);
     }
     let make = || mount::make_base(&dirs.pin).map_err(refused);
-    locking::take(dirs, wait, out, make).map(Some)
+    locking::take(dirs, wait, out, make)
+        .map(Some)
+        .map_err(|not| not.exit)
 }
 
 fn tell(detached: &Detached, out: Out) -> Exit {

@@ -71,8 +71,9 @@ fn of_live(
         .base
         .as_ref()
         .ok_or_else(|| failed("nothing is live on this host".into()))?;
-    let commit = &base.live_slot().commit;
-    let tree = applied::understand(request, commit).map_err(|error| {
+    let slot = base.live_slot();
+    let commit = &slot.commit;
+    let tree = applied::understand(request, commit, &slot.tree).map_err(|error| {
         failed(format!(
             "the tree of the live commit {commit} cannot be read: {error}"
         ))

@@ -32,8 +32,8 @@ pub(crate) fn tell(failure: &Failure, out: Out) -> Exit {
             out.error("the tree is invalid: what is live is unchanged");
             Exit::Invalid
         }
-        Failure::Compile { cause, .. } => {
-            out.error(&escape(&cause.to_string()));
+        Failure::Compile(error) => {
+            out.error(&escape(&error.to_string()));
             Exit::Invalid
         }
         Failure::Live(error) => live(error, out),

@@ -1,6 +1,8 @@
 //! What a run keeps: in the state directory the journal and the copy of an applied directory, in
 //! the run directory how it ended.
 
+use std::path::Path;
+
 use state::plan::Kind;
 
 use super::now_s;
@@ -71,10 +73,18 @@ pub(super) fn note(dirs: &Dirs, mut attempt: Attempt) {
     }
 }
 
+/// Notes that a run stepped aside, which was told.
+pub(super) fn note_aside(run: &Path) {
+    if let Err(error) = attempt::note_aside(run) {
+        tracing::info!("that the run stepped aside was not noted: {error}");
+    }
+}
+
 /// Whether the last run failed, and whoever asks was told so: who hears nothing but `news` of that
 /// alone.
 pub(super) fn last_failed(dirs: &Dirs, news: bool) -> bool {
-    let failed = |last: &Attempt| last.exit > Exit::Pending as u8;
+    let fine = [Exit::Done, Exit::Pending, Exit::Attention].map(|exit| exit as u8);
+    let failed = |last: &Attempt| !fine.contains(&last.exit);
     attempt::last(&dirs.run).is_some_and(|last| failed(&last) && (last.told || !news))
 }
 

@@ -11,6 +11,14 @@ use crate::run::lock::{Lock, LockError};
 /// How often the directory may be taken away while its lock is waited for.
 const TRIES: usize = 8;
 
+/// Why the lock was not taken, which has been told.
+pub(crate) struct NotTaken {
+    /// How that ends.
+    pub(crate) exit: Exit,
+    /// Whether another run has it.
+    pub(crate) is_busy: bool,
+}
+
 /// Takes the lock on a directory that `make` makes where it is not there, and waits so long for
 /// whoever has it. Who had it may have taken the directory away: then it is made again.
 ///
@@ -22,12 +30,15 @@ pub(crate) fn take(
     wait: Duration,
     out: Out,
     mut make: impl FnMut() -> Result<(), Exit>,
-) -> Result<Lock, Exit> {
+) -> Result<Lock, NotTaken> {
     let begun = Instant::now();
     let mut tries = 0;
     loop {
         tries += 1;
-        make()?;
+        make().map_err(|exit| NotTaken {
+            exit,
+            is_busy: false,
+        })?;
         let left = wait.saturating_sub(begun.elapsed());
         match Lock::take_within(&dirs.pin, &dirs.run, left) {
             Ok(lock) => return Ok(lock),
@@ -36,7 +47,9 @@ pub(crate) fn take(
                 if let LockError::Busy { waited, .. } = &mut error {
                     *waited = wait;
                 }
-                return Err(failure::lock(&error, out));
+                let is_busy = error.is_busy();
+                let exit = failure::lock(&error, out);
+                return Err(NotTaken { exit, is_busy });
             }
         }
     }

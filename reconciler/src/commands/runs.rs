@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use state::plan::guards::Allowed;
-use state::plan::{Kind, Operation, Phase, Plan, Step};
+use state::plan::{Kind, Operation, Origin, Phase, Plan, Step};
 use state::words::generation::Generation;
 use state::words::names::FullName;
 
@@ -50,6 +50,8 @@ pub(crate) enum Wish {
     Before(Option<Generation>),
     /// What was live last, where nothing is.
     Last,
+    /// What is live, whatever is named by now.
+    Live,
 }
 
 /// A run that makes something live.
@@ -144,7 +146,9 @@ impl<'a> Run<'a> {
         };
         let (about, exit) = (run.about.take(), done.unwrap_or_else(|exit| exit));
         // What was asked for is what `status` tells of, and why it is not live.
-        let noted = run.noted && !run.arguments.dry_run && !matches!(run.wish, Wish::Last);
+        // Who stepped aside tried nothing.
+        let tried = !run.arguments.dry_run && !about.stepped_aside;
+        let noted = run.noted && tried && !matches!(run.wish, Wish::Last | Wish::Live);
         let (dirs, told) = (run.request.dirs, run.tells_news);
         let carried = Carried {
             exit,
@@ -185,7 +189,11 @@ impl<'a> Run<'a> {
         }
         let mut mounted = false;
         let make = || self.make_base().map(|made| mounted |= made);
-        let _lock = lock::take(&self.request.dirs, self.lock_timeout, self.out, make)?;
+        let taken = lock::take(&self.request.dirs, self.lock_timeout, self.out, make);
+        let _lock = taken.map_err(|not| {
+            self.about.borrow_mut().stepped_aside = not.is_busy;
+            not.exit
+        })?;
         let ended = self.locked(mounted);
         // Whoever suspended meanwhile waits for this one, and notes what was live before it.
         suspend::note_again(&self.request.dirs);
@@ -200,16 +208,25 @@ impl<'a> Run<'a> {
             true => None,
             false => suspend::read(&request.dirs, self.out)?,
         };
-        let reads = suspended.is_none() && matches!(self.wish, Wish::Tree);
+        let reads = suspended.is_none() && matches!(self.wish, Wish::Tree | Wish::Live);
         let is_about = |tree: &Understood, plan| self.is_about(tree, plan, reads);
+        let again = |origin| back::make_plan_again(request, &origin, allowed);
         let planned = match (suspended, self.wish) {
-            (Some(suspended), _) => back::make_plan_again(request, &suspended.commit, allowed),
-            (None, Wish::Tree) => pipeline::make_plan(request, allowed).map_err(BackError::from),
+            (Some(suspended), _) => again(Origin {
+                commit: suspended.commit,
+                // Which folder of it is not noted.
+                tree: String::new(),
+            }),
+            (None, Wish::Tree) => {
+                pipeline::make_plan(request, allowed, |tree| is_about(tree, None))
+                    .map_err(BackError::from)
+            }
             (None, Wish::Before(generation)) => back::make_plan(request, generation, allowed),
             (None, Wish::Last) => match journal::last(&request.dirs.state) {
-                Some(last) => back::make_plan_again(request, &last.commit, allowed),
+                Some(last) => again(back::noted(last)),
                 None => Err(BackError::NoneBefore),
             },
+            (None, Wish::Live) => back::make_plan_live(request, allowed),
         };
         let failure = match planned {
             Ok(planned) => {
@@ -224,12 +241,8 @@ impl<'a> Run<'a> {
                 is_about(&planned.tree, Some(&planned.plan));
                 self.show(planned)?;
             }
-            Failure::Invalid(tree) => is_about(tree, None),
-            Failure::Compile { tree, cause } => {
-                // Where it was also for what the host held, that may be another the next time.
-                let reads = reads && !cause.may_pass();
-                self.is_about(tree, None, reads);
-            }
+            // It may be compiled once the host has settled: that is no finding about the tree.
+            Failure::Compile(cause) if cause.may_pass() => self.about.borrow_mut().read = None,
             _ => {}
         }
         Err(failure::tell(&failure, self.out))

@@ -72,6 +72,8 @@ struct Watcher {
     memory: Memory,
     out: Out<'static>,
     anchors: Vec<Anchor>,
+    /// What the containers of a tree hang on that could not be applied.
+    wanted: Vec<Anchor>,
     /// Why interfaces give no notice any more.
     deaf: Arc<OnceLock<String>>,
     /// The tree that the last look found.
@@ -113,6 +115,7 @@ impl Watcher {
                 ..out
             },
             anchors: Vec::new(),
+            wanted: Vec::new(),
             deaf: Arc::default(),
             looked_at: String::new(),
             told: Vec::new(),
@@ -120,8 +123,8 @@ impl Watcher {
         })
     }
 
-    fn run_of<'a>(&'a self, global: &Global, out: Out<'a>) -> Result<Run<'a>, Exit> {
-        let run = Run::new(global, Wish::Tree, &self.arguments, false, out)?;
+    fn run_of<'a>(&'a self, wish: Wish, out: Out<'a>) -> Result<Run<'a>, Exit> {
+        let run = Run::new(&self.global, wish, &self.arguments, false, out)?;
         Ok(run.remembering(&self.memory).watching(&self.anchors))
     }
 
@@ -129,16 +132,12 @@ impl Watcher {
     /// commit that is live, or was before a boot. What keeps it from that is told once.
     fn mend(&mut self) -> Mended {
         apply::last_instead(&self.global, &self.arguments, self.out);
-        let commit = live::commit(&dirs(&self.global)).unwrap_or_default();
-        if self.global.worktree || commit.is_empty() {
-            return Mended::default();
+        if !live::is_live(&dirs(&self.global)).unwrap_or(true) {
+            let failed = Some("nothing is live".to_owned());
+            return Mended { host: None, failed };
         }
-        let global = Global {
-            rev: Some(commit),
-            ..self.global.clone()
-        };
         let held = Held::default();
-        let carried = match self.run_of(&global, self.out.held_by(&held)) {
+        let carried = match self.run_of(Wish::Live, self.out.held_by(&held)) {
             Ok(run) => run.unnoted().carry_out(),
             Err(_) => return Mended::default(),
         };
@@ -165,14 +164,33 @@ impl Watcher {
             suspended: false,
         };
         let mended = self.mend();
+        self.watch_too();
         let looked_after = match mended.failed {
             None => "what is live was looked after".to_owned(),
             Some(why) => format!("what is live could not be looked after: {why}"),
         };
         Ran {
             read: mended.host.map(seen),
+            tried: false,
             ended: before,
             status: format!("the tree cannot be applied; {looked_after}"),
+        }
+    }
+
+    /// A tree that could not be applied may be when what its containers hang on is another.
+    fn watch_too(&mut self) {
+        self.anchors.extend(self.wanted.iter().cloned());
+        self.anchors.sort();
+        self.anchors.dedup();
+    }
+
+    /// Whether a run would end as the one before.
+    fn is_in_vain(&self, reason: Reason, before: Ended) -> bool {
+        match (reason, before) {
+            (Reason::Backstop | Reason::Host, Ended::Invalid) => true,
+            // What was live is looked after; where nothing is, nothing is to be lost by a try.
+            (Reason::Backstop, Ended::Failed) => live::is_live(&dirs(&self.global)).unwrap_or(true),
+            _ => false,
         }
     }
 }
@@ -217,52 +235,54 @@ impl Work for Watcher {
             if !std::mem::replace(&mut self.said_suspended, true) {
                 self.out.note(&format!("{}\n", escape(&status)));
             }
-            let ended = Ended::Well;
             return Ran {
-                ended,
+                ended: Ended::Well,
                 status,
                 read: None,
+                tried: true,
             };
         }
         self.said_suspended = false;
-        let as_before = match reason {
-            Reason::Backstop => before != Ended::Well,
-            Reason::Host => before == Ended::Invalid,
-            Reason::Asked | Reason::Changed | Reason::Again => false,
-        };
-        if as_before {
+        if self.is_in_vain(reason, before) {
             return self.mends(before);
         }
-        match self.run_of(&self.global, self.out).map(Run::carry_out) {
-            Ok(carried) => {
-                let status = status(&carried);
-                let mut ended = ended(carried.exit);
-                let mut read = carried.about.read;
-                if ended == Ended::Invalid && read.is_none() {
-                    // It could not be read whole, as while it is still being written.
-                    ended = Ended::Failed;
-                }
-                self.told = carried.reasons;
-                if ended != Ended::Well {
-                    let mended = self.mend();
-                    read = read.map(|read| Seen {
-                        host: mended.host.unwrap_or(read.host),
-                        ..read
-                    });
-                } else if let Some(anchors) = carried.about.anchors {
-                    self.anchors = anchors;
-                }
-                Ran {
-                    ended,
-                    status,
-                    read,
-                }
-            }
-            Err(_) => Ran {
+        let Ok(run) = self.run_of(Wish::Tree, self.out) else {
+            return Ran {
                 ended: Ended::Failed,
                 status: "a run could not be begun".to_owned(),
                 read: None,
-            },
+                tried: true,
+            };
+        };
+        let carried = run.carry_out();
+        let status = status(&carried);
+        let mut ended = ended(carried.exit);
+        let mut read = carried.about.read;
+        if ended == Ended::Invalid && read.is_none() {
+            // It could not be read whole, as while it is still being written.
+            ended = Ended::Failed;
+        }
+        self.told = carried.reasons;
+        if ended == Ended::Well {
+            self.wanted.clear();
+            self.anchors = carried
+                .about
+                .anchors
+                .unwrap_or_else(|| self.anchors.clone());
+        } else {
+            self.wanted = carried.about.anchors.unwrap_or_default();
+            let mended = self.mend();
+            self.watch_too();
+            read = read.map(|read| Seen {
+                host: mended.host.unwrap_or(read.host),
+                ..read
+            });
+        }
+        Ran {
+            ended,
+            status,
+            read,
+            tried: true,
         }
     }
 

@@ -10,6 +10,8 @@ use super::files::{self, WriteError};
 
 /// Name of the file in the run directory.
 const NAME: &str = "attempt.json";
+/// Name of the one that says that whoever was to be told of a run that stepped aside was.
+const ASIDE: &str = "stepped-aside";
 /// Most bytes that are kept of what was told.
 const BYTES_MOST: usize = 16 << 10;
 
@@ -47,7 +49,24 @@ pub fn note(run: &Path, attempt: &Attempt) -> Result<(), WriteError> {
     let mut attempt = attempt.clone();
     attempt.reasons = kept(attempt.reasons);
     let text = serde_json::to_vec(&attempt).unwrap_or_default();
+    // Where it is not there, nobody stepped aside.
+    let _ = fs::remove_file(run.join(ASIDE));
     files::place(&run.join(NAME), &text, 0o600)
+}
+
+/// Notes that a run stepped aside for another one, and that this was told. It says nothing of the
+/// tree, so what is known of that stays.
+///
+/// # Errors
+///
+/// The file cannot be written.
+pub fn note_aside(run: &Path) -> Result<(), WriteError> {
+    files::place(&run.join(ASIDE), b"", 0o600)
+}
+
+/// Whether the last run stepped aside, and that was told.
+pub fn stepped_aside(run: &Path) -> bool {
+    run.join(ASIDE).exists()
 }
 
 /// What is kept of what was told.

@@ -68,6 +68,13 @@ pub enum GitError {
         /// The git directory.
         git_dir: PathBuf,
     },
+    /// Its references are in a form that is not read.
+    #[error("{} keeps its references as a reftable, which is not read; make files of them by \
+             `git refs migrate --ref-format=files`", git_dir.display())]
+    Reftable {
+        /// The git directory.
+        git_dir: PathBuf,
+    },
     /// There is no commit yet.
     #[error("{} has no commit yet; commit the tree, or read the files with --worktree",
         git_dir.display())]
@@ -225,6 +232,9 @@ impl Objects {
                 }
                 if rev == "HEAD" && self.repo.head().is_ok_and(|head| head.is_unborn()) {
                     return Err(GitError::NoCommit { git_dir: git_dir() });
+                }
+                if self.place.common_dir.join("reftable").is_dir() {
+                    return Err(GitError::Reftable { git_dir: git_dir() });
                 }
                 if self.is_unknown(rev) {
                     return Err(GitError::Unknown {

@@ -235,8 +235,8 @@ pub fn current(request: &SourceRequest) -> Result<Named, SourceError> {
 }
 
 /// The directories in which something changes when what is named does, and whether those below each
-/// count. Of a repository: where `HEAD`, packed references (gitrepository-layout(5)) and the table
-/// of a reftable are replaced, and all folders of single references. Reflogs follow these.
+/// count. Of a repository: where `HEAD` and packed references (gitrepository-layout(5)) are
+/// replaced, and all folders of single references. Reflogs follow these.
 pub fn places(request: &SourceRequest) -> Vec<(PathBuf, bool)> {
     match repository::find(&request.directory) {
         Ok(Found::Repository(place)) if !request.worktree => {
@@ -244,7 +244,6 @@ pub fn places(request: &SourceRequest) -> Vec<(PathBuf, bool)> {
             let mut places = vec![
                 (place.git_dir, false),
                 (common.join("refs"), true),
-                (common.join("reftable"), false),
                 (common, false),
             ];
             // A linked work tree that is made anew has another git directory.

@@ -18,6 +18,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::sleep_until;
 
 pub mod notices;
+mod terms;
 pub mod schedule;
 mod service;
 
@@ -40,6 +41,8 @@ pub struct Ran {
     pub ended: Ended,
     /// In a line, for whoever asks how things are.
     pub status: String,
+    /// Whether it was tried at all to apply the tree.
+    pub tried: bool,
     /// What it found, right after it had read it; `None` where it did not come to that.
     pub read: Option<Seen>,
 }
@@ -162,7 +165,8 @@ impl<W: Work> Follower<W> {
         let ran = self
             .working(move |work: &mut W| work.run(reason, before))
             .await?;
-        self.schedule.end(self.now(), ran.ended, ran.read);
+        self.schedule
+            .end(self.now(), ran.ended, ran.read, ran.tried);
         service::status(&ran.status);
         if !self.is_ready {
             service::ready();
@@ -268,6 +272,7 @@ mod tests {
             Ran {
                 ended: Ended::Well,
                 status: String::new(),
+                tried: true,
                 read: None,
             }
         }

@@ -8,85 +8,15 @@
 
 use std::time::Duration;
 
+pub use super::terms::{Ended, Next, Pace, Reason, Seen};
+
 /// Longest time between two tries of what fails.
 const BACKOFF_MOST: Duration = Duration::from_secs(300);
 /// How often a run on the same tree may fail before it is let be.
 const TRIES: u32 = 10;
 
-/// How fast things go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
-    /// How long nothing more must have been noticed before a look.
-    pub quiet: Duration,
-    /// How long after the first notice a look is made all the same.
-    pub patience: Duration,
-    /// How long after a run another one is made though nothing was noticed.
-    pub backstop: Duration,
-    /// How often to look where nothing gives notice.
-    pub poll: Option<Duration>,
-    /// How long after a failure the run is tried again; doubled each time.
-    pub retry: Duration,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            quiet: Duration::from_millis(50),
-            patience: Duration::from_secs(1),
-            backstop: Duration::from_secs(300),
-            poll: None,
-            retry: Duration::from_secs(1),
-        }
-    }
-}
-
-/// What a look found. What differs from what the last run began with is worth another one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// The commit that the revision names, and where; or why it names none.
-    pub tree: String,
-    /// What of the host containers are attached to.
-    pub host: String,
-    /// Whether applying is suspended.
-    pub suspended: bool,
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// What was asked for is live, or was not to be applied now.
-    Well,
-    /// It may go better the next time.
-    Failed,
-    /// It will end so again as long as the tree is the same.
-    Invalid,
-}
-
-/// Why a run is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It is the first, or somebody asked for it.
-    Asked,
-    /// The tree is another one, or applying is not suspended any more.
-    Changed,
-    /// What containers are attached to is another.
-    Host,
-    /// The one before failed.
-    Again,
-    /// It has been long since the last.
-    Backstop,
-}
-
-/// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Look at tree and host.
-    Look,
-    /// Look, and run.
-    Run(Reason),
-    /// Wait for a notice, until then at most.
-    Wait(Duration),
-}
+/// Longest time that a change of the host waits after a failure.
+const HOST_MOST: Duration = Duration::from_secs(10);
 
 /// What is known so far.
 #[derive(Clone, Debug)]
@@ -98,6 +28,8 @@ pub struct Schedule {
     began: Option<Seen>,
     /// A run that is due, and from when on.
     due: Option<(Reason, Duration)>,
+    /// The one that was due later than the run that is under way.
+    put_off: Option<(Reason, Duration)>,
     /// How many runs in a row failed on the same tree, or found the host changed under them.
     in_vain: u32,
     ended: Ended,
@@ -115,6 +47,7 @@ impl Schedule {
             noticed: None,
             began: None,
             due: Some((Reason::Asked, now)),
+            put_off: None,
             in_vain: 0,
             ended: Ended::Well,
             ended_at: now,
@@ -178,10 +111,18 @@ impl Schedule {
             return;
         };
         let asked = began.tree != seen.tree || began.suspended != seen.suspended;
-        if asked || (began.host != seen.host && !first) {
+        let moved = began.host != seen.host && !first;
+        if asked {
             self.in_vain = 0;
-            let reason = if asked { Reason::Changed } else { Reason::Host };
-            self.due = Some((reason, now));
+            self.due = Some((Reason::Changed, now));
+        } else if moved && self.ended == Ended::Failed {
+            // It may go better now; but who changes the host all the time is not raced.
+            let at = now.max(self.ended_at + self.pause().min(HOST_MOST));
+            let sooner = self.due.filter(|(_, due)| *due <= at);
+            self.due = sooner.or(Some((Reason::Host, at)));
+        } else if moved {
+            self.in_vain = 0;
+            self.due = Some((Reason::Host, now));
         } else if began.host == seen.host {
             if first && self.ended != Ended::Failed {
                 self.in_vain = 0;
@@ -201,7 +142,7 @@ impl Schedule {
     pub fn begin(&mut self, now: Duration, seen: Seen, reason: Reason) -> Reason {
         self.looked_at = now;
         self.noticed = None;
-        self.due = None;
+        self.put_off = self.due.take().filter(|(_, at)| *at > now);
         let known = self.began.as_ref().map(|began| &began.tree);
         let another = known.is_some_and(|known| *known != seen.tree);
         self.began = Some(seen);
@@ -214,9 +155,11 @@ impl Schedule {
 
     /// It ended so. What has changed meanwhile is for [`Self::seen`] to say.
     ///
+    /// `tried`: whether it tried to apply the tree, and is one of those that may fail.
+    ///
     /// `read`: what it found, which may be newer than what the look before it found. It is not run
     /// again for that tree; and where tree or host are back at what the look found, it is run.
-    pub fn end(&mut self, now: Duration, ended: Ended, read: Option<Seen>) {
+    pub fn end(&mut self, now: Duration, ended: Ended, read: Option<Seen>, tried: bool) {
         if let (Some(began), Some(read)) = (&mut self.began, read) {
             began.tree = read.tree;
             if began.host != read.host {
@@ -231,6 +174,7 @@ impl Schedule {
         self.notice(now);
         match ended {
             Ended::Well => {}
+            _ if !tried => self.due = self.put_off.take(),
             Ended::Failed if self.in_vain < TRIES => {
                 self.in_vain += 1;
                 self.due = Some((Reason::Again, now + self.pause()));
@@ -281,6 +225,8 @@ mod tests {
         schedule: Schedule,
         seen: Seen,
         runs: Vec<(Duration, Seen, Reason)>,
+        /// Whether runs try to apply the tree.
+        tried: bool,
         /// What the run found, where it is something else than the look before it found.
         read: Option<Seen>,
     }
@@ -292,6 +238,7 @@ mod tests {
                 schedule: Schedule::new(pace, Duration::ZERO),
                 seen: seen("a", "1"),
                 runs: Vec::new(),
+                tried: true,
                 read: None,
             }
         }
@@ -307,7 +254,8 @@ mod tests {
                         self.runs.push((self.now, began, reason));
                         let ended = run(self);
                         self.now += MS;
-                        self.schedule.end(self.now, ended, self.read.take());
+                        self.schedule
+                            .end(self.now, ended, self.read.take(), self.tried);
                     }
                     Next::Wait(until) if until <= end => self.now = until.max(self.now + MS),
                     Next::Wait(_) => break,
@@ -431,6 +379,59 @@ mod tests {
         world.until(Duration::from_secs(40_001), |_| Ended::Well);
         assert_eq!(world.runs.len(), tries + 1, "the next commit at once");
         assert!(!world.schedule.gave_up());
+    }
+
+    /// Runs that look after what is live alone, as after each of the host's timer, are no tries.
+    #[test]
+    fn what_tries_nothing_takes_no_try_away() {
+        let tries_of = |backstop| {
+            let mut world = World::new(Pace {
+                backstop,
+                ..Pace::default()
+            });
+            let mut tries = 0;
+            world.until(Duration::from_secs(3_000), |world| {
+                let last = world.runs.last().unwrap().2;
+                world.tried = last != Reason::Backstop;
+                tries += u32::from(world.tried);
+                Ended::Failed
+            });
+            tries
+        };
+        let longest = tries_of(Duration::from_secs(1 << 20));
+        assert_eq!(longest, TRIES + 1);
+        for seconds in [2, 10, 300] {
+            assert_eq!(tries_of(Duration::from_secs(seconds)), longest, "{seconds}");
+        }
+    }
+
+    /// The host is another each second, and what fails is not tried for each of them.
+    #[test]
+    fn what_fails_is_tried_again_for_the_host_now_and_then() {
+        let mut world = World::new(Pace::default());
+        for host in 0..200 {
+            world.seen.host = host.to_string();
+            world.schedule.notice(world.now);
+            world.until(world.now + 1_000 * MS, |_| Ended::Failed);
+        }
+        let tries = world.runs.len();
+        assert!((15..30).contains(&tries), "{tries}");
+        // Also where it was given up.
+        world.until(Duration::from_secs(10_000), |_| Ended::Failed);
+        let tries = world
+            .runs
+            .iter()
+            .filter(|run| run.2 == Reason::Host)
+            .count();
+        world.seen.host = "another".to_owned();
+        world.schedule.notice(world.now);
+        world.until(world.now + 1_000 * MS, |_| Ended::Well);
+        let after = world
+            .runs
+            .iter()
+            .filter(|run| run.2 == Reason::Host)
+            .count();
+        assert_eq!(after, tries + 1);
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! What cannot be applied, and what happens to it.
 
+use std::time::{Duration, Instant};
+
 use rig::lab::Lab;
+use rig::repository::Repository;
 use rig::wait;
 use serde_json::json;
 
-use super::{Watcher, attempt, becomes_live, commit, commit_invalid, live};
+use super::{Watcher, attempt, becomes_live, commit, commit_invalid, hold_the_lock, live, tree};
 use crate::again::run_while;
 
 #[test]
@@ -79,6 +82,101 @@ fn what_is_live_is_looked_after_while_head_is_invalid() {
     });
 }
 
+/// The same in a plain directory, which is read again from its copy.
+#[test]
+fn what_is_live_is_looked_after_while_a_directory_is_invalid() {
+    Lab::run("watch-looks-after-plain", |lab| {
+        let plain = Repository::init(&lab.repository().path().with_extension("plain"));
+        plain.remove(".git");
+        plain.hold(&tree(1));
+        let watcher = Watcher::start(lab, plain.path().to_str().unwrap(), &[]);
+        watcher.says("is live: generation 1");
+        plain.write("policies.yaml", "kind: NetworkPolicy\n");
+        watcher.says("the tree is invalid: what is live is unchanged");
+        lab.alpha().net().ip("netns delete shop.web");
+        wait::holds("the container to be back", || {
+            lab.alpha()
+                .netns_names()
+                .iter()
+                .any(|name| name == "shop.web")
+        });
+        plain.hold(&tree(2));
+        watcher.says("is live: generation 2");
+    });
+}
+
+/// Another folder of the commit that is live was never asked for, or is invalid by now.
+#[test]
+fn what_was_never_live_is_not_made_live_in_place_of_what_is() {
+    Lab::run("watch-never-live", |lab| {
+        let own = lab.repository().path();
+        for (folder, port) in [("one", 1), ("two", 2)] {
+            for (file, text) in tree(port).files() {
+                lab.repository().write(&format!("{folder}/{file}"), text);
+            }
+        }
+        let first = lab.repository().commit("two folders");
+        let one = Watcher::start(lab, own.join("one").to_str().unwrap(), &[]);
+        becomes_live(lab, &one, &first);
+        drop(one);
+        lab.repository()
+            .write("two/policies.yaml", "kind: NetworkPolicy\n");
+        lab.repository().commit("two is invalid");
+        let two = Watcher::start(lab, own.join("two").to_str().unwrap(), &[]);
+        two.says("the tree is invalid: what is live is unchanged");
+        two.says("is another folder of commit");
+        lab.alpha().net().ip("netns delete shop.web");
+        lab.repository()
+            .git(&["commit", "--quiet", "--allow-empty", "--message", "more"])
+            .succeed();
+        wait::holds("it to have looked", || {
+            two.said().matches("tree is invalid").count() == 2
+        });
+        let status = lab.reconcile(&["status", "-o", "json"]).json();
+        assert_eq!(
+            (&status["commit"], &status["generation"]),
+            (&json!(first), &json!(1))
+        );
+    });
+}
+
+/// Who waits for the lock to mend does so by what is live once it has it.
+#[test]
+fn what_somebody_makes_live_meanwhile_is_not_undone() {
+    Lab::run("watch-meanwhile", |lab| {
+        let first = commit(lab, 1);
+        let path = lab.repository().path().to_str().unwrap();
+        let watcher = Watcher::start(lab, path, &["--lock-timeout", "60s"]);
+        becomes_live(lab, &watcher, &first);
+        let second = commit(lab, 2);
+        becomes_live(lab, &watcher, &second);
+        commit_invalid(lab);
+        watcher.says("the tree is invalid: what is live is unchanged");
+        for wanted in [&first, &second, &first, &second] {
+            let held = hold_the_lock();
+            lab.alpha().net().ip("netns delete shop.web");
+            std::thread::scope(|scope| {
+                let run = ["--rev", wanted, "--lift-hold", "--lock-timeout", "60s"];
+                let run = scope.spawn(move || lab.reconcile(&run).succeed());
+                // Both wait by then, most times.
+                let begun = Instant::now();
+                wait::holds("a moment", || begun.elapsed() > Duration::from_millis(500));
+                drop(held);
+                run.join().unwrap();
+            });
+            let back = || {
+                lab.alpha()
+                    .netns_names()
+                    .iter()
+                    .any(|name| name == "shop.web")
+            };
+            wait::holds("the container to be back", back);
+            wait::holds("it to be as it was", || lab.reconcile(&["drift"]).code == 0);
+            assert_eq!(live(lab), *wanted);
+        }
+    });
+}
+
 /// A commit whose objects come after its reference, as where somebody copies a repository.
 #[test]
 fn a_commit_that_cannot_be_read_yet_is_tried_again() {
@@ -134,6 +232,9 @@ fn what_fails_for_the_host_is_tried_again() {
         net.ip(&format!("link add {name} type veth peer name theirs"));
         let watcher = Watcher::on(lab);
         watcher.says("error:");
+        wait::holds("the commit that was tried", || {
+            attempt(lab)["commit"] == json!(first)
+        });
         assert_eq!(live(lab), "");
         net.ip(&format!("link delete {name}"));
         becomes_live(lab, &watcher, &first);

@@ -123,6 +123,13 @@ fn commit_invalid(lab: &Lab) -> String {
     lab.repository().commit("invalid")
 }
 
+/// Holds the lock of runs, as one that is under way does.
+fn hold_the_lock() -> fs::File {
+    let held = fs::File::open("/sys/fs/bpf/plumbline").unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    held
+}
+
 /// What `status` says of the last run that was to change something.
 fn attempt(lab: &Lab) -> Value {
     lab.reconcile(&["status", "-o", "json"]).json()["attempt"].clone()

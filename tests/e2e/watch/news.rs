@@ -3,7 +3,9 @@
 use rig::lab::Lab;
 use rig::program::Run;
 
-use super::{commit, commit_invalid, live};
+use serde_json::json;
+
+use super::{attempt, commit, commit_invalid, hold_the_lock, live};
 
 #[test]
 fn what_fails_is_told_once_and_so_is_its_end() {
@@ -27,8 +29,15 @@ fn what_fails_is_told_once_and_so_is_its_end() {
         assert!(said_nothing(&news().ended(0)));
         assert_eq!(live(lab), first);
         // Who asks for all is told what it always is.
-        commit_invalid(lab);
+        let invalid = commit_invalid(lab);
         drop(lab.reconcile(&[]).ended(3));
         assert!(!said_nothing(&news().ended(3)));
+        // That another run is under way is told once, and nothing of the tree is forgotten by it.
+        let held = hold_the_lock();
+        assert!(news().ended(4).stderr.contains("holds the lock"));
+        assert!(said_nothing(&news().ended(4)));
+        drop(held);
+        assert_eq!(attempt(lab)["commit"], json!(invalid));
+        assert!(said_nothing(&news().ended(3)));
     });
 }
