@@ -38,8 +38,8 @@ pub enum AppliedError {
         state: std::path::PathBuf,
     },
     /// What was applied is not what the directory that is named leads to in its commit.
-    #[error("{} is another folder of commit {commit} than the one that was applied",
-        folder.display())]
+    #[error("{} is another folder of commit {commit} than the one that was applied: \
+             name that one by -C", folder.display())]
     Folder {
         /// Which.
         commit: String,

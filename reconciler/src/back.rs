@@ -5,6 +5,7 @@
 //! the copy of an applied directory, and is then planned like any other.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use state::live::{Base, LiveSlot};
 use state::plan::Origin;
@@ -16,7 +17,7 @@ use thiserror::Error;
 
 use crate::applied::{self, AppliedError};
 use crate::live::{self, Reading};
-use crate::pipeline::{self, Errand, Failure, Planned, Request};
+use crate::pipeline::{self, Errand, Failure, Planned, Request, Understood};
 use crate::run::journal::{self, Entry, JournalError};
 
 /// Why there is nothing to go back to.
@@ -69,10 +70,12 @@ pub enum BackError {
 }
 
 /// The plan that goes back: to the commit that was live before, or to the one of a generation.
+/// `understood`: who hears of its tree, whatever becomes of the plan.
 pub fn make_plan(
     request: &Request,
     generation: Option<Generation>,
     allowed: Allowed,
+    understood: impl FnOnce(&Understood),
 ) -> Result<Planned, BackError> {
     let found = live::read(&request.dirs, &BTreeMap::new()).map_err(Failure::from)?;
     let base = found.live.base.as_ref();
@@ -87,7 +90,9 @@ pub fn make_plan(
             commit: short(&origin.commit).to_owned(),
         });
     }
-    plan_to(request, &origin, found, Errand::GoBack, allowed)
+    let tree = tree_of(request, &origin)?;
+    understood(&tree);
+    plan_to(request, tree, found, Errand::GoBack, allowed)
 }
 
 /// The plan that mends what is live, whatever is asked for by now.
@@ -96,7 +101,13 @@ pub fn make_plan_live(request: &Request, allowed: Allowed) -> Result<Planned, Ba
     let base = found.live.base.as_ref();
     let base = base.filter(|base| base.record.generation != Generation(0));
     let origin = origin(base.ok_or(BackError::NothingLive)?.live_slot());
-    plan_to(request, &origin, found, Errand::Again, allowed)
+    plan_to(
+        request,
+        tree_of(request, &origin)?,
+        found,
+        Errand::Again,
+        allowed,
+    )
 }
 
 /// The plan that makes a commit live again where nothing is, as after a reboot.
@@ -106,20 +117,32 @@ pub fn make_plan_again(
     allowed: Allowed,
 ) -> Result<Planned, BackError> {
     let found = live::read(&request.dirs, &BTreeMap::new()).map_err(Failure::from)?;
-    plan_to(request, origin, found, Errand::Again, allowed)
+    plan_to(
+        request,
+        tree_of(request, origin)?,
+        found,
+        Errand::Again,
+        allowed,
+    )
+}
+
+fn tree_of(
+    request: &Request,
+    Origin { commit, tree }: &Origin,
+) -> Result<Arc<Understood>, BackError> {
+    applied::understand(request, commit, tree).map_err(|cause| BackError::Lost {
+        commit: short(commit).to_owned(),
+        cause: Box::new(cause),
+    })
 }
 
 fn plan_to(
     request: &Request,
-    Origin { commit, tree }: &Origin,
+    tree: Arc<Understood>,
     found: Reading,
     errand: Errand,
     allowed: Allowed,
 ) -> Result<Planned, BackError> {
-    let tree = applied::understand(request, commit, tree).map_err(|cause| BackError::Lost {
-        commit: short(commit).to_owned(),
-        cause: Box::new(cause),
-    })?;
     let wanted = tree.desired.attachments();
     let read = live::read_again(&request.dirs, found, &wanted).map_err(Failure::from)?;
     Ok(pipeline::plan_for(request, tree, read, errand, allowed)?)
@@ -131,6 +154,14 @@ fn origin(slot: &LiveSlot) -> Origin {
         commit: slot.commit.clone(),
         tree: slot.tree.clone(),
     }
+}
+
+/// What was live when applying was suspended; which folder of its commit, if the journal knows.
+pub(crate) fn suspended(request: &Request, commit: String) -> Origin {
+    let last = journal::last(&request.dirs.state).map(noted);
+    let last = last.filter(|last| last.commit == commit);
+    let tree = last.map(|last| last.tree).unwrap_or_default();
+    Origin { commit, tree }
 }
 
 /// What an entry of the journal was made from.

@@ -6,6 +6,8 @@ use crate::tree::{edit, is_live, make, reaches};
 
 /// Where the README has the clone.
 const CLONE: &str = "/srv/network";
+/// What stands before the blocks.
+const BLOCKS: &str = "follows its tree by itself;";
 const CHECKOUT: &str = "/home/ann/plumbline";
 
 /// The indented blocks of the README after `text`, each as it is copied: with its indent.
@@ -45,7 +47,7 @@ fn following(disk: &Disk, what: &str) -> Guest {
     guest.copy(&package(), &format!("{CHECKOUT}/target/package/{name}"));
     make(&guest, "/srv/theirs");
     guest.sh(&format!("git clone -q /srv/theirs {CLONE}"));
-    let blocks = blocks_after("follows its tree by itself;");
+    let blocks = blocks_after(BLOCKS);
     assert_eq!(blocks.len(), 4, "the package, and three ways: {blocks:?}");
     // Building takes a compiler: `./dev test-boot` has built what the first line builds.
     let (build, install) = blocks[0].split_once('\n').unwrap();
@@ -116,6 +118,6 @@ fn cron_as_the_readme_has_it() {
         .lines()
         .find(|line| line.starts_with("    * * * * * "));
     let line = line.unwrap().trim().replacen("* * * * * ", "", 1);
-    let blocks = blocks_after("follows its tree by itself.");
+    let blocks = blocks_after(BLOCKS);
     assert!(blocks[3].contains(&format!("'* * * * * root {line}'")));
 }

@@ -9,7 +9,7 @@ use super::now_s;
 use super::runs::Carried;
 use crate::applied;
 use crate::live::Dirs;
-use crate::pipeline::{Planned, Request};
+use crate::pipeline::{Errand, Planned, Request};
 use crate::report::exit::Exit;
 use crate::run::attempt::{self, Attempt};
 use crate::run::dirs;
@@ -32,6 +32,7 @@ pub(super) fn keep(
     if plan.kind == Kind::Mend {
         return Ok(());
     }
+    let again = planned.errand == Errand::Again;
     let entry = Entry {
         time_s: now_s,
         generation: plan.to.generation.0,
@@ -39,9 +40,10 @@ pub(super) fn keep(
         tree: plan.origin.tree.clone(),
         containers: planned.target.containers.len(),
         steps: plan.steps.len(),
-        kind: match &plan.back {
-            Some(_) => journal::Kind::Rollback,
-            None => journal::Kind::Apply,
+        // What stays held is still what was rolled back from: the next boot must know.
+        kind: match plan.back.is_some() || (again && !plan.held.is_empty()) {
+            true => journal::Kind::Rollback,
+            false => journal::Kind::Apply,
         },
     };
     journal::append(&request.dirs.state, &entry)?;

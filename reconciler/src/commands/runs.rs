@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use state::plan::guards::Allowed;
-use state::plan::{Kind, Operation, Origin, Phase, Plan, Step};
+use state::plan::{Kind, Operation, Phase, Plan, Step};
 use state::words::generation::Generation;
 use state::words::names::FullName;
 
@@ -212,16 +212,14 @@ impl<'a> Run<'a> {
         let is_about = |tree: &Understood, plan| self.is_about(tree, plan, reads);
         let again = |origin| back::make_plan_again(request, &origin, allowed);
         let planned = match (suspended, self.wish) {
-            (Some(suspended), _) => again(Origin {
-                commit: suspended.commit,
-                // Which folder of it is not noted.
-                tree: String::new(),
-            }),
+            (Some(suspended), _) => again(back::suspended(request, suspended.commit)),
             (None, Wish::Tree) => {
                 pipeline::make_plan(request, allowed, |tree| is_about(tree, None))
                     .map_err(BackError::from)
             }
-            (None, Wish::Before(generation)) => back::make_plan(request, generation, allowed),
+            (None, Wish::Before(generation)) => {
+                back::make_plan(request, generation, allowed, |tree| is_about(tree, None))
+            }
             (None, Wish::Last) => match journal::last(&request.dirs.state) {
                 Some(last) => again(back::noted(last)),
                 None => Err(BackError::NoneBefore),

@@ -72,16 +72,27 @@ struct Watcher {
     memory: Memory,
     out: Out<'static>,
     anchors: Vec<Anchor>,
-    /// What the containers of a tree hang on that could not be applied.
+    /// What the containers of the live tree hang on, and those of one that could not be applied:
+    /// together that is what is watched.
+    live: Vec<Anchor>,
     wanted: Vec<Anchor>,
     /// Why interfaces give no notice any more.
     deaf: Arc<OnceLock<String>>,
     /// The tree that the last look found.
     looked_at: String,
-    /// Why the last run failed to apply the tree, or to look after what is live: told of already.
-    told: Vec<String>,
+    /// Why the last run did not apply the tree, and why the last one did not look after what is
+    /// live: told of already.
+    told: Told,
     /// Whether it has been said that applying is suspended.
     said_suspended: bool,
+}
+
+/// Reasons that were told.
+#[derive(Default)]
+struct Told {
+    tree: Vec<String>,
+    live: Vec<String>,
+    last: Vec<String>,
 }
 
 /// What came of looking after what is live.
@@ -115,10 +126,11 @@ impl Watcher {
                 ..out
             },
             anchors: Vec::new(),
+            live: Vec::new(),
             wanted: Vec::new(),
             deaf: Arc::default(),
             looked_at: String::new(),
-            told: Vec::new(),
+            told: Told::default(),
             said_suspended: false,
         })
     }
@@ -131,7 +143,14 @@ impl Watcher {
     /// What others changed on the host is mended also while the tree cannot be applied: by the
     /// commit that is live, or was before a boot. What keeps it from that is told once.
     fn mend(&mut self) -> Mended {
-        apply::last_instead(&self.global, &self.arguments, self.out);
+        let held = Held::default();
+        let out = self.out.held_by(&held);
+        let last = apply::last_instead(&self.global, &self.arguments, out);
+        let last = last.map(|carried| carried.reasons).unwrap_or_default();
+        if last.is_empty() || last != self.told.last {
+            held.write_to(self.out);
+            self.told.last = last;
+        }
         if !live::is_live(&dirs(&self.global)).unwrap_or(true) {
             let failed = Some("nothing is live".to_owned());
             return Mended { host: None, failed };
@@ -144,13 +163,14 @@ impl Watcher {
         let host = carried.about.read.map(|read| read.host);
         if ended(carried.exit) == Ended::Well {
             held.write_to(self.out);
-            self.anchors = carried.about.anchors.unwrap_or_default();
+            self.told.live.clear();
+            self.live = carried.about.anchors.unwrap_or_default();
             return Mended { host, failed: None };
         }
         let failed = carried.reasons.last().cloned();
-        if carried.reasons != self.told {
+        if carried.reasons != self.told.live && carried.reasons != self.told.tree {
             held.write_to(self.out);
-            self.told = carried.reasons;
+            self.told.live = carried.reasons;
         }
         Mended { host, failed }
     }
@@ -164,7 +184,7 @@ impl Watcher {
             suspended: false,
         };
         let mended = self.mend();
-        self.watch_too();
+        self.watch();
         let looked_after = match mended.failed {
             None => "what is live was looked after".to_owned(),
             Some(why) => format!("what is live could not be looked after: {why}"),
@@ -177,9 +197,10 @@ impl Watcher {
         }
     }
 
-    /// A tree that could not be applied may be when what its containers hang on is another.
-    fn watch_too(&mut self) {
-        self.anchors.extend(self.wanted.iter().cloned());
+    /// Watches what the live tree's containers hang on, and those of one that could not be applied:
+    /// it may be when that is another.
+    fn watch(&mut self) {
+        self.anchors = [&self.live[..], &self.wanted[..]].concat();
         self.anchors.sort();
         self.anchors.dedup();
     }
@@ -246,7 +267,14 @@ impl Work for Watcher {
         if self.is_in_vain(reason, before) {
             return self.mends(before);
         }
-        let Ok(run) = self.run_of(Wish::Tree, self.out) else {
+        let held = Held::default();
+        // Where nothing happened since, it is news only where it ends otherwise.
+        let out = match reason {
+            Reason::Backstop | Reason::Again => self.out.held_by(&held),
+            Reason::Asked | Reason::Changed | Reason::Host => self.out,
+        };
+        let Ok(run) = self.run_of(Wish::Tree, out) else {
+            held.write_to(self.out);
             return Ran {
                 ended: Ended::Failed,
                 status: "a run could not be begun".to_owned(),
@@ -262,22 +290,24 @@ impl Work for Watcher {
             // It could not be read whole, as while it is still being written.
             ended = Ended::Failed;
         }
-        self.told = carried.reasons;
+        if ended == Ended::Well || carried.reasons != self.told.tree {
+            held.write_to(self.out);
+        }
+        self.told.tree = carried.reasons;
+        let found = carried.about.anchors;
         if ended == Ended::Well {
             self.wanted.clear();
-            self.anchors = carried
-                .about
-                .anchors
-                .unwrap_or_else(|| self.anchors.clone());
-        } else {
-            self.wanted = carried.about.anchors.unwrap_or_default();
+            self.live = found.unwrap_or_else(|| std::mem::take(&mut self.live));
+        } else if !carried.about.stepped_aside {
+            // Who cannot read a tree knows nothing better of what it hangs on.
+            self.wanted = found.unwrap_or_else(|| std::mem::take(&mut self.wanted));
             let mended = self.mend();
-            self.watch_too();
             read = read.map(|read| Seen {
                 host: mended.host.unwrap_or(read.host),
                 ..read
             });
         }
+        self.watch();
         Ran {
             ended,
             status,

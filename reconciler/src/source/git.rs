@@ -258,6 +258,11 @@ impl Objects {
         plain && !id && !matches!(self.repo.try_find_reference(rev), Ok(Some(_)))
     }
 
+    /// Whether an object is there.
+    pub(super) fn has(&self, id: ObjectId) -> bool {
+        self.repo.has_object(id)
+    }
+
     /// The commit of a full id in hexadecimal digits, if the text is one.
     pub(super) fn commit_id(&self, hex: &str) -> Option<ObjectId> {
         let id = ObjectId::from_hex(hex.as_bytes()).ok()?;

@@ -317,6 +317,7 @@ pub fn read_commit(
     let objects = open(&Caller::of_process(), &place)?;
     let id = objects
         .commit_id(commit)
+        .filter(|id| objects.has(*id))
         .ok_or_else(|| SourceError::NoSuchCommit {
             commit: commit.to_owned(),
             git_dir: place.git_dir.clone(),

@@ -32,6 +32,8 @@ pub struct Schedule {
     put_off: Option<(Reason, Duration)>,
     /// How many runs in a row failed on the same tree, or found the host changed under them.
     in_vain: u32,
+    /// Why the last run was made.
+    reason: Reason,
     ended: Ended,
     ended_at: Duration,
     /// Whether nobody has looked since.
@@ -49,6 +51,7 @@ impl Schedule {
             due: Some((Reason::Asked, now)),
             put_off: None,
             in_vain: 0,
+            reason: Reason::Asked,
             ended: Ended::Well,
             ended_at: now,
             unseen: false,
@@ -135,6 +138,9 @@ impl Schedule {
             self.in_vain = (self.in_vain + 1).min(TRIES);
         } else {
             began.host = seen.host;
+            // The run did that, or somebody who may have mended what made it fail: where no other
+            // try follows, one does.
+            self.due = self.due.or(Some((Reason::Host, now + self.pause())));
         }
     }
 
@@ -142,15 +148,20 @@ impl Schedule {
     pub fn begin(&mut self, now: Duration, seen: Seen, reason: Reason) -> Reason {
         self.looked_at = now;
         self.noticed = None;
-        self.put_off = self.due.take().filter(|(_, at)| *at > now);
-        let known = self.began.as_ref().map(|began| &began.tree);
-        let another = known.is_some_and(|known| *known != seen.tree);
+        self.put_off = self.due.take().filter(|_| reason == Reason::Backstop);
+        let known = self.began.as_ref();
+        let another = known.is_some_and(|known| known.tree != seen.tree);
+        let moved = known.is_some_and(|known| known.host != seen.host);
         self.began = Some(seen);
+        self.reason = match reason {
+            _ if another => Reason::Changed,
+            Reason::Backstop if moved => Reason::Host,
+            reason => reason,
+        };
         if another {
             self.in_vain = 0;
-            return Reason::Changed;
         }
-        reason
+        self.reason
     }
 
     /// It ended so. What has changed meanwhile is for [`Self::seen`] to say.
@@ -176,7 +187,10 @@ impl Schedule {
             Ended::Well => {}
             _ if !tried => self.due = self.put_off.take(),
             Ended::Failed if self.in_vain < TRIES => {
-                self.in_vain += 1;
+                // Who changes the host all the time takes no try away.
+                if self.reason != Reason::Host || self.in_vain == 0 {
+                    self.in_vain += 1;
+                }
                 self.due = Some((Reason::Again, now + self.pause()));
             }
             Ended::Failed | Ended::Invalid => self.due = None,
