@@ -49,6 +49,8 @@ pub(crate) fn alone_as<F>(test: impl FnOnce(&Lab)) {
         + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("1 passed"), "no test of that name: {said}");
+    // Of a test that passes, whoever asks for it sees it.
+    print!("{said}");
 }
 
 /// A host to try on.
@@ -57,7 +59,7 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         run("mount", &["-t", "tmpfs", "tmpfs", "/run"]);
         run(
