@@ -108,16 +108,19 @@ impl Kind {
     }
 }
 
-/// Measures all of a kind. Who is told is told as soon as it is known.
+/// Measures all of a kind whose description holds a text. Who is told is told as soon as it is known.
 pub(crate) fn measure(
     kind: Kind,
     scene: &Scene,
     driver: &mut Driver,
+    only: &str,
     mut tell: impl FnMut(&Case, Measured),
 ) {
     let mut hold = |case: Case, driver: &mut Driver| {
-        let measured = case.measure(scene, driver);
-        tell(&case, measured);
+        if case.says.contains(only) {
+            let measured = case.measure(scene, driver);
+            tell(&case, measured);
+        }
     };
     let near = flows(NEAR..NEAR + 1, 1, PORT);
     establish(kind, driver, &near, NEXT);

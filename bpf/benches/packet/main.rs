@@ -10,7 +10,9 @@
 //! What overlaps with the harness in the processor is taken off with it: what remains is the least
 //! that a packet costs.
 //!
-//! `cargo bench -p plumbline-bpf --bench packet -- [--json FILE]`, as root.
+//! `cargo bench --profile dev -p plumbline-bpf --bench packet -- [--json FILE] [--only TEXT]`, as
+//! root. The compiler of the datapath optimises in every profile. With `--only` nothing is measured
+//! but packets of cases whose description holds the text.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
@@ -52,9 +54,9 @@ fn main() {
     if std::env::var_os(INSIDE).is_none() {
         return outside(&arguments);
     }
-    let mut arguments = arguments.iter().skip_while(|said| *said != "--json");
-    let file = arguments.nth(1);
-    let measured = inside();
+    let after = |option: &str| arguments.iter().skip_while(|said| *said != option).nth(1);
+    let (file, only) = (after("--json"), after("--only"));
+    let measured = inside(only.map(String::as_str));
     if let Some(file) = file {
         let text = serde_json::to_string_pretty(&measured).unwrap();
         std::fs::write(file, text + "\n").unwrap();
@@ -76,21 +78,29 @@ fn outside(arguments: &[String]) {
     assert!(status.success(), "{status}");
 }
 
-fn inside() -> Value {
+fn inside(only: Option<&str>) -> Value {
     let lab = rig::Lab::new();
-    println!("{}", costs::machine());
+    let machine = costs::machine();
+    println!("{machine}");
     let scene = Scene::bare(&lab);
+    let rest = (CROWD..=scene::NEAR).chain([scene::FAR, scene::NEXT]);
+    if let Some(only) = only {
+        scene.attach((0..CROWD).chain(rest));
+        scene.commit();
+        let packets = packets(&scene, &mut driver_of(&scene), only);
+        return json!({ "machine": machine, "packets": packets });
+    }
     let memory = costs::memory_of_containers(&scene);
-    scene.attach((CROWD..=scene::NEAR).chain([scene::FAR, scene::NEXT]));
+    scene.attach(rest);
     scene.commit();
     let programs = costs::programs(&scene);
     let mut driver = driver_of(&scene);
     let connect = || cases::connect(&mut driver);
     let connections = costs::memory_of_connections(&scene, connect);
     scene.forget([scene::ONE, scene::FAR]);
-    let packets = packets(&scene, &mut driver);
+    let packets = packets(&scene, &mut driver, "");
     json!({
-        "machine": costs::machine(),
+        "machine": machine,
         "memory": memory,
         "connections": connections,
         "programs": programs,
@@ -111,14 +121,14 @@ fn driver_of(scene: &Scene) -> Driver {
     driver
 }
 
-fn packets(scene: &Scene, driver: &mut Driver) -> Vec<Value> {
+fn packets(scene: &Scene, driver: &mut Driver, only: &str) -> Vec<Value> {
     println!(
         "\nns a packet, less the harness (least, median, most of {} batches; then the harness)",
         measure::ROUNDS
     );
     let mut all = Vec::new();
     for kind in Kind::ALL {
-        cases::measure(kind, scene, driver, |case, measured| {
+        cases::measure(kind, scene, driver, only, |case, measured| {
             let Measured { net, harness, .. } = measured;
             println!(
                 "{:9}{:52}{:6.0}{:6.0}{:6.0}  ({:.0})",

@@ -122,6 +122,7 @@ fn sizes(programs: &BTreeMap<u32, String>) -> BTreeMap<String, Size> {
     ours.collect()
 }
 
+#[allow(clippy::print_stdout)]
 fn print(found: &BTreeMap<String, Size>) {
     println!("program                         verified  instructions  machine code");
     for (name, size) in found {

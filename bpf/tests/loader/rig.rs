@@ -30,6 +30,7 @@ pub(crate) fn alone<F: FnOnce(&Lab)>(test: F) {
 }
 
 /// The same for a closure that stands in another one: `F`'s name is the test's.
+#[allow(clippy::print_stdout)]
 pub(crate) fn alone_as<F>(test: impl FnOnce(&Lab)) {
     const INSIDE: &str = "PLUMBLINE_TEST_INSIDE";
     if std::env::var_os(INSIDE).is_some() {
