@@ -50,8 +50,10 @@ pub(crate) const TO_NEAR: u16 = 202;
 pub(crate) const POLICIES: u32 = 10_000;
 /// As a container has where its document says nothing.
 pub(crate) const QUOTA: u32 = 8_192;
-/// What the walks need.
-const QUOTA_RAISED: u32 = 262_144;
+/// As many as there are flows: a map of more would have more of buckets.
+const QUOTA_ONE: u32 = 65_536;
+/// What the walks need at the other end.
+const QUOTA_RAISED: u32 = 131_072;
 
 /// The identity and subject of all who send, and of the receivers.
 const SENDERS: u64 = 1;
@@ -102,7 +104,8 @@ impl Scene {
             container: name_of(number),
             endpoint: constants_of(number).endpoint,
             quota: match number {
-                ONE | FAR => QUOTA_RAISED,
+                ONE => QUOTA_ONE,
+                FAR => QUOTA_RAISED,
                 _ => QUOTA,
             },
             live: false,
