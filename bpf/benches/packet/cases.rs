@@ -108,7 +108,7 @@ impl Kind {
     }
 }
 
-/// Measures all of a kind whose description holds a text. Who is told is told as soon as it is known.
+/// Measures all of a kind whose description holds a text. Each is told as soon as it is known.
 pub(crate) fn measure(
     kind: Kind,
     scene: &Scene,
