@@ -80,3 +80,8 @@ ci:
 demo:
     cargo build --workspace --bins
     .ci/as-root {{target}}/debug/demo
+
+# traffic beside its peers, in namespaces of its own (arguments are the bench's: --help says them)
+bench *arguments:
+    cargo build --release --workspace --bins
+    .ci/as-root {{target}}/release/bench "$@"
