@@ -98,7 +98,7 @@ fn traffic(lab: &Lab, asked: &Measure, meter: &Meter, facts: Facts) -> Outcome {
     let mut cases = asked.cases();
     cases.retain(|case| meter.can(case));
     let (setups, rounds) = (asked.setups(), asked.rounds());
-    let (places, lacking) = places(lab, &setups);
+    let (places, lacking) = places(lab, meter, &setups);
     let series = match asked.during.as_slice() {
         [] => rounds::run(meter, rounds, &cases, &places),
         during => match places.first() {
@@ -121,10 +121,10 @@ fn traffic(lab: &Lab, asked: &Measure, meter: &Meter, facts: Facts) -> Outcome {
 }
 
 /// What can be made of these setups, and why the rest cannot.
-fn places(lab: &Lab, setups: &[Setup]) -> (Vec<Place>, Vec<(Setup, String)>) {
+fn places(lab: &Lab, meter: &Meter, setups: &[Setup]) -> (Vec<Place>, Vec<(Setup, String)>) {
     let (mut places, mut lacking) = (Vec::new(), Vec::new());
     for &setup in setups {
-        match Place::make(lab, setup) {
+        match Place::make(lab, setup).and_then(|place| meter.checked(place)) {
             Ok(place) => {
                 let took = place
                     .made

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use rig::processors;
 use rig::program::Program;
 
 use crate::load::Count;
-use crate::matrix::{Case, Cpus, Workload};
+use crate::matrix::{Case, Cpus, Family, Workload};
 use crate::places::Place;
 
 /// What a client may take beyond its time: waiting for its server, and for what broke.
@@ -47,6 +48,25 @@ impl Meter {
         self.processors.len() >= case.cpus.count()
     }
 
+    /// A place, where its server answers the client in both families.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub(crate) fn checked(&self, place: Place) -> Result<Place, String> {
+        let once = Self {
+            count: 1,
+            ..self.clone()
+        };
+        let cases = Case::all(&[Workload::Rr], Family::value_variants(), &[Cpus::One]);
+        match cases
+            .iter()
+            .find_map(|case| once.measure(&place, case).count.failure)
+        {
+            None => Ok(place),
+            Some(failure) => Err(failure),
+        }
+    }
+
     /// Measures.
     ///
     /// # Panics
@@ -78,6 +98,9 @@ impl Meter {
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 fn rate(workload: Workload, count: &Count) -> f64 {
+    if count.done == 0 {
+        return 0.0;
+    }
     let done = count.done as f64;
     match workload {
         Workload::Rr | Workload::Crr => done / count.seconds,

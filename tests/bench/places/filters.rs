@@ -46,7 +46,8 @@ const FAMILIES: [Words; 2] = [
 
 /// A router with so many policies in the filter.
 pub(super) fn filtered(setup: Setup) -> Result<Place, String> {
-    let (mut place, router) = wires::routed(setup);
+    let mut place = wires::routed(setup);
+    let router = place.middle.clone().ok_or("a router is between its ends")?;
     let mut made = Duration::ZERO;
     for family in 0..FAMILIES.len() {
         let (program, text) = input(setup, family);

@@ -38,6 +38,8 @@ pub(crate) struct Place {
     pub(crate) setup: Setup,
     pub(crate) client: Netns,
     pub(crate) server: Netns,
+    /// What stands between them: it goes when nobody holds it.
+    pub(crate) middle: Option<Netns>,
     /// The host that Plumbline polices, with the tree it was made from.
     pub(crate) host: Option<Host>,
     /// How long it took for the policies to be in force, by the tool's own command.
@@ -53,7 +55,7 @@ impl Place {
         let place = match setup.kind {
             Kind::Direct => wires::direct(setup),
             Kind::Bridge => wires::bridge(setup),
-            Kind::Routed => wires::routed(setup).0,
+            Kind::Routed => wires::routed(setup),
             Kind::NftRules | Kind::NftMap | Kind::IptablesNft => filters::filtered(setup)?,
             Kind::Plumbline | Kind::Fleet => plumbline::policed(lab, setup)?,
         };

@@ -39,6 +39,7 @@ pub(super) fn policed(lab: &Lab, setup: Setup) -> Result<Place, String> {
         setup,
         client: host.container(CLIENT_NAME),
         server: host.container(SERVER_NAME),
+        middle: None,
         host: Some(host),
         made: Some(made),
     })

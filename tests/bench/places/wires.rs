@@ -23,7 +23,7 @@ pub(super) fn direct(setup: Setup) -> Place {
 
 /// A bridge in a namespace of its own.
 pub(super) fn bridge(setup: Setup) -> Place {
-    let place = ends(setup);
+    let mut place = ends(setup);
     let bridge = Netns::new("bridge");
     bridge.ip_batch(
         "link add bridge type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n\
@@ -33,12 +33,13 @@ pub(super) fn bridge(setup: Setup) -> Place {
     for end in TOWARDS {
         bridge.ip_batch(&format!("link set {end} master bridge up\n"));
     }
+    place.middle = Some(bridge);
     on_one_link(place)
 }
 
 /// A router in a namespace of its own.
-pub(super) fn routed(setup: Setup) -> (Place, Netns) {
-    let place = ends(setup);
+pub(super) fn routed(setup: Setup) -> Place {
+    let mut place = ends(setup);
     let router = Netns::new("router");
     router.sysctl("ipv4/ip_forward", "1");
     router.sysctl("ipv6/conf/all/forwarding", "1");
@@ -62,7 +63,8 @@ pub(super) fn routed(setup: Setup) -> (Place, Netns) {
     for (_, net, _) in both(&place) {
         net.wait_up("eth0");
     }
-    (place, router)
+    place.middle = Some(router);
+    place
 }
 
 /// The two namespaces, with no way between them.
@@ -71,6 +73,7 @@ fn ends(setup: Setup) -> Place {
         setup,
         client: Netns::new("client"),
         server: Netns::new("server"),
+        middle: None,
         host: None,
         made: None,
     }
