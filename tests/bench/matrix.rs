@@ -44,13 +44,13 @@ impl Kind {
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Direct => "direct veth pair",
-            Self::Bridge => "Linux bridge, no filter",
-            Self::Routed => "routed, no filter",
-            Self::NftRules => "routed, nftables, linear rules, established first",
-            Self::NftMap => "routed, nftables, verdict map, established first",
-            Self::IptablesNft => "routed, iptables-nft, linear rules, established first",
+            Self::Bridge => "Linux bridge",
+            Self::Routed => "routed",
+            Self::NftRules => "nftables, linear rules",
+            Self::NftMap => "nftables, verdict map",
+            Self::IptablesNft => "iptables-nft",
             Self::Plumbline => "Plumbline",
-            Self::Fleet => "Plumbline, policies spread over 1,000 containers",
+            Self::Fleet => "Plumbline, 1,000 containers",
         }
     }
 

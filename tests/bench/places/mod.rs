@@ -84,7 +84,7 @@ pub(crate) fn commands(setups: &[Setup]) -> Vec<(String, String)> {
             Kind::Plumbline => format!("reconcile -C tree\n{}", plumbline::shown(setup)),
             _ => filters::shown(setup),
         };
-        Some((format!("{}, N = 2, IPv4", kind.words()), text))
+        Some((kind.words().to_owned(), text))
     });
     shown.collect()
 }

@@ -22,7 +22,7 @@ const CLIENT_NAME: &str = "bench/client";
 const FILE: usize = 1_000;
 
 /// How long a run may take: the first apply of a thousand containers is the longest by far.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(480);
 
 /// A host with so many policies in force.
 pub(super) fn policed(lab: &Lab, setup: Setup) -> Result<Place, String> {

@@ -1,10 +1,11 @@
 //! The result as tables of Markdown.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use super::{Outcome, rate, ratios, trouble};
 use crate::during::Beside;
-use crate::matrix::{Case, Kind, Setup};
+use crate::matrix::{Case, Setup, Workload};
 use crate::rounds::Series;
 
 /// A page: where it was measured, one table for each workload, how it was made.
@@ -15,7 +16,9 @@ pub(crate) fn page(outcome: &Outcome, name: &str, title: &str) -> String {
     for series in outcome.series.chunk_by(same) {
         page.workload(series);
     }
+    page.against_none(&outcome.series);
     page.setups(outcome);
+    page.commands(outcome);
     page.0
 }
 
@@ -29,28 +32,35 @@ impl Page {
     fn head(&mut self, outcome: &Outcome, name: &str, title: &str) {
         let facts = &outcome.facts;
         self.line(format_args!("# {title}\n"));
+        let commit = facts.commit.get(..12).unwrap_or_default();
+        let changed = if facts.changed { " with changes" } else { "" };
+        self.line(format_args!("    {}\n", facts.command));
         self.line(format_args!(
-            "Written by `{}` on {}, at {}{}. {}.",
-            facts.command,
+            "{}, commit {commit}{changed}, on {}.",
             facts.date,
-            facts.commit.get(..12).unwrap_or_default(),
-            if facts.changed { " with changes" } else { "" },
-            capital(&facts.machine()),
+            facts.machine()
         ));
         let tools = facts.versions.iter().map(|(_, version)| version.as_str());
         self.line(format_args!("{}.\n", tools.collect::<Vec<_>>().join(", ")));
+        let (rounds, seconds) = (outcome.rounds, outcome.seconds);
         self.line(format_args!(
-            "{} rounds; a measurement takes {} s. In a round every setup is measured once in turn, and \
-             each number is\ndivided by that of the same round. Median [minimum-maximum]. All numbers: \
-             [{name}.json]({name}.json).",
-            outcome.rounds, outcome.seconds,
+            "{rounds} rounds; a measurement takes {seconds} s. In each round every line of a table"
         ));
-        if outcome.is_during() {
-            return;
+        let [than, json] = match outcome.is_during() {
+            true => ["the same line alone", "during.json"],
+            false => ["the direct pair", "traffic.json"],
+        };
+        self.line(format_args!(
+            "is measured once in turn, and a ratio is to {than} in the same round: median"
+        ));
+        self.line(format_args!(
+            "[minimum-maximum]. Each round's numbers are in [{json}]({json})."
+        ));
+        if !outcome.is_during() {
+            self.line(format_args!(
+                "\n![throughput over the number of policies]({name}.svg)"
+            ));
         }
-        self.line(format_args!(
-            "\n![throughput over the number of policies]({name}.svg)"
-        ));
     }
 
     fn workload(&mut self, series: &[Series]) {
@@ -87,23 +97,72 @@ impl Page {
         }
     }
 
+    /// Each setup that has policies, against itself without.
+    fn against_none(&mut self, all: &[Series]) {
+        let of_it = |series: &&Series| {
+            !series.against_none.is_empty() && series.case.workload != Workload::Stream
+        };
+        let rows: Vec<&Series> = all.iter().filter(of_it).collect();
+        let mut cases: Vec<Case> = rows.iter().map(|series| series.case).collect();
+        cases.dedup();
+        let Some(&first) = cases.first() else {
+            return;
+        };
+        self.line(format_args!("\n## N policies against none\n"));
+        self.line(format_args!(
+            "| |{}",
+            cases.iter().map(|c| format!(" {c} |")).collect::<String>()
+        ));
+        self.line(format_args!("|---|{}", ":--|".repeat(cases.len())));
+        for row in rows.iter().filter(|series| series.case == first) {
+            let same = rows.iter().filter(|series| series.setup == row.setup);
+            let cells = same.map(|series| format!(" {} |", ratios(&series.against_none)));
+            let label = words(row.setup);
+            self.line(format_args!("| {label} |{}", cells.collect::<String>()));
+        }
+    }
+
+    /// How long each tool took, a row for each.
     fn setups(&mut self, outcome: &Outcome) {
-        self.line(format_args!("\n## Setups\n"));
-        for (setup, made) in &outcome.made {
-            if let Some(made) = made {
-                self.line(format_args!(
-                    "- {}: in force after {:.2} s.",
-                    capital(&words(*setup)),
-                    made.as_secs_f64()
-                ));
-            }
+        let timed = outcome
+            .made
+            .iter()
+            .filter_map(|(setup, made)| Some((*setup, (*made)?)));
+        let timed: Vec<(Setup, Duration)> = timed.collect();
+        let mut numbers: Vec<usize> = timed.iter().map(|(setup, _)| setup.policies).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        self.line(format_args!("\n## In force after, seconds\n"));
+        let heads = numbers
+            .iter()
+            .map(|&number| format!(" {} |", thousands(number)));
+        self.line(format_args!("| N = |{}", heads.collect::<String>()));
+        self.line(format_args!("|---|{}", "--:|".repeat(numbers.len())));
+        for of_kind in timed.chunk_by(|a, b| a.0.kind == b.0.kind) {
+            let cells = numbers.iter().map(|&number| {
+                let found = of_kind.iter().find(|(setup, _)| setup.policies == number);
+                found.map_or_else(
+                    || " |".to_owned(),
+                    |(_, made)| format!(" {:.2} |", made.as_secs_f64()),
+                )
+            });
+            let name = of_kind.first().map_or("", |(setup, _)| setup.kind.words());
+            self.line(format_args!("| {name} |{}", cells.collect::<String>()));
         }
         for (setup, why) in &outcome.lacking {
-            self.line(format_args!(
-                "- {}: skipped, for {why}.",
-                capital(&words(*setup))
-            ));
+            self.line(format_args!("\nSkipped: {}, for {why}.", words(*setup)));
         }
+    }
+
+    fn commands(&mut self, outcome: &Outcome) {
+        if outcome.is_during() {
+            return;
+        }
+        self.line(format_args!("\n## What each has\n"));
+        self.line(format_args!(
+            "Here for two policies, and IPv4 where families are apart. The last one allows the \
+             client."
+        ));
         for (name, text) in &outcome.commands {
             self.line(format_args!(
                 "\n{}:\n\n```text\n{}\n```",
@@ -129,9 +188,9 @@ fn label(series: &Series) -> String {
 
 fn words(setup: Setup) -> String {
     let name = setup.kind.words();
-    match setup.kind {
-        Kind::Direct | Kind::Bridge | Kind::Routed => name.to_owned(),
-        _ => format!("{name}, N = {}", thousands(setup.policies)),
+    match setup.kind.has_policies() {
+        false => name.to_owned(),
+        true => format!("{name}, N = {}", thousands(setup.policies)),
     }
 }
 

@@ -204,8 +204,15 @@ impl<'a> Panel<'a> {
             let y = self.y(quarter);
             let faint = format!("stroke=\"{GREY}\" stroke-width=\"0.5\" stroke-opacity=\"0.6\"");
             svg.line([LEFT, y], [right, y], &faint);
-            svg.text([LEFT - 8.0, y + 4.0], "end", &short(quarter * self.direct));
             svg.text([right + 8.0, y + 4.0], "start", &format!("{quarter:.2}"));
+        }
+        let step = step(self.most * self.direct);
+        let mut rate = 0.0;
+        while rate <= self.most * self.direct {
+            let y = self.y(rate / self.direct);
+            svg.line([LEFT - 4.0, y], [LEFT, y], &format!("stroke=\"{GREY}\""));
+            svg.text([LEFT - 8.0, y + 4.0], "end", &short(rate));
+            rate += step;
         }
         let below = self.y(0.0) + 18.0;
         for &number in self.policies {
@@ -244,11 +251,41 @@ impl<'a> Panel<'a> {
     }
 }
 
-/// A rate in few letters: `68.4 k`.
+/// What lies between two marks of a scale that reaches so far: 1, 2 or 5 and noughts.
+fn step(most: f64) -> f64 {
+    let power = 10_f64.powf(most.log10().floor());
+    let of_the_power = most / power;
+    power
+        * match of_the_power {
+            few if few < 2.0 => 0.2,
+            few if few < 5.0 => 0.5,
+            _ => 1.0,
+        }
+}
+
+/// A rate in few letters: `20 k`.
 fn short(rate: f64) -> String {
     match rate {
-        rate if rate >= 10_000.0 => format!("{:.1} k", rate / 1000.0),
-        rate if rate >= 100.0 => format!("{rate:.0}"),
-        rate => format!("{rate:.1}"),
+        rate if rate >= 1000.0 => format!("{} k", rate / 1000.0),
+        rate => format!("{rate}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scale_has_five_to_ten_marks() {
+        for (most, marks) in [(1.0, 5), (15_000.0, 7), (49.0, 9), (68_400.0, 6), (99.0, 9)] {
+            let mut rate = 0.0;
+            let mut count = 0;
+            while rate + step(most) <= most {
+                rate += step(most);
+                count += 1;
+            }
+            assert_eq!(count, marks, "{most}");
+        }
+        assert_eq!([short(20_000.0), short(0.5)], ["20 k", "0.5"]);
     }
 }
