@@ -96,7 +96,9 @@ fn measure_all(asked: &Measure) -> ExitCode {
 /// Makes every place and measures every case on it.
 fn traffic(lab: &Lab, asked: &Measure, meter: &Meter, facts: Facts) -> Outcome {
     let mut cases = asked.cases();
-    cases.retain(|case| meter.can(case));
+    for case in cases.extract_if(.., |case| !meter.can(case)) {
+        eprintln!("bench: no {case}: there are not so many processors");
+    }
     let (setups, rounds) = (asked.setups(), asked.rounds());
     let (places, lacking) = places(lab, meter, &setups);
     let series = match asked.during.as_slice() {
