@@ -29,8 +29,8 @@ e2e *arguments:
 # clippy and shellcheck, every warning an error
 lint:
     cargo clippy --workspace --all-targets --quiet -- -D warnings
-    shellcheck dev .ci/as-root .ci/image .ci/package .ci/run .ci/stages .ci/tarball .ci/test \
-        .ci/test-boot
+    shellcheck dev .ci/as-root .ci/image .ci/instructions .ci/package .ci/run .ci/stages \
+        .ci/tarball .ci/test .ci/test-boot
     shellcheck dist/deb/postinst dist/deb/prerm dist/deb/postrm
 
 # units, cron and the package, in guests with a systemd of their own (arguments go to nextest)
@@ -68,15 +68,24 @@ doc:
     cargo doc --workspace --no-deps --document-private-items --quiet
     cargo test --workspace --doc --quiet
 
+# instructions of the compile path against their ceilings, by callgrind
+instructions *arguments:
+    .ci/instructions "$@"
+
 # licences and sources of what we depend on
 deny:
     cargo deny --locked --log-level error check licenses bans sources
 
 # everything that must hold before a change lands, with the time of each stage
 ci:
-    .ci/stages fmt-check lint doc deny tidy test-boot
+    .ci/stages fmt-check lint doc deny tidy instructions test-boot
 
 # the main job in seconds, once it is built: a commit becomes policy on real traffic, in namespaces of its own
 demo:
     cargo build --workspace --bins
     .ci/as-root {{target}}/debug/demo
+
+# traffic beside its peers, in namespaces of its own (arguments are the bench's: --help says them)
+bench *arguments:
+    cargo build --release --workspace --bins
+    .ci/as-root {{target}}/release/bench "$@"

@@ -11,11 +11,11 @@
 //!
 //! Nothing here locks: who calls holds the lock on the base directory.
 
-use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use state::words::generation::{CommitRecord, Generation, Slot};
 
@@ -113,9 +113,9 @@ pub struct Kernel {
     pub(crate) blocks: Option<BlockSet>,
     pub(crate) jiffies_per_second: u32,
     /// The clock that expiries are counted in, once it was asked.
-    pub(crate) jiffies: OnceCell<sys::Jiffies>,
+    pub(crate) jiffies: OnceLock<sys::Jiffies>,
     /// What the last reading of each slot found that no row of ours is; `None` before the first.
-    pub(crate) foreign: RefCell<[Option<Vec<ForeignRow>>; 2]>,
+    foreign: Mutex<[Option<Vec<ForeignRow>>; 2]>,
 }
 
 impl Kernel {
@@ -178,9 +178,15 @@ impl Kernel {
             unpinned: gathered.unpinned,
             blocks: None,
             jiffies_per_second: sys::jiffies_per_second().of("read", || Object::Host("jiffies"))?,
-            jiffies: OnceCell::new(),
-            foreign: RefCell::default(),
+            jiffies: OnceLock::new(),
+            foreign: Mutex::default(),
         })
+    }
+
+    /// What the last readings of both slots found that no row of ours is.
+    pub(crate) fn foreign(&self) -> MutexGuard<'_, [Option<Vec<ForeignRow>>; 2]> {
+        // Whoever broke off has left what was found, or nothing.
+        self.foreign.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every map is there and pinned.

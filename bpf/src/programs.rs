@@ -7,7 +7,7 @@
 //! goes.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use state::live::Instead;
 use state::target::constants::Constants;
@@ -61,17 +61,44 @@ pub enum AttachError {
     Fault(#[from] Fault),
 }
 
+/// A container's programs, loaded for it and not attached yet: they go where nobody attaches them.
+#[derive(Debug)]
+pub struct Loaded {
+    programs: ContainerPrograms,
+    theirs: bool,
+}
+
 impl Kernel {
-    /// Loads a container's programs and attaches them first on both sides of its interface, with
-    /// the guard behind them. What is attached already is updated in place.
+    /// Loads a container's programs, which is what takes longest of all. Several threads may.
+    pub fn load(&self, container: &FullName, build: &Build) -> Result<Loaded, AttachError> {
+        let own = self.connection_maps(container)?;
+        let own = own.ok_or_else(|| AttachError::NoConnections(container.clone()))?;
+        Ok(Loaded {
+            programs: self.load_over(container, build, &own)?,
+            theirs: build.is_theirs(),
+        })
+    }
+
+    /// Loads a container's programs and attaches them.
     pub fn attach(
         &self,
         container: &FullName,
         ifindex: u32,
         build: &Build,
     ) -> Result<(), AttachError> {
-        let programs = self.load(container, build)?;
-        if build.is_theirs() {
+        self.attach_loaded(container, ifindex, &self.load(container, build)?)
+    }
+
+    /// Attaches a container's programs first on both sides of its interface, with the guard behind
+    /// them. What is attached already is updated in place.
+    pub fn attach_loaded(
+        &self,
+        container: &FullName,
+        ifindex: u32,
+        loaded: &Loaded,
+    ) -> Result<(), AttachError> {
+        let programs = &loaded.programs;
+        if loaded.theirs {
             guard::leave_others(ifindex)?;
         }
         self.place(
@@ -87,19 +114,32 @@ impl Kernel {
             programs.to_container.as_fd(),
         )?;
         // Behind them: on an interface that carries traffic it would stop all until they are there.
-        self.guard(ifindex, build.is_theirs())
+        self.guard(ifindex, loaded.theirs)
     }
 
     /// Loads a container's programs anew and puts them in the place of those that are attached.
     pub fn swap(&self, container: &FullName, build: &Build) -> Result<(), AttachError> {
-        let mut links = Vec::new();
-        for hook in HOOKS {
+        // Where there is nothing to be swapped, nothing need be loaded.
+        self.links_of(container)?;
+        self.swap_loaded(container, &self.load(container, build)?)
+    }
+
+    fn links_of(&self, container: &FullName) -> Result<[OwnedFd; 2], AttachError> {
+        let link = |hook| {
             let link = self.pins.open_link(&self.pins.link(container, hook))?;
-            links.push(link.ok_or_else(|| AttachError::NotAttached(container.clone()))?);
-        }
-        let programs = self.load(container, build)?;
-        let programs = [programs.from_container, programs.to_container];
-        for ((link, program), hook) in links.iter().zip(&programs).zip(HOOKS) {
+            link.ok_or_else(|| AttachError::NotAttached(container.clone()))
+        };
+        Ok([link(Hook::Ingress)?, link(Hook::Egress)?])
+    }
+
+    /// Puts a container's programs in the place of those that are attached.
+    pub fn swap_loaded(&self, container: &FullName, loaded: &Loaded) -> Result<(), AttachError> {
+        let links = self.links_of(container)?;
+        let ContainerPrograms {
+            from_container,
+            to_container,
+        } = &loaded.programs;
+        for ((link, program), hook) in links.iter().zip([from_container, to_container]).zip(HOOKS) {
             sys::link_update(link.as_fd(), program.as_fd())
                 .of("update", || Object::Link(container.clone(), hook))?;
         }
@@ -111,16 +151,6 @@ impl Kernel {
     /// that no answer is taken for a beginning by the program that still judges.
     pub fn let_pass(&self, container: &FullName, own: Constants) -> Result<(), AttachError> {
         self.swap(container, &Build::Transition([own.passing(); 2]))
-    }
-
-    pub(crate) fn load(
-        &self,
-        container: &FullName,
-        build: &Build,
-    ) -> Result<ContainerPrograms, AttachError> {
-        let own = self.connection_maps(container)?;
-        let own = own.ok_or_else(|| AttachError::NoConnections(container.clone()))?;
-        self.load_over(container, build, &own)
     }
 
     pub(crate) fn load_over(

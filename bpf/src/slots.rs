@@ -86,7 +86,7 @@ impl Kernel {
                 key: ifindex.to_ne_bytes().to_vec(),
             });
         }
-        self.foreign.borrow_mut()[slot.index() as usize & 1] = Some(foreign.clone());
+        self.foreign()[slot.index() as usize & 1] = Some(foreign.clone());
         let tables = Tables {
             addresses: addresses.into_iter().collect(),
             endpoints,
@@ -254,12 +254,12 @@ impl Kernel {
     /// yet, it does.
     fn remove_foreign(&self, slot: Slot) -> Result<(), SlotError> {
         let place = slot.index() as usize & 1;
-        if self.foreign.borrow()[place].is_none() {
+        let known = self.foreign()[place].is_some();
+        if !known {
             self.read_slot(slot)?;
         }
-        let rows = self.foreign.borrow_mut()[place]
-            .replace(Vec::new())
-            .unwrap_or_default();
+        let rows = self.foreign()[place].replace(Vec::new());
+        let rows = rows.unwrap_or_default();
         for shape in TABLES {
             let mut change = Change::new(shape);
             for row in rows.iter().filter(|row| row.table == shape.name) {

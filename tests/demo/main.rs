@@ -15,15 +15,15 @@
     reason = "what the demo cannot show is its failure"
 )]
 
-mod probe;
 mod show;
 
 use std::process::ExitCode;
 
 use rig::lab::Lab;
+use rig::machine;
 
 fn main() -> ExitCode {
-    if let Some(lack) = probe::lack() {
+    if let Some(lack) = machine::lack("demo") {
         eprintln!("demo: {lack}");
         return ExitCode::FAILURE;
     }

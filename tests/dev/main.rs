@@ -162,9 +162,11 @@ fn alone_it_lists_every_recipe_and_installs_nothing() {
         "fmt-check",
         "tidy",
         "doc",
+        "instructions",
         "deny",
         "ci",
         "demo",
+        "bench",
     ];
     assert_eq!(listed, expected);
     assert_eq!(machine.changes(), [""; 0]);
@@ -185,7 +187,7 @@ fn a_recipe_that_is_not_there_is_a_usage_error() {
 fn a_kernel_that_is_too_old_is_refused_with_the_remedy() {
     let machine = Machine::new();
     machine.has_kernel("6.1.0-39-amd64");
-    for recipe in ["test", "demo", "e2e", "ci"] {
+    for recipe in ["test", "demo", "bench", "e2e", "ci"] {
         let says = format!("this kernel is 6.1.0-39-amd64, and {recipe} needs 6.6 or later");
         assert_refused(&machine, &machine.dev(&[recipe]), &says);
     }

@@ -32,6 +32,7 @@ mod json;
 mod diff;
 mod cuts;
 mod quota;
+mod many;
 mod minimal;
 mod executed;
 mod rollback;

@@ -302,7 +302,7 @@ impl Node {
 ///
 /// # Errors
 /// Where there is no such program.
-pub(crate) fn reconcile(tree: &Path) -> Result<Program, String> {
+pub fn reconcile(tree: &Path) -> Result<Program, String> {
     let program = Program::new(binary()?).env("HOME", Path::new(SHARED).join("home"));
     Ok(program.args([OsString::from("-C"), tree.into()]))
 }

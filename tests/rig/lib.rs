@@ -18,6 +18,7 @@
 pub mod wait;
 pub mod refused;
 pub mod processors;
+pub mod machine;
 pub mod program;
 pub mod foreign;
 pub mod netns;

@@ -101,6 +101,18 @@ impl Program {
     /// Where it cannot be started, or is not done at its limit: it is ended, and what it said so
     /// far is in the message.
     pub fn run(&self) -> Run {
+        let ended = self.run_to_limit();
+        ended.unwrap_or_else(|run| panic!("not done after {:?}, and killed: {run}", self.limit))
+    }
+
+    /// Runs it to its end or its limit.
+    ///
+    /// # Errors
+    /// It was not done at its limit, and was ended: what it said so far.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    pub fn run_to_limit(&self) -> Result<Run, Run> {
         let command = self.to_string();
         let mut child = self.spawn(&command);
         let mut stdin = child.stdin.take().expect("stdin is a pipe");
@@ -125,8 +137,7 @@ impl Program {
             stderr: stderr.text(),
             code: code.expect("a program ends by itself or by a signal"),
         };
-        assert!(done, "not done after {:?}, and killed: {run}", self.limit);
-        run
+        if done { Ok(run) } else { Err(run) }
     }
 
     /// Starts it and goes on. A program that ends when its input does (`cat`) ends with the test,

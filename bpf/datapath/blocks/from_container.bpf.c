@@ -29,13 +29,10 @@ static __always_inline __u64 pl_established(struct pl_scratch *s)
 
 	if (s->class != PL_PLAIN || s->fragment != PL_WHOLE)
 		return 0;
-	if (s->flow.protocol == IPPROTO_TCP) {
-		if (s->tcp_flags & (PL_TCP_SYN | PL_TCP_FIN | PL_TCP_RST))
-			return 0;
-		entry = bpf_map_lookup_elem(&established, &s->flow);
-	} else {
-		entry = bpf_map_lookup_elem(&datagrams, &s->flow);
-	}
+	if (s->flow.protocol == IPPROTO_TCP &&
+	    (s->tcp_flags & (PL_TCP_SYN | PL_TCP_FIN | PL_TCP_RST)))
+		return 0;
+	entry = pl_own_entry(&s->flow);
 	word = pl_judged(entry, s, pl_fold(s->source), now);
 	/* That the container still sends takes a reset back: the judge's. */
 	if (!word || (word & PL_WORD_RESET) ||

@@ -23,13 +23,10 @@ static __always_inline bool pl_is_established(struct __sk_buff *skb, struct pl_s
 
 	if (s->class != PL_PLAIN || s->fragment != PL_WHOLE)
 		return false;
-	if (s->flow.protocol == IPPROTO_TCP) {
-		if (s->tcp_flags & (PL_TCP_SYN | PL_TCP_FIN | PL_TCP_RST))
-			return false;
-		entry = bpf_map_lookup_elem(&established, &s->flow);
-	} else {
-		entry = bpf_map_lookup_elem(&datagrams, &s->flow);
-	}
+	if (s->flow.protocol == IPPROTO_TCP &&
+	    (s->tcp_flags & (PL_TCP_SYN | PL_TCP_FIN | PL_TCP_RST)))
+		return false;
+	entry = pl_own_entry(&s->flow);
 	word = pl_judged(entry, s, pl_fold(s->destination), now);
 	if (!word || (s->starts == PL_STARTS_OPENER && (word & PL_WORD_INITIATOR)))
 		return false;

@@ -30,6 +30,7 @@ pub(crate) fn alone<F: FnOnce(&Lab)>(test: F) {
 }
 
 /// The same for a closure that stands in another one: `F`'s name is the test's.
+#[allow(clippy::print_stdout)]
 pub(crate) fn alone_as<F>(test: impl FnOnce(&Lab)) {
     const INSIDE: &str = "PLUMBLINE_TEST_INSIDE";
     if std::env::var_os(INSIDE).is_some() {
@@ -49,6 +50,8 @@ pub(crate) fn alone_as<F>(test: impl FnOnce(&Lab)) {
         + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("1 passed"), "no test of that name: {said}");
+    // Of a test that passes, whoever asks for it sees it.
+    print!("{said}");
 }
 
 /// A host to try on.
@@ -57,7 +60,7 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         run("mount", &["-t", "tmpfs", "tmpfs", "/run"]);
         run(

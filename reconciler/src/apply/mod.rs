@@ -16,23 +16,23 @@ use std::fmt;
 
 use bpf::kernel::Kernel;
 use bpf::marks::SlotInfo;
-use bpf::object::Build;
 use state::diff::Delta;
 use state::live::{Live, Process, SlotMark};
 use state::plan::{Kind, Operation, Phase, Plan};
-use state::target::programs::BuildHash;
+use state::target::Target;
 use state::target::tables::{EndpointIndex, Tables};
-use state::target::{Constants, Target};
-use state::words::generation::{Generation, Slot};
+use state::words::generation::Generation;
 use state::words::names::FullName;
 
-use crate::host::Host;
+use crate::host::{Before, Host};
 use crate::live::{Dirs, LiveError};
-use error::{ResizingError, SwapError};
+use crate::run::grace::Short;
+use error::ResizingError;
 
 mod error;
 mod prepare;
 mod verify;
+mod programs;
 mod commit;
 mod check;
 mod settle;
@@ -56,6 +56,8 @@ pub struct Apply<'a> {
     /// Containers that are not managed, and the interface that they are attached to, if it is
     /// somebody else's.
     theirs: BTreeMap<FullName, Option<u32>>,
+    /// The host's interfaces before this run made any.
+    before: Option<Before>,
     /// Who lives in managed namespaces.
     processes: &'a BTreeMap<FullName, Vec<Process>>,
     /// How many connections had no room in a smaller quota.
@@ -99,6 +101,7 @@ impl<'a> Apply<'a> {
             interfaces: found.collect(),
             attached: live.attached(),
             theirs: live.theirs(),
+            before: None,
             processes: &live.host.processes,
             forgotten: BTreeMap::new(),
             of_inside: BTreeSet::new(),
@@ -113,6 +116,8 @@ impl<'a> Apply<'a> {
     ///
     /// Where it stopped; see [`Stop`].
     pub fn run(self) -> Result<Settled, Stop> {
+        let waits = self.plan.steps.iter().filter(|step| waits(&step.operation));
+        let _short = (waits.count() >= MANY).then(|| Short::begin(&self.dirs.run));
         let prepared = prepare::prepare(self).map_err(Stop::before)?;
         let verified = prepared.verify().map_err(Stop::before)?;
         let committed = verified.commit().map_err(Stop::before)?;
@@ -161,44 +166,12 @@ impl<'a> Apply<'a> {
         }
     }
 
-    /// A plain build, or one that holds the constants of both slots.
-    fn build(&self, from: Option<&Constants>, constants: &Constants, build: BuildHash) -> Build {
-        match from {
-            None => Build::Plain(*constants, build),
-            Some(from) => Build::Transition(match self.plan.to.slot {
-                Slot::A => [*constants, *from],
-                Slot::B => [*from, *constants],
-            }),
-        }
-    }
-
     /// Another quota of connections.
     fn resize(&mut self, operation: &Operation) -> Result<(), ResizingError> {
         if let Operation::ResizeConnections { container, to, .. } = operation {
             let resized = self.kernel()?.resize_connections(container, *to)?;
             if resized.forgotten > 0 {
                 self.forgotten.insert(container.clone(), resized.forgotten);
-            }
-        }
-        Ok(())
-    }
-
-    /// Swaps programs.
-    fn swap(&self, operation: &Operation) -> Result<(), SwapError> {
-        if let Operation::Swap {
-            container,
-            from,
-            constants,
-            build,
-        } = operation
-        {
-            let build = self.build(from.as_ref(), constants, *build);
-            let swapped = self.kernel()?.swap(container, &build);
-            // Who leaves the tree may have lost its interface meanwhile, and needs nothing then.
-            if self.target.containers.contains_key(container) {
-                swapped?;
-            } else if let Err(error) = swapped {
-                tracing::info!("{container} leaves, and its programs were left: {error}");
             }
         }
         Ok(())
@@ -231,6 +204,17 @@ impl<'a> Apply<'a> {
         }
         delta
     }
+}
+
+/// From how many containers on that are attached or removed grace periods are made short.
+const MANY: usize = 8;
+
+/// Whether an operation waits for grace periods that others do not wait for with it.
+fn waits(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Attach { .. } | Operation::Guard { .. } | Operation::Remove { .. }
+    )
 }
 
 /// What is told of a container.

@@ -9,9 +9,10 @@ use state::target::host::Network;
 use state::words::names::FullName;
 
 use super::error::PrepareError;
+use super::programs::{AHEAD, Loading};
 use super::verify::Prepared;
 use super::{Apply, batches};
-use crate::host::{HostError, mount, sysctls};
+use crate::host::{HostError, Made, mount, sysctls};
 
 /// Executes the plan's first phase.
 ///
@@ -31,6 +32,16 @@ impl Apply<'_> {
         if let [Operation::CreateConnections { .. }, ..] = batch {
             let wanted: Vec<NewConnections> = batch.iter().filter_map(|o| connections(o)).collect();
             return Ok(self.kernel()?.make_connections(&wanted)?);
+        }
+        if let [Operation::Attach { .. } | Operation::Swap { .. }, ..] = batch {
+            for few in batch.chunks(AHEAD) {
+                for (operation, loaded) in self.load(few)? {
+                    self.unless_lost(operation, |apply, operation| {
+                        apply.put_programs(operation, loaded)
+                    })?;
+                }
+            }
+            return Ok(());
         }
         batch
             .iter()
@@ -84,23 +95,6 @@ impl Apply<'_> {
                 self.network(operation)?;
             }
             Operation::ResizeConnections { .. } => self.resize(operation)?,
-            Operation::Attach {
-                container,
-                from,
-                constants,
-                build,
-                ..
-            } => {
-                let ifindex = self.interface(container)?;
-                let build = self.build(from.as_ref(), constants, *build);
-                if let Some(left) = self.left(container, ifindex) {
-                    // Its programs go with the next line, and it is not to be stopped then.
-                    guard::remove(left)?;
-                }
-                self.kernel()?.attach(container, ifindex, &build)?;
-                self.attached.insert(container.clone(), ifindex);
-            }
-            Operation::Swap { .. } => self.swap(operation)?,
             Operation::Guard { container } => {
                 let ifindex = self.interface(container)?;
                 let target = self.target.containers.get(container);
@@ -109,6 +103,24 @@ impl Apply<'_> {
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Attaches programs that were loaded, or swaps them in.
+    fn put_programs(&mut self, operation: &Operation, loaded: Loading) -> Result<(), PrepareError> {
+        let container = match operation {
+            Operation::Attach { container, .. } => container,
+            Operation::Swap { container, .. } => return Ok(self.swap(container, loaded)?),
+            _ => return Ok(()),
+        };
+        let ifindex = self.interface(container)?;
+        let loaded = loaded?;
+        if let Some(left) = self.left(container, ifindex) {
+            // Its programs go with the next line, and it is not to be stopped then.
+            guard::remove(left)?;
+        }
+        self.kernel()?.attach_loaded(container, ifindex, &loaded)?;
+        self.attached.insert(container.clone(), ifindex);
         Ok(())
     }
 
@@ -121,7 +133,7 @@ impl Apply<'_> {
             Operation::EnsureNetwork {
                 container, network, ..
             } => {
-                let done = self.host.ensure_network(container, network)?;
+                let done = self.ensure_network(container, network)?;
                 // Made anew since, which the plan does not know: its rows name the one before. It
                 // stays down, and the next run attaches and opens it.
                 let known = self.interfaces.get(container);
@@ -147,6 +159,21 @@ impl Apply<'_> {
             self.of_inside(container, &refused);
         }
         Ok(())
+    }
+
+    fn ensure_network(
+        &mut self,
+        container: &FullName,
+        network: &Network,
+    ) -> Result<Made, HostError> {
+        if self.interfaces.contains_key(container) {
+            return self.host.ensure_network(container, network);
+        }
+        let before = match &self.before {
+            Some(before) => before,
+            None => self.before.insert(self.host.before()?),
+        };
+        self.host.make_network(container, network, before)
     }
 
     /// The interface of others that a container leaves for another one: nothing live is there.

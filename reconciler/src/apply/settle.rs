@@ -10,6 +10,7 @@ use state::words::names::FullName;
 
 use super::check::Checked;
 use super::error::SettleError;
+use super::programs::AHEAD;
 use super::{Apply, batches};
 
 /// What a finished run leaves to say.
@@ -59,8 +60,30 @@ impl Apply<'_> {
             let containers = batch.iter().filter_map(|o| o.container().cloned());
             return vec![self.remove(&containers.collect::<Vec<_>>())];
         }
+        if let [Operation::Swap { .. }, ..] = batch {
+            return batch
+                .chunks(AHEAD)
+                .flat_map(|few| self.swap_all(few))
+                .collect();
+        }
         let done = batch.iter().map(|operation| {
             let done = self.unless_lost(operation, Self::settle_one);
+            done.map(|()| Vec::new())
+        });
+        done.collect()
+    }
+
+    fn swap_all(&mut self, few: &[&Operation]) -> Vec<Result<Vec<String>, SettleError>> {
+        let loaded = match self.load(few) {
+            Ok(loaded) => loaded,
+            Err(error) => return vec![Err(error.into())],
+        };
+        let done = loaded.into_iter().map(|(operation, loaded)| {
+            let done =
+                self.unless_lost(operation, |apply, operation| match operation.container() {
+                    Some(container) => Ok(apply.swap(container, loaded)?),
+                    None => Ok(()),
+                });
             done.map(|()| Vec::new())
         });
         done.collect()
@@ -72,7 +95,6 @@ impl Apply<'_> {
             Operation::EnsureNetwork { .. } | Operation::OpenNetwork { .. } => {
                 self.network(operation)?;
             }
-            Operation::Swap { .. } => self.swap(operation)?,
             Operation::ResizeConnections { .. } => self.resize(operation)?,
             Operation::TrimNetwork {
                 container, network, ..
@@ -102,7 +124,12 @@ impl Apply<'_> {
     /// period for each registry. A container is known by its pins as long as anything of it is
     /// there. Who still lives in a namespace is told.
     fn remove(&self, containers: &[FullName]) -> Result<Vec<String>, SettleError> {
-        for container in containers {
+        let theirs = |name: &&FullName| matches!(self.theirs.get(*name), Some(Some(_)));
+        let ours = containers.iter().filter(|name| !theirs(name)).cloned();
+        // What cannot be done for all is done for each.
+        let gone = self.host.remove_interfaces(&ours.collect::<Vec<_>>());
+        let gone = gone.unwrap_or_default();
+        for container in containers.iter().filter(|name| !gone.contains(name)) {
             if let Some(Some(ifindex)) = self.theirs.get(container) {
                 // What goes on without us is not to be stopped when our programs go.
                 guard::remove(*ifindex)?;

@@ -20,6 +20,7 @@ use crate::report::escape::escape;
 use crate::report::exit::Exit;
 use crate::report::json;
 use crate::report::out::Out;
+use crate::run::grace::Short;
 use crate::run::lock::Lock;
 
 /// What was taken away.
@@ -45,7 +46,9 @@ pub(crate) fn run(global: &Global, out: Out) -> Exit {
         Ok(read) => read,
         Err(error) => return failure::live(&error, out),
     };
+    let short = (read.live.containers.len() > 1).then(|| Short::begin(&dirs.run));
     let detached = detach(&dirs, &read.live);
+    drop(short);
     drop(lock);
     tell(&detached, out)
 }
@@ -96,11 +99,17 @@ fn detach(dirs: &Dirs, live: &Live) -> Detached {
         Err(error) => detached.left.push(error.to_string()),
         Ok(host) => {
             let kernel = Kernel::open(&dirs.pin).ok().flatten();
+            let theirs = |name: &&FullName| matches!(attach(live, name), Attach::Interface { .. });
+            let ours = live.containers.keys().filter(|name| !theirs(name));
+            // What cannot be done for all is done for each.
+            let gone = host.remove_interfaces(&ours.cloned().collect::<Vec<_>>());
+            let gone = gone.unwrap_or_default();
             for name in live.containers.keys() {
                 if let Some(kernel) = &kernel {
                     let_pass(kernel, live, name);
                 }
-                container(&host, live, name, &mut detached);
+                let pair = gone.contains(name);
+                container(&host, live, (name, pair), &mut detached);
                 let processes = live.host.processes.get(name).into_iter().flatten();
                 for process in processes {
                     detached.left.push(format!(
@@ -138,16 +147,19 @@ fn let_pass(kernel: &Kernel, live: &Live, name: &FullName) {
     }
 }
 
-fn container(host: &Host, live: &Live, name: &FullName, detached: &mut Detached) {
+/// `gone`: whether its pair is gone already.
+fn container(host: &Host, live: &Live, (name, gone): (&FullName, bool), detached: &mut Detached) {
     let attach = attach(live, name);
     let interface = interface_name(name);
+    let remove_interface = || match gone {
+        true => Ok(true),
+        false => host.remove_interface(name, &interface),
+    };
     let removed = match &attach {
-        Attach::Managed => host
-            .remove_interface(name, &interface)
+        Attach::Managed => remove_interface()
             .and_then(|pair| Ok((pair, host.remove_namespace(name)?)))
             .map_err(|error| error.to_string()),
-        Attach::Namespace(_) => host
-            .remove_interface(name, &interface)
+        Attach::Namespace(_) => remove_interface()
             .map(|pair| (pair, false))
             .map_err(|error| error.to_string()),
         // What goes on without us is not to be stopped when our programs go.

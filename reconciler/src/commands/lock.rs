@@ -6,6 +6,7 @@ use super::failure;
 use crate::live::Dirs;
 use crate::report::exit::Exit;
 use crate::report::out::Out;
+use crate::run::grace;
 use crate::run::lock::{Lock, LockError};
 
 /// How often the directory may be taken away while its lock is waited for.
@@ -41,7 +42,11 @@ pub(crate) fn take(
         })?;
         let left = wait.saturating_sub(begun.elapsed());
         match Lock::take_within(&dirs.pin, &dirs.run, left) {
-            Ok(lock) => return Ok(lock),
+            Ok(lock) => {
+                // Nobody else has switched them.
+                grace::put_back(&dirs.run);
+                return Ok(lock);
+            }
             Err(LockError::Gone { .. }) if tries < TRIES => {}
             Err(mut error) => {
                 if let LockError::Busy { waited, .. } = &mut error {

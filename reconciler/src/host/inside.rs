@@ -56,7 +56,7 @@ impl Host {
     }
 
     pub(super) fn look_inside(&self, descriptor: OwnedFd) -> Result<Inside, NetlinkError> {
-        let netlink = Netlink::inside(&self.runtime, descriptor.as_fd())?;
+        let netlink = Netlink::inside(descriptor.as_fd())?;
         let links = links::list(&netlink)?;
         let number = links::number_of(&self.netlink, descriptor.as_fd())?;
         Ok(Inside {
@@ -106,22 +106,26 @@ impl Host {
         }
     }
 
+    /// The namespace of a container, and whether it was made and is empty. `is_new`: no interface
+    /// of the host leads into one of its.
     pub(super) fn ensure_namespace(
         &self,
         container: &FullName,
         name: &str,
-    ) -> Result<Inside, HostError> {
+        is_new: bool,
+    ) -> Result<(Inside, bool), HostError> {
+        let mut made = false;
         let inside = match self.open_namespace(container, name)? {
             Some(inside) => inside,
-            None => match self
-                .nameless(&[container], &links::list(&self.netlink)?)?
-                .pop_first()
-            {
-                Some((_, inside)) => {
+            None => match self.nameless_of(container, is_new)? {
+                Some(inside) => {
                     namespaces::bind(name, inside.descriptor.as_fd(), self.mounts)?;
                     inside
                 }
-                None => self.create_namespace(container, name)?,
+                None => {
+                    made = true;
+                    self.create_namespace(container, name)?
+                }
             },
         };
         mark_loopback(container, &inside)?;
@@ -129,7 +133,15 @@ impl Host {
             let up = set(lo.index, &lo.name, Setting::Up(true));
             inside.netlink.change(up)?;
         }
-        Ok(inside)
+        Ok((inside, made && is_new))
+    }
+
+    fn nameless_of(&self, container: &FullName, is_new: bool) -> Result<Option<Inside>, HostError> {
+        if is_new {
+            return Ok(None);
+        }
+        let mut found = self.nameless(&[container], &links::list(&self.netlink)?)?;
+        Ok(found.remove(container))
     }
 
     /// Namespaces of ours that somebody has taken the name from: threads are in them still, and
@@ -180,7 +192,7 @@ impl Host {
 
     fn create_namespace(&self, container: &FullName, name: &str) -> Result<Inside, HostError> {
         let descriptor = namespaces::create(name)?;
-        let netlink = Netlink::inside(&self.runtime, descriptor.as_fd())?;
+        let netlink = Netlink::inside(descriptor.as_fd())?;
         for lo in links::list(&netlink)?.iter().filter(|l| l.loopback) {
             let mark = alias(container, &Attach::Managed);
             netlink.change(set(lo.index, &lo.name, Setting::Alias(&mark)))?;

@@ -1,5 +1,6 @@
 //! Interfaces: what there is, and the veth pair of a container.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
@@ -10,6 +11,7 @@ use rtnetlink::packet_route::link::{
 };
 use rtnetlink::packet_route::nsid::{NsidAttribute, NsidMessage};
 use rustix::io::Errno;
+use state::target::host::INTERFACE_GROUP;
 use state::words::address::Mac;
 
 use super::netlink::{Change, Netlink, NetlinkError};
@@ -285,6 +287,36 @@ pub(super) fn delete(netlink: &Netlink, index: u32, name: &str) -> Result<(), Ne
         Err(e) if e.errno() == Some(rustix::io::Errno::NODEV) => Ok(()),
         result => result,
     }
+}
+
+/// Removes several interfaces at once, at the price of one: they get a group of their own, and that
+/// is removed (ip-link(8), `ip link delete group`). `all`: every interface there.
+pub(super) fn delete_together(
+    netlink: &Netlink,
+    gone: &[&Link],
+    all: &[Link],
+) -> Result<(), NetlinkError> {
+    if let [] | [_] = gone {
+        return gone
+            .iter()
+            .try_for_each(|link| delete(netlink, link.index, &link.name));
+    }
+    let taken: BTreeSet<u32> = all.iter().map(|link| link.group).collect();
+    let free = (1..)
+        .map(|n| INTERFACE_GROUP << 16 | n)
+        .find(|group| !taken.contains(group));
+    let group = free.unwrap_or(INTERFACE_GROUP);
+    let marks = gone
+        .iter()
+        .map(|link| set(link.index, &link.name, Setting::Group(group)));
+    netlink.changes(marks.collect())?;
+    let mut message = LinkMessage::default();
+    message.attributes = vec![LinkAttribute::Group(group)];
+    netlink.change(Change::new(
+        format!("remove {} interfaces", gone.len()),
+        RouteNetlinkMessage::DelLink(message),
+        0,
+    ))
 }
 
 fn read(message: LinkMessage) -> Link {

@@ -20,7 +20,7 @@ use super::listing::Listing;
 use super::pairs;
 use super::resolver::{self, State};
 use super::routes::{self, Route};
-use super::{Host, HostError, namespaces, processes, sysctls};
+use super::{Host, HostError, namespaces, processes, sysctls, threads};
 
 /// A host as it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,8 +69,9 @@ impl Host {
         self.interfaces_of_others(around, wanted, attached, &mut found)?;
         let mut networks = found.networks;
         let resolv_conf = resolver::wanted()?;
-        let containers: BTreeSet<_> = insides.keys().chain(interfaces.keys()).cloned().collect();
-        for container in containers.iter().chain(theirs.keys()) {
+        let known: BTreeSet<_> = insides.keys().chain(interfaces.keys()).collect();
+        let all: Vec<&FullName> = known.iter().copied().chain(theirs.keys()).collect();
+        let read = threads::each(&all, |container| {
             let is = wanted.get(container).or_else(|| marked.get(container));
             let managed = insides.contains_key(container);
             let reader = NetworkReader {
@@ -81,12 +82,20 @@ impl Host {
                 resolv_conf: resolv_conf.as_deref(),
             };
             let outside = theirs.get(container);
-            if let Some(why) = reader.in_the_way(is.zip(outside), wanted)? {
+            let in_the_way = reader.in_the_way(is.zip(outside), wanted)?;
+            let half = outside.and_then(|outside| reader.half(outside));
+            let network = (known.contains(container) || half.is_some())
+                .then(|| reader.read(insides.get(container).or(outside)))
+                .transpose()?;
+            Ok::<_, HostError>((in_the_way, network))
+        });
+        for (container, read) in all.into_iter().zip(read) {
+            let (in_the_way, network) = read?;
+            if let Some(why) = in_the_way {
                 let missing = Attachment::Missing(why);
                 found.attachments.insert(container.clone(), missing);
             }
-            if containers.contains(container) || outside.and_then(|o| reader.half(o)).is_some() {
-                let network = reader.read(insides.get(container).or(outside))?;
+            if let Some(network) = network {
                 networks.insert(container.clone(), network);
             }
         }
@@ -117,8 +126,10 @@ impl Host {
     fn named(&self) -> Result<(BTreeMap<FullName, Inside>, BTreeSet<String>), HostError> {
         let mut insides = BTreeMap::new();
         let mut foreign = BTreeSet::new();
-        for name in namespaces::names(self.mounts)? {
-            match self.managed(&name)? {
+        let names = namespaces::names(self.mounts)?;
+        let found = namespaces::each(&names, |name| self.managed(name));
+        for (name, found) in names.into_iter().zip(found) {
+            match found? {
                 Named::Ours(container, inside) => {
                     insides.insert(container, inside);
                 }

@@ -10,11 +10,8 @@
 //! ... remove_interface -> remove_namespace
 //! ```
 
-use std::rc::Rc;
-
-use tokio::runtime::Runtime;
-
 pub mod ownership;
+pub(crate) mod threads;
 mod answers;
 mod netlink;
 pub mod mounts;
@@ -44,7 +41,7 @@ pub use live::HostReading;
 pub use mount::MountError;
 pub use namespaces::NamespaceError;
 pub use netlink::NetlinkError;
-pub use network::Made;
+pub use network::{Before, Made};
 pub use ownership::NotOurs;
 pub use resolver::ResolverError;
 pub use sysctls::SysctlError;
@@ -118,7 +115,6 @@ impl From<ResolverError> for HostError {
 
 /// The host in whose network namespace we were started.
 pub struct Host {
-    runtime: Rc<Runtime>,
     netlink: Netlink,
     mounts: Mounts,
 }
@@ -127,11 +123,8 @@ impl Host {
     /// Opens a netlink socket in the network namespace of the calling thread, which is the host
     /// from then on.
     pub fn open() -> Result<Self, HostError> {
-        let runtime = netlink::runtime()?;
-        let netlink = Netlink::here(&runtime)?;
         Ok(Self {
-            runtime,
-            netlink,
+            netlink: Netlink::here()?,
             mounts: Mounts::default(),
         })
     }

@@ -8,6 +8,7 @@
 //! Prepared means: no automatic IPv6 addresses, no router solicitations and no duplicate address
 //! detection on interfaces to come, so that nothing inside talks before policy is in force.
 
+use std::cell::OnceCell;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -22,6 +23,7 @@ use rustix::thread::LinkNameSpaceType;
 
 use super::mounts::Mounts;
 use super::ownership::NotOurs;
+use super::threads;
 
 /// Where named network namespaces are.
 pub const DIRECTORY: &str = "/run/netns";
@@ -99,16 +101,45 @@ pub enum NamespaceError {
     },
 }
 
+thread_local! {
+    /// Where a thread belongs that goes into other namespaces, and comes back.
+    static HOME: OnceCell<OwnedFd> = const { OnceCell::new() };
+}
+
+/// Does something with each of many, on threads that go into namespaces themselves: what
+/// [`inside`] does there needs no thread more.
+pub(super) fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let first = || {
+        // A thread that cannot tell its own namespace takes another one for each that it enters.
+        if let Ok(own) = own() {
+            HOME.with(|home| drop(home.set(own)));
+        }
+    };
+    threads::each_after(first, items, work)
+}
+
 /// Runs something in another network namespace, on a thread of its own.
 pub(super) fn inside<T: Send>(
     namespace: BorrowedFd<'_>,
     work: impl FnOnce() -> T + Send,
 ) -> io::Result<T> {
-    on_a_thread(|| {
-        let kind = Some(LinkNameSpaceType::Network);
-        rustix::thread::move_into_link_name_space(namespace, kind)?;
-        Ok(work())
+    HOME.with(|home| match home.get() {
+        Some(home) => {
+            enter(namespace)?;
+            let done = work();
+            enter(home.as_fd())?;
+            Ok(done)
+        }
+        None => on_a_thread(|| {
+            enter(namespace)?;
+            Ok(work())
+        }),
     })
+}
+
+fn enter(namespace: BorrowedFd<'_>) -> io::Result<()> {
+    let kind = Some(LinkNameSpaceType::Network);
+    Ok(rustix::thread::move_into_link_name_space(namespace, kind)?)
 }
 
 /// A new network namespace without a name, prepared as the module describes.

@@ -10,27 +10,29 @@
 //! again. In the namespace of a container whoever is root there can have each one interrupted:
 //! after some the last is taken as it is, and what is missing in it is that container's own harm.
 
-use std::os::fd::BorrowedFd;
-use std::rc::Rc;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
     NlasIterator,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::proto::{self, ConnectionHandle};
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
-use rtnetlink::sys::{AsyncSocket, SocketAddr};
+use rtnetlink::sys::{Socket, SocketAddr};
 use rustix::io::Errno;
-use tokio::runtime::Runtime;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
-use super::answers::{Readable, Roomy};
+use super::answers::{ROOM, Readable};
 use super::namespaces;
 
 /// How often a listing is made again because something changed meanwhile.
 const LISTINGS_MOST: usize = 16;
+/// How many changes are sent before the first answer is read: all answers have room in the socket.
+const CHANGES_MOST: usize = 32;
 /// How long an answer may take. The kernel answers at once, unless something else holds its lock.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 /// `NLMSGERR_ATTR_MSG` of linux/netlink.h: what the kernel says of an error, in words.
@@ -112,50 +114,42 @@ impl Change {
     }
 }
 
-/// A socket in one network namespace. It works as long as the runtime is driven, which each call
-/// does until its answer has come.
+/// A socket in one network namespace. Requests are made one after the other, whichever threads make
+/// them; an answer to none that is waited for is left from one that ended early.
 pub(super) struct Netlink {
-    runtime: Rc<Runtime>,
-    handle: ConnectionHandle<Readable>,
-    task: tokio::task::JoinHandle<()>,
+    socket: Socket,
+    /// The number of the last request. Who holds it is alone with the socket.
+    sequence: Mutex<u32>,
     /// Whether it is in the namespace of a container.
     inside: bool,
 }
 
-impl Drop for Netlink {
-    /// Closes the socket, as soon as the runtime is driven again.
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 impl Netlink {
     /// A socket in the network namespace of the calling thread.
-    pub(super) fn here(runtime: &Rc<Runtime>) -> Result<Self, NetlinkError> {
-        let connected = connect(runtime).map_err(NetlinkError::Open)?;
-        Ok(Self::spawn(runtime, connected, false))
+    pub(super) fn here() -> Result<Self, NetlinkError> {
+        Self::open(false).map_err(NetlinkError::Open)
     }
 
     /// A socket in another network namespace.
-    pub(super) fn inside(
-        runtime: &Rc<Runtime>,
-        namespace: BorrowedFd<'_>,
-    ) -> Result<Self, NetlinkError> {
-        let on: &Runtime = runtime;
-        let entered = namespaces::inside(namespace, || connect(on));
-        let connected = entered
+    pub(super) fn inside(namespace: BorrowedFd<'_>) -> Result<Self, NetlinkError> {
+        namespaces::inside(namespace, || Self::open(true))
             .map_err(NetlinkError::Enter)?
-            .map_err(NetlinkError::Open)?;
-        Ok(Self::spawn(runtime, connected, true))
+            .map_err(NetlinkError::Open)
     }
 
-    fn spawn(runtime: &Rc<Runtime>, (connection, handle): Connected, inside: bool) -> Self {
-        Self {
-            runtime: Rc::clone(runtime),
-            handle,
-            task: runtime.spawn(connection),
+    /// Opens a socket in the network namespace of this thread.
+    fn open(inside: bool) -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.connect(&kernel())?;
+        socket.set_ext_ack(true)?;
+        socket.set_cap_ack(true)?;
+        set_socket_timeout(socket.as_fd(), Timeout::Recv, Some(ANSWER_TIME))?;
+        Ok(Self {
+            socket,
+            sequence: Mutex::new(0),
             inside,
-        }
+        })
     }
 
     /// Makes one change.
@@ -163,29 +157,23 @@ impl Netlink {
         self.changes(vec![change])
     }
 
-    /// Makes changes in order. All are sent before the first answer is awaited; the first error is
-    /// returned, and whether those after it were made is not known.
+    /// Makes changes in order. Several are sent before the first answer is awaited; the first error
+    /// is returned, and whether those after it were made is not known.
     pub(super) fn changes(&self, changes: Vec<Change>) -> Result<(), NetlinkError> {
-        let mut pending = Vec::new();
-        for change in changes {
-            let flags = NLM_F_REQUEST | NLM_F_ACK | change.flags;
-            let request = Readable::request(change.message, flags);
-            match self.handle.request(request, kernel()) {
-                Ok(answers) => pending.push((change.request, answers)),
-                Err(_) => {
-                    return Err(NetlinkError::NoAnswer {
-                        request: change.request,
-                    });
-                }
+        let mut asking = self.asking();
+        let mut changes = changes.into_iter().peekable();
+        while changes.peek().is_some() {
+            let mut pending = Vec::new();
+            for change in changes.by_ref().take(CHANGES_MOST) {
+                let flags = NLM_F_REQUEST | NLM_F_ACK | change.flags;
+                let sequence = asking.send(&change.request, change.message, flags)?;
+                pending.push((sequence, change.request));
+            }
+            for (sequence, request) in pending {
+                acknowledged(&request, &asking.next(sequence, &request)?)?;
             }
         }
-        self.runtime.block_on(async {
-            for (request, mut answers) in pending {
-                let answer = tokio::time::timeout(ANSWER_TIME, answers.next()).await;
-                acknowledged(request, answer.ok().flatten())?;
-            }
-            Ok(())
-        })
+        Ok(())
     }
 
     /// Asks for one thing; `None` where the kernel says that there is no such device.
@@ -194,17 +182,11 @@ impl Netlink {
         request: &str,
         message: RouteNetlinkMessage,
     ) -> Result<Option<RouteNetlinkMessage>, NetlinkError> {
-        let no_answer = || NetlinkError::NoAnswer {
-            request: request.to_owned(),
-        };
-        let message = Readable::request(message, NLM_F_REQUEST);
-        let answers = self.handle.request(message, kernel());
-        let mut answers = answers.map_err(|_| no_answer())?;
-        let answer = async { tokio::time::timeout(ANSWER_TIME, answers.next()).await };
-        let answer = self.runtime.block_on(answer).ok().flatten();
-        match answer.ok_or_else(no_answer)?.payload {
+        let mut asking = self.asking();
+        let sequence = asking.send(request, message, NLM_F_REQUEST)?;
+        match asking.next(sequence, request)?.payload {
             NetlinkPayload::InnerMessage(message) => Ok(Some(message.0)),
-            payload => match refused(request.to_owned(), &payload) {
+            payload => match refused(request, &payload) {
                 e if e.errno() == Some(Errno::NODEV) => Ok(None),
                 e => Err(e),
             },
@@ -220,8 +202,7 @@ impl Netlink {
     ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
         let mut last = None;
         for _ in 0..LISTINGS_MOST {
-            let listing = self.list_once(request, message.clone());
-            let (found, whole) = self.runtime.block_on(listing)?;
+            let (found, whole) = self.list_once(request, message.clone())?;
             if whole {
                 return Ok(found);
             }
@@ -234,22 +215,17 @@ impl Netlink {
     }
 
     /// One listing, and whether nothing interrupted it.
-    async fn list_once(
+    fn list_once(
         &self,
         request: &str,
         message: RouteNetlinkMessage,
     ) -> Result<(Vec<RouteNetlinkMessage>, bool), NetlinkError> {
-        let no_answer = || NetlinkError::NoAnswer {
-            request: request.to_owned(),
-        };
-        let message = Readable::request(message, NLM_F_REQUEST | NLM_F_DUMP);
-        let answers = self.handle.request(message, kernel());
-        let mut answers = answers.map_err(|_| no_answer())?;
+        let mut asking = self.asking();
+        let sequence = asking.send(request, message, NLM_F_REQUEST | NLM_F_DUMP)?;
         let mut found = Vec::new();
         let mut whole = true;
         loop {
-            let answer = tokio::time::timeout(ANSWER_TIME, answers.next()).await;
-            let answer = answer.ok().flatten().ok_or_else(no_answer)?;
+            let answer = asking.next(sequence, request)?;
             whole &= answer.header.flags & NLM_F_DUMP_INTR == 0;
             match answer.payload {
                 NetlinkPayload::InnerMessage(message) => found.push(message.0),
@@ -263,52 +239,109 @@ impl Netlink {
                         words: None,
                     });
                 }
-                payload => return Err(refused(request.to_owned(), &payload)),
+                payload => return Err(refused(request, &payload)),
             }
+        }
+    }
+
+    fn asking(&self) -> Asking<'_> {
+        Asking {
+            socket: &self.socket,
+            // Whoever broke off has left a number that was used.
+            sequence: self.sequence.lock().unwrap_or_else(PoisonError::into_inner),
+            read: VecDeque::new(),
         }
     }
 }
 
-type Connected = (
-    proto::Connection<Readable, Roomy>,
-    ConnectionHandle<Readable>,
-);
+/// Who asks, and what the kernel has said so far.
+struct Asking<'a> {
+    socket: &'a Socket,
+    sequence: MutexGuard<'a, u32>,
+    read: VecDeque<NetlinkMessage<Readable>>,
+}
+
+impl Asking<'_> {
+    /// Sends a request; its number.
+    fn send(
+        &mut self,
+        request: &str,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> Result<u32, NetlinkError> {
+        *self.sequence = self.sequence.wrapping_add(1);
+        let message = Readable::request(message, flags, *self.sequence);
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        match self.socket.send(&bytes, 0) {
+            Ok(sent) if sent == bytes.len() => Ok(*self.sequence),
+            _ => Err(no_answer(request)),
+        }
+    }
+
+    /// The next message to the request of this number.
+    fn next(
+        &mut self,
+        sequence: u32,
+        request: &str,
+    ) -> Result<NetlinkMessage<Readable>, NetlinkError> {
+        loop {
+            match self.read.pop_front() {
+                Some(message) if message.header.sequence_number == sequence => return Ok(message),
+                Some(_) => continue,
+                None => {}
+            }
+            let mut bytes = Vec::with_capacity(ROOM);
+            match self.socket.recv(&mut bytes, 0) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(length) if length > 0 => self.take(&bytes),
+                _ => return Err(no_answer(request)),
+            }
+        }
+    }
+
+    /// Takes the messages of a datagram (netlink(7), `struct nlmsghdr`).
+    fn take(&mut self, mut bytes: &[u8]) {
+        while let Some(length) = bytes.first_chunk().map(|first| u32::from_ne_bytes(*first)) {
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            let Some((message, _)) = bytes.split_at_checked(length.max(HEADER_LENGTH)) else {
+                return;
+            };
+            match NetlinkMessage::deserialize(message) {
+                Ok(message) => self.read.push_back(message),
+                // What cannot be read at all is as good as left out.
+                Err(error) => tracing::debug!("an answer of the kernel was left out: {error}"),
+            }
+            let next = message.len().next_multiple_of(4);
+            bytes = bytes.get(next..).unwrap_or_default();
+        }
+    }
+}
 
 /// The kernel's address on a netlink socket (netlink(7)).
 fn kernel() -> SocketAddr {
     SocketAddr::new(0, 0)
 }
 
-/// Opens a socket in the network namespace of this thread.
-fn connect(runtime: &Runtime) -> std::io::Result<Connected> {
-    let _context = runtime.enter();
-    let (mut connection, handle, _unsolicited) =
-        proto::new_connection_with_socket::<_, Roomy>(NETLINK_ROUTE)?;
-    connection.set_forward_ack(true);
-    connection.set_forward_done(true);
-    let socket = connection.socket_mut().socket_mut();
-    socket.set_ext_ack(true)?;
-    socket.set_cap_ack(true)?;
-    Ok((connection, handle))
-}
-
-fn acknowledged(
-    request: String,
-    answer: Option<NetlinkMessage<Readable>>,
-) -> Result<(), NetlinkError> {
-    match answer.map(|message| message.payload) {
-        Some(NetlinkPayload::Error(error)) if error.code.is_none() => Ok(()),
-        Some(payload) => Err(refused(request, &payload)),
-        None => Err(NetlinkError::NoAnswer { request }),
+fn no_answer(request: &str) -> NetlinkError {
+    NetlinkError::NoAnswer {
+        request: request.to_owned(),
     }
 }
 
-fn refused(request: String, payload: &NetlinkPayload<Readable>) -> NetlinkError {
+fn acknowledged(request: &str, answer: &NetlinkMessage<Readable>) -> Result<(), NetlinkError> {
+    match &answer.payload {
+        NetlinkPayload::Error(error) if error.code.is_none() => Ok(()),
+        payload => Err(refused(request, payload)),
+    }
+}
+
+fn refused(request: &str, payload: &NetlinkPayload<Readable>) -> NetlinkError {
     let NetlinkPayload::Error(error) = payload else {
-        return NetlinkError::NoAnswer { request };
+        return no_answer(request);
     };
     let Some(code) = error.code else {
-        return NetlinkError::NoAnswer { request };
+        return no_answer(request);
     };
     let said = error.header.get(HEADER_LENGTH..).unwrap_or_default();
     let words = NlasIterator::new(said)
@@ -319,18 +352,8 @@ fn refused(request: String, payload: &NetlinkPayload<Readable>) -> NetlinkError 
             text.trim_end_matches('\0').to_owned()
         });
     NetlinkError::Refused {
-        request,
+        request: request.to_owned(),
         errno: Errno::from_raw_os_error(code.get().saturating_neg()),
         words,
     }
-}
-
-/// A runtime for netlink sockets: one thread, driven only while an answer is awaited.
-pub(super) fn runtime() -> Result<Rc<Runtime>, NetlinkError> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .map(Rc::new)
-        .map_err(NetlinkError::Open)
 }

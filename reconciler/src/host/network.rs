@@ -13,12 +13,14 @@
 //! it should be, and refuse to touch what is not ours. What cannot be done inside is told, and the
 //! rest is done ([`Made`]): whoever is root there keeps the host from nothing.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 use state::target::host::{
     Attach, GATEWAY_MAC, GATEWAY_V4, GATEWAY_V6, INSIDE_NAME, INTERFACE_GROUP, Network, alias,
+    namespace_numbers,
 };
 use state::words::address::Family;
 use state::words::names::FullName;
@@ -62,7 +64,38 @@ pub(super) fn families(network: &Network) -> impl Iterator<Item = Family> + '_ {
         .filter(|family| network.addresses.iter().any(|a| Family::of(*a) == *family))
 }
 
+/// The host's interfaces before networks were made: what a container has nothing of there is not
+/// looked for again.
+pub struct Before {
+    names: BTreeSet<String>,
+    aliases: BTreeSet<String>,
+    numbers: BTreeSet<i32>,
+}
+
+impl Before {
+    /// Whether no interface has a container's name or mark, and none leads into its namespace.
+    fn has_nothing_of(&self, container: &FullName, network: &Network) -> bool {
+        let mut numbers = namespace_numbers(container).into_iter();
+        !self.names.contains(&network.interface)
+            && !self.aliases.contains(&alias(container, &network.attach))
+            && !numbers.any(|number| self.numbers.contains(&number))
+    }
+}
+
 impl Host {
+    /// The host's interfaces as they are now.
+    pub fn before(&self) -> Result<Before, HostError> {
+        let links = links::list(&self.netlink)?;
+        Ok(Before {
+            numbers: links
+                .iter()
+                .filter_map(|link| link.peer_namespace)
+                .collect(),
+            aliases: links.iter().filter_map(|link| link.alias.clone()).collect(),
+            names: links.into_iter().map(|link| link.name).collect(),
+        })
+    }
+
     /// Makes or completes a container's network as far as that can be while it is closed. A new
     /// interface is down; whether an existing one is up stays as it is.
     pub fn ensure_network(
@@ -70,17 +103,47 @@ impl Host {
         container: &FullName,
         network: &Network,
     ) -> Result<Made, HostError> {
-        let mut inside = match &network.attach {
-            Attach::Managed => self.ensure_namespace(container, &network.namespace)?,
-            Attach::Namespace(path) => self.open_theirs(path)?,
+        self.ensure(container, network, false)
+    }
+
+    /// The same, of which nothing has been made since the host's interfaces were these.
+    pub fn make_network(
+        &self,
+        container: &FullName,
+        network: &Network,
+        before: &Before,
+    ) -> Result<Made, HostError> {
+        self.ensure(
+            container,
+            network,
+            before.has_nothing_of(container, network),
+        )
+    }
+
+    /// `is_new`: no interface of its is on the host, and none leads into its namespace.
+    fn ensure(
+        &self,
+        container: &FullName,
+        network: &Network,
+        is_new: bool,
+    ) -> Result<Made, HostError> {
+        let (mut inside, is_new) = match &network.attach {
+            Attach::Managed => self.ensure_namespace(container, &network.namespace, is_new)?,
+            Attach::Namespace(path) => (self.open_theirs(path)?, false),
             // Where one is not there, its container is missing, and nothing of it is planned.
             Attach::Interface { name, .. } => return Err(vanished(name)),
         };
-        let ends = match self.ends(container, network, &inside)? {
+        let found = match is_new {
+            true => None,
+            false => self.ends(container, network, &inside)?,
+        };
+        let ends = match found {
             Some(ends) => ends,
             None => {
-                self.remove_half(network, &inside)?;
-                inside.links = links::list(&inside.netlink)?;
+                if !is_new {
+                    self.remove_half(network, &inside)?;
+                    inside.links = links::list(&inside.netlink)?;
+                }
                 self.create_pair(network, &inside)?;
                 inside.links = links::list(&inside.netlink)?;
                 self.ends(container, network, &inside)?

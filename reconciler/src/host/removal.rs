@@ -1,6 +1,6 @@
 //! What of a container's network goes: what it has too much, or all that is ours of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
@@ -38,6 +38,24 @@ impl Host {
         trim_routes(&self.netlink, ends.host.index, &network.interface, wanted)?;
         let refused = trim_inside(&inside.netlink, ends.inside.index, network).err();
         Ok(refused.map(HostError::from))
+    }
+
+    /// Removes the interfaces of containers whose pairs are as they were made, all at the price of
+    /// one grace period. Whose they were; nothing is done of the others.
+    pub fn remove_interfaces(
+        &self,
+        containers: &[FullName],
+    ) -> Result<BTreeSet<FullName>, HostError> {
+        let links = links::list(&self.netlink)?;
+        let found = namespaces::each(containers, |name| self.leads_inside(name, &links).ok()?);
+        let found: Vec<(&FullName, &Link)> = containers
+            .iter()
+            .zip(found)
+            .filter_map(|(name, link)| Some((name, link?)))
+            .collect();
+        let gone: Vec<&Link> = found.iter().map(|(_, link)| *link).collect();
+        links::delete_together(&self.netlink, &gone, &links)?;
+        Ok(found.into_iter().map(|(name, _)| name.clone()).collect())
     }
 
     /// Removes a container's interface, and with it the other end, its addresses and routes. From

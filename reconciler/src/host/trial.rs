@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use state::words::address::Mac;
 
 use super::links::{self, Pair, Setting};
-use super::netlink::{self, Netlink};
+use super::netlink::Netlink;
 use super::{HostError, namespaces};
 
 /// Makes a pair of interfaces between two new network namespaces, which go as this returns. Nothing
@@ -16,9 +16,8 @@ use super::{HostError, namespaces};
 /// What the kernel refused.
 pub fn pair() -> Result<(), HostError> {
     const NAME: &str = "trial";
-    let runtime = netlink::runtime()?;
     let [here, there] = [namespaces::create(NAME)?, namespaces::create(NAME)?];
-    let netlink = Netlink::inside(&runtime, here.as_fd())?;
+    let netlink = Netlink::inside(here.as_fd())?;
     let pair = Pair {
         name: NAME,
         group: 1,

@@ -11,6 +11,7 @@ pub mod journal;
 pub mod copy;
 pub mod suspended;
 pub mod attempt;
+pub mod grace;
 
 pub use copy::CopyError;
 pub use dirs::DirsError;

@@ -1,22 +1,21 @@
-//! What the demo needs of the machine, asked before anything is made.
+//! What a lab needs of the machine: asked before anything is made, by programs that people start.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use rig::lab::binary;
+use crate::lab::binary;
 
 /// The first kernel with tcx links.
 const KERNEL: (u32, u32) = (6, 6);
 
-/// What is missing, and what to do about it.
-pub(crate) fn lack() -> Option<String> {
+/// What is missing for this recipe, and what to do about it.
+pub fn lack(recipe: &str) -> Option<String> {
     let is_root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     if !is_root {
-        return Some(
-            "it makes namespaces and loads BPF programs, which takes root: type `./dev demo`, or \
-             start it as root."
-                .to_owned(),
-        );
+        return Some(format!(
+            "it makes namespaces and loads BPF programs, which takes root: type `./dev {recipe}`, \
+             or start it as root."
+        ));
     }
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let release = release.trim();
