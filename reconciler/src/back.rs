@@ -75,12 +75,10 @@ pub fn make_plan(
     request: &Request,
     generation: Option<Generation>,
     allowed: Allowed,
-    understood: impl FnOnce(&Understood),
+    understood: impl FnOnce(&Arc<Understood>),
 ) -> Result<Planned, BackError> {
     let found = live::read(&request.dirs, &BTreeMap::new()).map_err(Failure::from)?;
-    let base = found.live.base.as_ref();
-    let base = base.filter(|base| base.record.generation != Generation(0));
-    let base = base.ok_or(BackError::NothingLive)?;
+    let base = live_base(&found)?;
     let origin = match generation {
         None => before(request, base)?,
         Some(generation) => of(request, base, generation)?,
@@ -98,16 +96,8 @@ pub fn make_plan(
 /// The plan that mends what is live, whatever is asked for by now.
 pub fn make_plan_live(request: &Request, allowed: Allowed) -> Result<Planned, BackError> {
     let found = live::read(&request.dirs, &BTreeMap::new()).map_err(Failure::from)?;
-    let base = found.live.base.as_ref();
-    let base = base.filter(|base| base.record.generation != Generation(0));
-    let origin = origin(base.ok_or(BackError::NothingLive)?.live_slot());
-    plan_to(
-        request,
-        tree_of(request, &origin)?,
-        found,
-        Errand::Again,
-        allowed,
-    )
+    let origin = origin(live_base(&found)?.live_slot());
+    plan_again(request, &origin, found, allowed)
 }
 
 /// The plan that makes a commit live again where nothing is, as after a reboot.
@@ -117,13 +107,24 @@ pub fn make_plan_again(
     allowed: Allowed,
 ) -> Result<Planned, BackError> {
     let found = live::read(&request.dirs, &BTreeMap::new()).map_err(Failure::from)?;
-    plan_to(
-        request,
-        tree_of(request, origin)?,
-        found,
-        Errand::Again,
-        allowed,
-    )
+    plan_again(request, origin, found, allowed)
+}
+
+fn plan_again(
+    request: &Request,
+    origin: &Origin,
+    found: Reading,
+    allowed: Allowed,
+) -> Result<Planned, BackError> {
+    let tree = tree_of(request, origin)?;
+    plan_to(request, tree, found, Errand::Again, allowed)
+}
+
+/// What is live on the host that was read.
+fn live_base(found: &Reading) -> Result<&Base, BackError> {
+    let base = found.live.base.as_ref();
+    let base = base.filter(|base| base.record.generation != Generation(0));
+    base.ok_or(BackError::NothingLive)
 }
 
 fn tree_of(

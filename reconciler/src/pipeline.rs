@@ -257,7 +257,7 @@ pub fn reach(tree: &Understood, memory: &Memory) -> Result<Arc<View>, CompileErr
 pub fn make_plan(
     request: &Request,
     allowed: Allowed,
-    understood: impl FnOnce(&Understood),
+    understood: impl FnOnce(&Arc<Understood>),
 ) -> Result<Planned, Failure> {
     let tree = Arc::new(understand(request)?);
     understood(&tree);

@@ -24,7 +24,8 @@ pub(crate) fn run(global: &Global, arguments: &ApplyArguments, out: Out) -> Exit
         // What failed, and how, has been told; so has that another run was under way.
         let only_news = arguments.run.only_changes;
         let run_dir = &dirs(global).run;
-        let last = attempt::last(run_dir).filter(|last| only_news && last.told && last.exit != 0);
+        let last = only_news.then(|| attempt::last(run_dir)).flatten();
+        let last = last.filter(|last| last.told && last.exit != 0);
         let aside = only_news && attempt::stepped_aside(run_dir);
         let run_out = match last.is_some() || aside {
             true => out.held_by(&held),

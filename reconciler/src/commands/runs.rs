@@ -1,7 +1,8 @@
 //! One run that makes something live: plan, show, apply, and tell what became of it.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use state::plan::guards::Allowed;
@@ -54,6 +55,13 @@ pub(crate) enum Wish {
     Live,
 }
 
+impl Wish {
+    /// Whether it is what somebody asked for, of which `status` tells.
+    fn is_asked_for(self) -> bool {
+        !matches!(self, Self::Last | Self::Live)
+    }
+}
+
 /// A run that makes something live.
 pub(crate) struct Run<'a> {
     request: Request,
@@ -62,8 +70,6 @@ pub(crate) struct Run<'a> {
     allowed: Allowed,
     lock_timeout: Duration,
     tells_news: bool,
-    /// Whether it is what `status` tells of.
-    noted: bool,
     watched: &'a [Anchor],
     about: RefCell<About>,
     out: Out<'a>,
@@ -96,7 +102,6 @@ impl<'a> Run<'a> {
             allowed,
             lock_timeout: global.lock_timeout,
             tells_news: false,
-            noted: true,
             watched: &[],
             about: RefCell::default(),
             out,
@@ -112,12 +117,6 @@ impl<'a> Run<'a> {
     /// The same, for who hears of it only where it ended otherwise than the one before.
     pub(crate) fn telling_news(mut self, tells_news: bool) -> Self {
         self.tells_news = tells_news;
-        self
-    }
-
-    /// The same, which is not what was asked for: `status` goes on telling of that.
-    pub(crate) fn unnoted(mut self) -> Self {
-        self.noted = false;
         self
     }
 
@@ -148,7 +147,7 @@ impl<'a> Run<'a> {
         // What was asked for is what `status` tells of, and why it is not live.
         // Who stepped aside tried nothing.
         let tried = !run.arguments.dry_run && !about.stepped_aside;
-        let noted = run.noted && tried && !matches!(run.wish, Wish::Last | Wish::Live);
+        let noted = tried && run.wish.is_asked_for();
         let (dirs, told) = (run.request.dirs, run.tells_news);
         let carried = Carried {
             exit,
@@ -211,14 +210,15 @@ impl<'a> Run<'a> {
         let reads = suspended.is_none() && matches!(self.wish, Wish::Tree | Wish::Live);
         let is_about = |tree: &Understood, plan| self.is_about(tree, plan, reads);
         let again = |origin| back::make_plan_again(request, &origin, allowed);
+        let understood = OnceCell::new();
+        let hears = |tree: &Arc<Understood>| drop(understood.set(Arc::clone(tree)));
         let planned = match (suspended, self.wish) {
             (Some(suspended), _) => again(back::suspended(request, suspended.commit)),
             (None, Wish::Tree) => {
-                pipeline::make_plan(request, allowed, |tree| is_about(tree, None))
-                    .map_err(BackError::from)
+                pipeline::make_plan(request, allowed, hears).map_err(BackError::from)
             }
             (None, Wish::Before(generation)) => {
-                back::make_plan(request, generation, allowed, |tree| is_about(tree, None))
+                back::make_plan(request, generation, allowed, hears)
             }
             (None, Wish::Last) => match journal::last(&request.dirs.state) {
                 Some(last) => again(back::noted(last)),
@@ -234,14 +234,19 @@ impl<'a> Run<'a> {
             Err(BackError::Plan(failure)) => failure,
             Err(error) => return Err(failure::back(&error, self.out)),
         };
+        let reads_of = |reads| {
+            if let Some(tree) = understood.get() {
+                self.is_about(tree, None, reads);
+            }
+        };
         match &failure {
             Failure::Refused { planned, .. } => {
                 is_about(&planned.tree, Some(&planned.plan));
                 self.show(planned)?;
             }
             // It may be compiled once the host has settled: that is no finding about the tree.
-            Failure::Compile(cause) if cause.may_pass() => self.about.borrow_mut().read = None,
-            _ => {}
+            Failure::Compile(cause) if cause.may_pass() => reads_of(false),
+            _ => reads_of(reads),
         }
         Err(failure::tell(&failure, self.out))
     }
@@ -332,7 +337,7 @@ impl<'a> Run<'a> {
         }
         let is_done = behind.is_empty() && plans.iter().all(|plan| plan.is_empty());
         // Who hears of changes alone was told that it was not so.
-        let heard = self.arguments.only_changes && self.noted;
+        let heard = self.arguments.only_changes && self.wish.is_asked_for();
         let is_over = heard && is_done && kept::last_failed(&self.request.dirs, self.tells_news);
         let news = |plan: &&&Plan| is_over || plan.kind == Kind::Commit;
         if let Some(plan) = plans.iter().rev().find(news)

@@ -71,10 +71,11 @@ struct Watcher {
     source: SourceRequest,
     memory: Memory,
     out: Out<'static>,
+    /// What is watched: the next two together.
     anchors: Vec<Anchor>,
-    /// What the containers of the live tree hang on, and those of one that could not be applied:
-    /// together that is what is watched.
+    /// What the containers of the live tree hang on.
     live: Vec<Anchor>,
+    /// What those of a tree hang on that could not be applied.
     wanted: Vec<Anchor>,
     /// Why interfaces give no notice any more.
     deaf: Arc<OnceLock<String>>,
@@ -157,7 +158,7 @@ impl Watcher {
         }
         let held = Held::default();
         let carried = match self.run_of(Wish::Live, self.out.held_by(&held)) {
-            Ok(run) => run.unnoted().carry_out(),
+            Ok(run) => run.carry_out(),
             Err(_) => return Mended::default(),
         };
         let host = carried.about.read.map(|read| read.host);

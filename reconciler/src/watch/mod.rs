@@ -249,12 +249,15 @@ mod tests {
         looks: Arc<Mutex<u32>>,
         ran: Arc<Mutex<Vec<String>>>,
         told: Arc<Mutex<Vec<Option<String>>>>,
+        /// Woken by each look and each run.
+        moved: Arc<Notify>,
     }
 
     impl Work for Silent {
         fn look(&mut self) -> Look {
             let mut looks = self.looks.lock().unwrap();
             *looks += 1;
+            self.moved.notify_one();
             let seen = Seen {
                 tree: if *looks < 10 { "a" } else { "b" }.to_owned(),
                 ..Seen::default()
@@ -269,6 +272,7 @@ mod tests {
 
         fn run(&mut self, reason: Reason, _: Ended) -> Ran {
             self.ran.lock().unwrap().push(format!("{reason:?}"));
+            self.moved.notify_one();
             Ran {
                 ended: Ended::Well,
                 status: String::new(),
@@ -295,10 +299,10 @@ mod tests {
             // The first looks need notices.
             while *work.looks.lock().unwrap() <= 5 {
                 woken.notify_one();
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                work.moved.notified().await;
             }
             while work.ran.lock().unwrap().len() < 2 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                work.moved.notified().await;
             }
         };
         tokio::select! {

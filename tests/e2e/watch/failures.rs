@@ -7,7 +7,10 @@ use rig::repository::Repository;
 use rig::wait;
 use serde_json::json;
 
-use super::{Watcher, attempt, becomes_live, commit, commit_invalid, hold_the_lock, live, tree};
+use super::{
+    Watcher, attempt, becomes_live, commit, commit_invalid, commit_two_folders, has_namespace,
+    hold_the_lock, live, tree,
+};
 use crate::again::run_while;
 
 #[test]
@@ -57,11 +60,10 @@ fn what_is_live_is_looked_after_while_head_is_invalid() {
         becomes_live(lab, &watcher, &first);
         let invalid = commit_invalid(lab);
         watcher.says("the tree is invalid: what is live is unchanged");
-        let names = || lab.alpha().netns_names();
         for _ in 0..2 {
             lab.alpha().net().ip("netns delete shop.web");
             wait::holds("the container to be back", || {
-                names().iter().any(|name| name == "shop.web")
+                has_namespace(lab, "shop.web")
             });
         }
         wait::holds("it to be as it was", || lab.reconcile(&["drift"]).code == 0);
@@ -75,7 +77,7 @@ fn what_is_live_is_looked_after_while_head_is_invalid() {
         watcher.says("the tree is invalid");
         lab.alpha().net().ip("netns delete shop.web");
         wait::holds("the container to be back once more", || {
-            names().iter().any(|name| name == "shop.web")
+            has_namespace(lab, "shop.web")
         });
         let next = commit(lab, 2);
         becomes_live(lab, &watcher, &next);
@@ -95,10 +97,7 @@ fn what_is_live_is_looked_after_while_a_directory_is_invalid() {
         watcher.says("the tree is invalid: what is live is unchanged");
         lab.alpha().net().ip("netns delete shop.web");
         wait::holds("the container to be back", || {
-            lab.alpha()
-                .netns_names()
-                .iter()
-                .any(|name| name == "shop.web")
+            has_namespace(lab, "shop.web")
         });
         plain.hold(&tree(2));
         watcher.says("is live: generation 2");
@@ -110,12 +109,7 @@ fn what_is_live_is_looked_after_while_a_directory_is_invalid() {
 fn what_was_never_live_is_not_made_live_in_place_of_what_is() {
     Lab::run("watch-never-live", |lab| {
         let own = lab.repository().path();
-        for (folder, port) in [("one", 1), ("two", 2)] {
-            for (file, text) in tree(port).files() {
-                lab.repository().write(&format!("{folder}/{file}"), text);
-            }
-        }
-        let first = lab.repository().commit("two folders");
+        let first = commit_two_folders(lab);
         let one = Watcher::start(lab, own.join("one").to_str().unwrap(), &[]);
         becomes_live(lab, &one, &first);
         drop(one);
@@ -164,13 +158,9 @@ fn what_somebody_makes_live_meanwhile_is_not_undone() {
                 drop(held);
                 run.join().unwrap();
             });
-            let back = || {
-                lab.alpha()
-                    .netns_names()
-                    .iter()
-                    .any(|name| name == "shop.web")
-            };
-            wait::holds("the container to be back", back);
+            wait::holds("the container to be back", || {
+                has_namespace(lab, "shop.web")
+            });
             wait::holds("it to be as it was", || lab.reconcile(&["drift"]).code == 0);
             assert_eq!(live(lab), *wanted);
         }

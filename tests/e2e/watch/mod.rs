@@ -123,6 +123,21 @@ fn commit_invalid(lab: &Lab) -> String {
     lab.repository().commit("invalid")
 }
 
+/// Commits two trees side by side, in folders of their own: `one` on port 1, `two` on port 2.
+fn commit_two_folders(lab: &Lab) -> String {
+    for (folder, port) in [("one", 1), ("two", 2)] {
+        for (file, text) in tree(port).files() {
+            lab.repository().write(&format!("{folder}/{file}"), text);
+        }
+    }
+    lab.repository().commit("two folders")
+}
+
+/// Whether alpha has a network namespace of this name.
+fn has_namespace(lab: &Lab, name: &str) -> bool {
+    lab.alpha().netns_names().iter().any(|found| found == name)
+}
+
 /// Holds the lock of runs, as one that is under way does.
 fn hold_the_lock() -> fs::File {
     let held = fs::File::open("/sys/fs/bpf/plumbline").unwrap();

@@ -2,7 +2,6 @@
 
 use rig::lab::Lab;
 use rig::program::Run;
-
 use serde_json::json;
 
 use super::{attempt, commit, commit_invalid, hold_the_lock, live};

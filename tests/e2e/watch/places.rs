@@ -9,7 +9,7 @@ use rig::repository::Repository;
 use rig::tree::Tree;
 use rig::wait;
 
-use super::{Watcher, becomes_live, commit, live, tree};
+use super::{Watcher, becomes_live, commit, commit_two_folders, live, tree};
 
 #[test]
 fn a_bare_repository_is_followed_by_what_is_pushed_to_it() {
@@ -174,12 +174,7 @@ fn what_is_put_in_the_place_of_a_tree_is_followed() {
 fn a_link_to_another_folder_of_the_same_commit_is_followed() {
     Lab::run("watch-folder", |lab| {
         let own = lab.repository().path();
-        for (folder, port) in [("one", 1), ("two", 2)] {
-            for (file, text) in tree(port).files() {
-                lab.repository().write(&format!("{folder}/{file}"), text);
-            }
-        }
-        lab.repository().commit("two folders");
+        commit_two_folders(lab);
         let link = own.with_extension("link");
         let lead = |folder: &str| {
             let new = own.with_extension("new");
